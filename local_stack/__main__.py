@@ -1,0 +1,123 @@
+"""`make run`: start the stack, take one e-mail through it, show how to send more, stay up until Ctrl-C."""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from local_stack import live, sample
+from local_stack.processes import StackError
+from local_stack.stack import DEFAULT_DIRECTORY, LocalStack, Options
+
+_LINE_SECONDS = 0.5
+_QUIET_LINE_SECONDS = 30  # between unchanged lines where the output is no terminal
+
+
+def main() -> int:
+    """Run the stack until SIGINT or SIGTERM. Exit codes: 0 stopped, 1 something failed, 2 wrong call."""
+    stack = LocalStack(_options(), announce=_say)
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if stopping.is_set():
+            stack.kill()
+            return
+        stopping.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        stack.start()
+        _show_journey(stack)
+        _stay(stack)
+    except KeyboardInterrupt:
+        _say("\nstopping (what is stored and queued stays for the next run)")
+    except StackError as exc:
+        _say(f"local_stack: {exc}")
+        return 1
+    finally:
+        stack.stop()
+    _say("stopped")
+    return 0
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
+    parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where the state lives")
+    arguments = parser.parse_args()
+    try:
+        return Options(
+            directory=arguments.directory.resolve(),
+            api_port=_port("PORT", 8080),
+            consumer_port=_port("CONSUMER_PORT", 8081),
+            emulator_port=_port("EMULATOR_PORT", 4566),
+        )
+    except ValueError as exc:
+        parser.error(str(exc))
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ValueError(f"{variable} must be a port number from 1 to 65535")
+    return int(text)
+
+
+def _show_journey(stack: LocalStack) -> None:
+    _say("\nPOST /api/message with a sample e-mail")
+    journey = sample.take_through(stack.environment)
+    _say(f"  answer   {journey.status} {journey.answer.strip()}")
+    _say(f"  object   s3://{stack.environment['S3_BUCKET_NAME']}/{journey.key}")
+    for name, value in journey.record["email_data"].items():
+        _say(f"           {name}: {value}")
+    _say(f"  stored   {journey.seconds * 1000:.0f} ms after it was accepted\n")
+    env_file = shlex.quote(str(stack.options.directory / "stack.env"))
+    fields = {
+        "email_subject": "Hello",
+        "email_sender": "me",
+        "email_timestream": int(time.time()),
+        "email_content": "…",
+    }
+    data = json.dumps({"data": fields}, ensure_ascii=False)
+    _say("Post another one from a second terminal:\n")
+    _say(f'  . {env_file}; curl "$API_URL/api/message" -H "Authorization: Bearer $API_TOKEN" \\')
+    _say(f"    -H 'Content-Type: application/json' -d '{data}'\n")
+    _say("The archive, in the emulator's S3 and as files:\n")
+    _say(f'  . {env_file}; aws s3 ls --recursive "s3://$S3_BUCKET_NAME/messages/"')
+    _say(f"  {stack.options.directory / 'emulator' / 's3'}\n")
+    _say(f"Logs: {stack.options.directory / 'log'}   Metrics: {stack.environment['API_URL']}/metrics\n")
+    _say("Ctrl-C stops everything.")
+
+
+def _stay(stack: LocalStack) -> None:
+    terminal = sys.stdout.isatty()
+    shown, shown_at = "", 0.0
+    while True:
+        ended = stack.dead()
+        if ended:
+            raise StackError(f"{ended.name} ended by itself with exit code {ended.exit_code()}{ended.log_end()}")
+        try:
+            line = str(live.read(stack.environment["API_URL"], f"http://127.0.0.1:{stack.options.consumer_port}"))
+        except OSError:
+            line = "a service does not answer at this moment"
+        if terminal:
+            print(f"\r\033[K{line}", end="", flush=True)
+        elif line != shown or time.monotonic() > shown_at + _QUIET_LINE_SECONDS:
+            _say(line)
+            shown, shown_at = line, time.monotonic()
+        time.sleep(_LINE_SECONDS)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

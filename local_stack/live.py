@@ -1,0 +1,50 @@
+"""The live line of a running stack: accepted, stored, waiting, failed."""
+
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts of e-mails: all since the services started, but `waiting`, which is what is in the queue now."""
+
+    accepted: int
+    stored: int
+    waiting: int
+    failed: int
+
+    def __str__(self) -> str:
+        return f"accepted {self.accepted}   stored {self.stored}   waiting {self.waiting}   failed {self.failed}"
+
+
+def read(api_url: str, consumer_url: str) -> Figures:
+    """Read both services' /metrics. Raises OSError when one does not answer.
+
+    `failed` adds what the API refused to what the consumer found unfit to store.
+    """
+    return figures(_metrics(api_url) + _metrics(consumer_url))
+
+
+def figures(metrics: str) -> Figures:
+    """Add up the figures from metrics in the Prometheus text format."""
+    samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
+
+    def total(name: str, wanted: Callable[[Sample], bool] = lambda _sample: True) -> int:
+        return int(sum(s.value for s in samples if s.name == name and wanted(s)))
+
+    return Figures(
+        accepted=total("pillarbox_api_accepted_total"),
+        stored=total("pillarbox_consumer_stored_total"),
+        waiting=total("pillarbox_consumer_queue_messages", lambda s: s.labels["state"] in {"visible", "in_flight"}),
+        failed=total("pillarbox_api_rejections_total") + total("pillarbox_consumer_invalid_total"),
+    )
+
+
+def _metrics(service_url: str) -> str:
+    with urllib.request.urlopen(f"{service_url}/metrics", timeout=2) as response:  # noqa: S310  a URL of this machine
+        text: str = response.read().decode()
+        return text

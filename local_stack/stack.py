@@ -1,0 +1,189 @@
+"""The pieces put together: start the emulator, create the stack and the token, start both services, stop in order."""
+
+import fcntl
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from local_stack import provision
+from local_stack.processes import Process, StackError, require_free_port
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DEFAULT_DIRECTORY = REPOSITORY / ".local"
+
+_REGION = "us-east-1"
+_START_SECONDS = 60
+_STOP_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where the state lives, the ports on 127.0.0.1, and what differs from the template's and services' defaults."""
+
+    directory: Path = DEFAULT_DIRECTORY
+    api_port: int = 8080
+    consumer_port: int = 8081
+    emulator_port: int = 4566
+    template_parameters: Mapping[str, str] = field(default_factory=dict)
+    service_environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class LocalStack:
+    """The running pipeline. `emulator`, `api` and `consumer` are its processes; a test may kill and start each."""
+
+    def __init__(self, options: Options, announce: Callable[[str], None] = lambda _text: None) -> None:
+        self.options = options
+        self._announce = announce
+        self._lock: IO[str] | None = None
+        self._endpoint = f"http://127.0.0.1:{options.emulator_port}"
+        # Nothing of the user's own AWS set-up may reach the services: a profile would win over these keys.
+        outer = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        self._aws = {
+            "AWS_ENDPOINT_URL": self._endpoint,
+            "AWS_REGION": _REGION,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",  # the emulator takes any
+        }
+        self._base_environment = outer | self._aws | {"AWS_EC2_METADATA_DISABLED": "true"}
+        self.environment: dict[str, str] = {}
+        self.emulator = self._emulator()
+        self.api: Process
+        self.consumer: Process
+
+    def start(self) -> None:
+        """Start everything and return when both services are ready.
+
+        Raises StackError when a port is taken, the directory is in use, or a process ends or is not ready in time.
+        """
+        self._take_directory()
+        try:
+            for port, variable in (
+                (self.options.api_port, "PORT"),
+                (self.options.consumer_port, "CONSUMER_PORT"),
+                (self.options.emulator_port, "EMULATOR_PORT"),
+            ):
+                require_free_port(port, variable)
+            self._announce("[1/4] starting the AWS emulator")
+            self.emulator.start()
+            self.emulator.wait_ready(_START_SECONDS)
+            self._announce("[2/4] creating queue, dead-letter queue and bucket from infrastructure/pipeline.yaml")
+            resources = provision.create_resources(self._aws, self.options.template_parameters)
+            self.environment = self._aws | resources | {"API_URL": f"http://127.0.0.1:{self.options.api_port}"}
+            self._write_environment()
+            self._announce("[3/4] starting service1-api")
+            self.api = self.new_api("service1-api", self.options.api_port)
+            self.api.start()
+            self._announce("[4/4] starting service2-consumer")
+            self.consumer = self.new_consumer("service2-consumer", self.options.consumer_port)
+            self.consumer.start()
+            self.api.wait_ready(_START_SECONDS)
+            self.consumer.wait_ready(_START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop what runs: first the API, then the consumer, the emulator last, for it saves the queues as it ends."""
+        for name in ("api", "consumer", "emulator"):
+            process: Process | None = getattr(self, name, None)
+            if process:
+                process.stop(_STOP_SECONDS)
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
+    def kill(self) -> None:
+        """End everything at once; the emulator may lose what it held."""
+        for name in ("api", "consumer", "emulator"):
+            process: Process | None = getattr(self, name, None)
+            if process:
+                process.kill()
+
+    def dead(self) -> Process | None:
+        """Give a process that ended by itself, None while all run."""
+        return next((p for p in (self.emulator, self.api, self.consumer) if p.exit_code() is not None), None)
+
+    def new_api(self, name: str, port: int, **settings: str) -> Process:
+        """Describe an API process of this stack, not started yet; `settings` are environment variables."""
+        program = REPOSITORY / ".venvs/service1-api/bin/gunicorn"
+        command = (program, "--config", "gunicorn.conf.py", "service1_api.wsgi:app")
+        return self._service(name, "service1-api", command, port, {"DRAIN_SECONDS": "0"} | settings)
+
+    def new_consumer(self, name: str, port: int, **settings: str) -> Process:
+        """Describe a consumer process of this stack, not started yet; `settings` are environment variables."""
+        program = REPOSITORY / ".venvs/service2-consumer/bin/python"
+        # A long poll is never aborted, so a short one is what lets Ctrl-C end within seconds.
+        short = {"LONG_POLL_SECONDS": "1"}
+        return self._service(name, "service2-consumer", (program, "-m", "service2_consumer"), port, short | settings)
+
+    def _service(
+        self, name: str, folder: str, command: tuple[str | Path, ...], port: int, settings: dict[str, str]
+    ) -> Process:
+        here = {"BIND_HOST": "127.0.0.1", "PORT": str(port)}
+        return Process(
+            name,
+            command,
+            environment=self._base_environment
+            | self.environment
+            | here
+            | settings
+            | dict(self.options.service_environment),
+            directory=self.options.directory,
+            working_directory=REPOSITORY / folder,
+            ready_url=f"http://127.0.0.1:{port}/ready",
+        )
+
+    def _emulator(self) -> Process:
+        state = self.options.directory / "emulator"
+        port = str(self.options.emulator_port)
+        settings = {
+            "GATEWAY_PORT": port,
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(state / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(state / "s3"),
+            "SFTP_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+        }
+        return Process(
+            "emulator",
+            (REPOSITORY / ".venvs/local_stack/bin/python", "-m", "ministack"),
+            environment=self._base_environment | settings,
+            directory=self.options.directory,
+            working_directory=REPOSITORY,
+            ready_url=f"{self._endpoint}/_ministack/ready",
+        )
+
+    def _take_directory(self) -> None:
+        """Hold the directory for this stack alone: two emulators over one state would destroy it."""
+        self.options.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.options.directory / "lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            self._lock = None
+            raise StackError(
+                f"another local stack runs in {self.options.directory}; stop it first (Ctrl-C where it runs)"
+            ) from None
+
+    def _write_environment(self) -> None:
+        names = (*self._aws, "API_URL", *provision.NAMES)
+        path = self.options.directory / "stack.env"
+        path.touch(mode=0o600)  # it holds the token
+        path.write_text("".join(f"export {name}={shlex.quote(self.environment[name])}\n" for name in names))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
