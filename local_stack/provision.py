@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import ClientError
@@ -35,11 +36,16 @@ def create_resources(environment: Mapping[str, str], parameters: Mapping[str, st
     outputs = _deploy(session.client("cloudformation", endpoint_url=endpoint), parameters)
     return {
         "API_TOKEN": _token(session.client("ssm", endpoint_url=endpoint)),
-        "SQS_QUEUE_URL": outputs["QueueUrl"],
-        "SQS_DLQ_URL": outputs["DeadLetterQueueUrl"],
+        "SQS_QUEUE_URL": _at(endpoint, outputs["QueueUrl"]),
+        "SQS_DLQ_URL": _at(endpoint, outputs["DeadLetterQueueUrl"]),
         "S3_BUCKET_NAME": outputs["BucketName"],
         "SSM_PARAMETER_NAME": TOKEN_PARAMETER,
     }
+
+
+def _at(endpoint: str, queue_url: str) -> str:
+    """Give the queue's URL at the endpoint of this run: the emulator keeps the port it had when the queue was made."""
+    return urlsplit(queue_url)._replace(netloc=urlsplit(endpoint).netloc).geturl()
 
 
 def _deploy(cloudformation: "CloudFormationClient", parameters: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,61 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from pillarbox import ids
+
+
+def test_a_new_id_is_a_uuid7_of_this_moment() -> None:
+    before = datetime.now(UTC)
+    message_id = ids.new_message_id()
+    after = datetime.now(UTC)
+    assert ids.parse_message_id(message_id) == message_id
+    assert before.replace(microsecond=before.microsecond // 1000 * 1000) <= ids.time_of(message_id) <= after
+
+
+def test_new_ids_differ() -> None:
+    assert len({ids.new_message_id() for _ in range(10_000)}) == 10_000
+
+
+def test_the_time_of_the_example_in_rfc_9562_is_read() -> None:
+    # Appendix A.6: Tuesday, February 22, 2022 2:22:22.00 PM GMT-05:00
+    assert ids.time_of("017f22e2-79b0-7cc3-98c4-dc0c0c07398f") == datetime(2022, 2, 22, 19, 22, 22, tzinfo=UTC)
+
+
+def test_upper_case_is_read_and_written_lower() -> None:
+    assert ids.parse_message_id("017F22E2-79B0-7CC3-98C4-DC0C0C07398F") == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "017f22e2-79b0-4cc3-98c4-dc0c0c07398f",  # version 4
+        "017f22e2-79b0-7cc3-18c4-dc0c0c07398f",  # another variant
+        "017f22e279b07cc398c4dc0c0c07398f",
+        "{017f22e2-79b0-7cc3-98c4-dc0c0c07398f}",
+        "urn:uuid:017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+        "017f22e2-79b0-7cc3-98c4-dc0c0c07398f\n",
+        " 017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+        "017f22e2-79b0-7cc3-98c4-dc0c0c07398",
+        "../../../../etc/passwd",
+        "\N{FULLWIDTH DIGIT ZERO}17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+        "ffffffff-ffff-7cc3-98c4-dc0c0c07398f",  # the year 10889
+    ],
+)
+def test_anything_else_is_refused_without_quoting_it(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^not a UUIDv7 in its 36-character form \(RFC 9562\)$"):
+        ids.parse_message_id(text)
+
+
+def test_the_last_moment_that_datetime_holds_is_read() -> None:
+    latest = ids.message_id_at(datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC), b"\0" * 10)
+    assert ids.time_of(ids.parse_message_id(latest)).year == 9999
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 10, b"\xff" * 10, b"0123456789abcdef"])
+def test_an_id_made_of_a_moment_and_a_tail_is_valid_and_repeatable(tail: bytes) -> None:
+    moment = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
+    message_id = ids.message_id_at(moment, tail)
+    assert ids.parse_message_id(message_id) == message_id == ids.message_id_at(moment, tail)
+    assert ids.time_of(message_id) == moment
