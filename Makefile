@@ -10,8 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 
 SERVICES := service1-api service2-consumer
 DEV := .venvs/dev/bin
-STACK := .venvs/local_stack/bin/python -m local_stack
-SOURCES := common/src service1-api service2-consumer local_stack e2e_test tests docs
+SOURCES := common service1-api service2-consumer local_stack e2e_test bench tests docs
 
 .PHONY: help
 help: ## print this menu
@@ -42,15 +41,85 @@ endef
 .PHONY: setup
 setup: .venvs/service1-api/.ready .venvs/service2-consumer/.ready .venvs/local_stack/.ready ## make what `make run` needs
 
+# ---- running --------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup ## start the whole pipeline here, send one e-mail through it and stay up (PORT=8080)
+	@.venvs/local_stack/bin/python -m local_stack
+
+.PHONY: run-api
+run-api: .venvs/service1-api/.ready ## run service1-api alone against what the environment names
+	@cd service1-api && exec ../.venvs/service1-api/bin/gunicorn --config gunicorn.conf.py service1_api.wsgi:app
+
+.PHONY: run-consumer
+run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone against what the environment names
+	@exec .venvs/service2-consumer/bin/python -m service2_consumer
+
 # ---- checking -------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: setup .venvs/dev/.ready ## run every test that needs only Python
+test: setup .venvs/dev/.ready ## run every test that needs only Python (ARGS="-k name" for some)
 	@$(DEV)/python -m pytest $(ARGS)
+
+.PHONY: test-faults
+test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: minutes
+	@$(DEV)/python -m pytest -m faults $(ARGS)
+
+.PHONY: test-system
+test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI or Groovy
+	@$(DEV)/python -m pytest -m system $(ARGS)
+
+.PHONY: test-images
+test-images: setup .venvs/dev/.ready ## run the images of TAG: read-only, no capabilities, one e-mail through, a clean stop
+	@CONTAINER_TOOL="$(CONTAINER_TOOL)" IMAGE_TAG="$(TAG)" $(DEV)/python -m pytest -m images $(ARGS) tests
+
+.PHONY: e2e
+e2e: setup ## send one e-mail through the running local stack and check its object
+	@e2e_test/run_e2e.sh --local
+
+.PHONY: coverage
+coverage: setup .venvs/dev/.ready ## run the tests and report the lines and branches that they reach
+	@$(DEV)/python -m coverage run -m pytest $(ARGS)
+	@$(DEV)/python -m coverage html --quiet && echo "HTML report: .cache/coverage-html/index.html"
+	@$(DEV)/python -m coverage report
 
 .PHONY: check
 check: .venvs/dev/.ready ## lint and types
-	@$(DEV)/ruff check . && $(DEV)/ruff format --check . && $(DEV)/mypy $(SOURCES)
+	@$(DEV)/ruff check .
+	@$(DEV)/ruff format --check .
+	@$(DEV)/mypy $(SOURCES)
+
+# ---- measuring ------------------------------------------------------------------------------------------------------
+
+.PHONY: bench-latency
+bench-latency: setup .venvs/dev/.ready ## time from accepted to stored on an idle stack
+	@$(DEV)/python -m bench.latency
+
+.PHONY: bench-api
+bench-api: setup .venvs/dev/.ready ## CPU and requests/s of the API beside the usual way to write it
+	@$(DEV)/python -m bench.api
+
+.PHONY: bench-consumer
+bench-consumer: setup .venvs/dev/.ready ## CPU and messages/s of the consumer beside the usual loop
+	@$(DEV)/python -m bench.consumer
+
+# ---- images ---------------------------------------------------------------------------------------------------------
+
+CONTAINER_TOOL ?= docker
+TAG ?= $(shell git rev-parse HEAD)
+
+.PHONY: images
+images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG=…)
+	@for service in $(SERVICES); do \
+		echo "building pillarbox/$$service:$(TAG)"; \
+		$(CONTAINER_TOOL) build --file "$$service/Dockerfile" --build-arg REVISION="$(TAG)" \
+			--tag "pillarbox/$$service:$(TAG)" .; done
+
+# ---- upkeep ---------------------------------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: .venvs/dev/.ready ## write the generated tables and .env.example files again
+	@$(DEV)/python -m docs.tables
 
 .PHONY: lock
 lock: .venvs/dev/.ready ## resolve the locked requirements again, hashes included (UPGRADE=--upgrade for newer versions)

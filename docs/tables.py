@@ -1,0 +1,147 @@
+"""Writes what is derived from the code: the settings and metrics tables of the READMEs and each `.env.example`.
+
+`make docs` runs it; a test holds that what it would write is what stands there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+import service1_api.metrics
+import service1_api.settings
+import service2_consumer.metrics
+import service2_consumer.settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service's folder and what its tables are derived from; its metrics are the attributes of one object."""
+
+    folder: Path
+    settings: type[BaseSettings]
+    metrics: object
+
+
+SERVICES = (
+    Service(
+        REPOSITORY / "service1-api",
+        service1_api.settings.Settings,
+        service1_api.metrics.Metrics(CollectorRegistry()),
+    ),
+    Service(
+        REPOSITORY / "service2-consumer",
+        service2_consumer.settings.Settings,
+        service2_consumer.metrics.Metrics(CollectorRegistry()),
+    ),
+)
+
+
+def generated(service: Service) -> Iterator[tuple[Path, str]]:
+    """Give each derived file of a service with the text that it should have."""
+    readme = service.folder / "README.md"
+    text = _between(readme.read_text(), "settings", settings_table(service.settings))
+    yield readme, _between(text, "metrics", metrics_table(service.metrics))
+    yield service.folder / ".env.example", env_example(service.settings)
+
+
+def settings_table(settings: type[BaseSettings]) -> str:
+    """Give the settings as a Markdown table: names with aliases, values, default, description."""
+    rows = ["| variable | values | default | what it does |", "|---|---|---|---|"]
+    for names, field, schema in _fields(settings):
+        first, *others = (f"`{name}`" for name in names)
+        alias = f" (also {', '.join(others)})" if others else ""
+        default = "**required**" if field.is_required() else f"`{_text(field)}`" if _text(field) else "empty"
+        rows.append(f"| {first}{alias} | {_values(schema)} | {default} | {_cell(field.description or '')} |")
+    return "\n".join(rows)
+
+
+def metrics_table(metrics: object) -> str:
+    """Give the metrics as a Markdown table: name with labels, type, description."""
+    rows = ["| metric | type | what it says |", "|---|---|---|"]
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            names: Sequence[str] = metric._labelnames  # noqa: SLF001  the library has no public way to ask
+            labels = f"{{{','.join(names)}}}" if names else ""
+            name = family.name + ("_total" if family.type == "counter" else "")
+            rows.append(f"| `{name}{labels}` | {family.type} | {_cell(family.documentation)} |")
+    return "\n".join(rows)
+
+
+def env_example(settings: type[BaseSettings]) -> str:
+    """Give a file of all settings, the required ones to be filled in and the others commented out at their defaults."""
+    lines = ["# Every setting of the service. Copy to .env, fill in the required ones, keep secrets out of git."]
+    for names, field, schema in _fields(settings):
+        required = field.is_required()
+        lines += [
+            "",
+            f"# {field.description} ({'required' if required else _values(schema)})",
+            f"{names[0]}=" if required else f"# {names[0]}={_text(field)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _fields(settings: type[BaseSettings]) -> Iterator[tuple[list[str], FieldInfo, Mapping[str, Any]]]:
+    properties = settings.model_json_schema(by_alias=False)["properties"]
+    for name, field in settings.model_fields.items():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices):
+            names = [str(choice) for choice in alias.choices]
+        else:
+            names = [str(alias or name).upper()]
+        yield names, field, properties[name]
+
+
+def _text(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    return "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    if "anyOf" in schema:
+        return next(_values(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "boolean":
+        return "`true`, `false`"
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    kind = {"integer": "whole number", "number": "number"}.get(schema.get("type", ""), "text")
+    if low is not None and high is not None:
+        return f"{kind}, {low}–{high}"  # noqa: RUF001  a range in print has an en dash
+    return f"{kind}, at least {low}" if low is not None else f"{kind}, at most {high}" if high is not None else kind
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _between(text: str, name: str, table: str) -> str:
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"the README lacks the markers {start} and {end}")
+    return f"{before}{start}\n{table}\n{end}{after}"
+
+
+def main() -> None:
+    """Write every derived file that differs, and say which."""
+    for service in SERVICES:
+        for path, text in generated(service):
+            if not path.exists() or path.read_text() != text:
+                path.write_text(text)
+                print(f"written: {path.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""A pipeline of its own for the end-to-end tests: real processes, free ports, short timings, a throwaway directory."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local_stack.processes import free_port
+from local_stack.provision import session_of
+from local_stack.stack import LocalStack, Options
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+VISIBILITY_TIMEOUT_SECONDS = 4
+EMAIL = {
+    "email_subject": "Happy new year!",
+    "email_sender": "John doe",
+    "email_timestream": "1693561101",
+    "email_content": "Just want to say... Happy new year!!!",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer: status, headers in lower case, and the JSON body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The pipeline as its users see it: an HTTP address, a queue, a bucket."""
+
+    stack: LocalStack
+    sqs: "SQSClient"
+    s3: "S3Client"
+
+    @property
+    def bucket(self) -> str:
+        return self.stack.environment["S3_BUCKET_NAME"]
+
+    @property
+    def queue_url(self) -> str:
+        return self.stack.environment["SQS_QUEUE_URL"]
+
+    @property
+    def token(self) -> str:
+        return self.stack.environment["API_TOKEN"]
+
+    def request(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET, or POST where there is a body, and give the answer whatever its status."""
+        url = self.stack.environment["API_URL"] + path
+        request = urllib.request.Request(
+            url, data=body, headers={"Content-Type": "application/json", **(headers or {})}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return _answer(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _answer(error)
+
+    def post(self, data: Any, path: str = "/api/message") -> Answer:
+        return self.request(path, json.dumps({"data": data, "token": self.token}).encode())
+
+    def keys(self, prefix: str = "messages/") -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+    def record(self, key: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        return content
+
+    def records(self, message_ids: set[str]) -> list[dict[str, Any]]:
+        """Give the records of all objects whose name is one of the ids."""
+        keys = [key for key in self.keys() if key.rpartition("/")[2].removesuffix(".json") in message_ids]
+        with ThreadPoolExecutor(8) as threads:
+            return list(threads.map(self.record, keys))
+
+    def wait_stored(self, message_id: str, timeout_seconds: float = 20) -> str:
+        """Give the key of the message's one object once it is there."""
+        eventually(lambda: any(message_id in key for key in self.keys()), timeout_seconds)
+        (key,) = [key for key in self.keys() if message_id in key]
+        return key
+
+    def queue_counts(self, queue_url: str | None = None) -> tuple[int, int]:
+        """Give the numbers of visible messages and of those in flight."""
+        attributes = self.sqs.get_queue_attributes(
+            QueueUrl=queue_url or self.queue_url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        return (
+            int(attributes["ApproximateNumberOfMessages"]),
+            int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        )
+
+    def wait_drained(self, timeout_seconds: float = 40) -> None:
+        """Return when the queue holds nothing, visible or in flight."""
+        eventually(lambda: self.queue_counts() == (0, 0), timeout_seconds)
+
+    def dead_letters(self) -> int:
+        return sum(self.queue_counts(self.stack.environment["SQS_DLQ_URL"]))
+
+
+def eventually(condition: Callable[[], object], timeout_seconds: float) -> None:
+    """Return as soon as the condition holds; fail when the time is up first."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {timeout_seconds} s"
+        time.sleep(0.05)
+
+
+def _answer(response: Any) -> Answer:
+    raw = response.read()
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status, headers, json.loads(raw) if "json" in headers.get("content-type", "") else raw)
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    options = Options(
+        directory=Path(tmp_path_factory.mktemp("pipeline")),
+        api_port=free_port(),
+        consumer_port=free_port(),
+        emulator_port=free_port(),
+        template_parameters={"VisibilityTimeoutSeconds": str(VISIBILITY_TIMEOUT_SECONDS)},
+        service_environment={
+            "VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_TIMEOUT_SECONDS),
+            "STORE_DEADLINE_SECONDS": "2",
+        },
+    )
+    with LocalStack(options) as stack:
+        session, endpoint = session_of(stack.environment), stack.environment["AWS_ENDPOINT_URL"]
+        sqs, s3 = session.client("sqs", endpoint_url=endpoint), session.client("s3", endpoint_url=endpoint)
+        yield Pipeline(stack, sqs, s3)
+        sqs.close()
+        s3.close()

@@ -1,0 +1,112 @@
+"""Who may import what: the rules of docs/architecture.md, read from the source."""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGES = {
+    "pillarbox": REPOSITORY / "common/src/pillarbox",
+    "service1_api": REPOSITORY / "service1-api/src/service1_api",
+    "service2_consumer": REPOSITORY / "service2-consumer/src/service2_consumer",
+}
+AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
+MAY_IMPORT_AWS = {
+    "service1_api": {"wsgi", "publisher", "auth"},
+    "service2_consumer": {"__main__", "sqs", "s3"},
+    "pillarbox": set[str](),
+}
+PURE = {("pillarbox", name) for name in ("message", "ids", "strict_json", "trace")} | {
+    ("service1_api", "errors"),
+    ("service2_consumer", "record"),
+}
+DOES_IO = {
+    "os",
+    "io",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+    "asyncio",
+    "http",
+    "urllib",
+    "requests",
+    "time",
+    "pathlib",
+}
+# The names that packages have on PyPI, where they differ from the name that is imported.
+DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"} | {
+    "uuid_utils": "uuid-utils",
+    "pillarbox": "pillarbox-common",
+    "botocore": "boto3",
+    "pydantic_core": "pydantic",
+    "werkzeug": "flask",
+}
+
+MODULES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Give the full name of each module that a file imports when it runs, not only for type checking."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module
+
+
+def tops(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports_of(path)}
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
+def test_only_adapters_and_composition_roots_import_an_aws_library(package: str, path: Path) -> None:
+    if path.stem not in MAY_IMPORT_AWS[package]:
+        assert not tops(path) & AWS_LIBRARIES
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
+def test_no_package_imports_a_service_other_than_itself(package: str, path: Path) -> None:
+    assert not tops(path) & ({"service1_api", "service2_consumer"} - {package})
+
+
+@pytest.mark.parametrize(("package", "name"), sorted(PURE))
+def test_pure_modules_do_no_io(package: str, name: str) -> None:
+    found = tops(PACKAGES[package] / f"{name}.py")
+    assert not found & (DOES_IO | AWS_LIBRARIES | {"flask", "logging"})
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
+def test_only_composition_roots_read_the_environment(package: str, path: Path) -> None:
+    if path.stem not in {"wsgi", "__main__", "settings"}:
+        assert "os.environ" not in path.read_text()
+        assert "getenv" not in path.read_text()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_import_is_a_declared_dependency(package: str) -> None:
+    project = tomllib.loads((PACKAGES[package].parent.parent / "pyproject.toml").read_text())["project"]
+    declared = {requirement.partition(">")[0].partition("[")[0].strip() for requirement in project["dependencies"]}
+    used = {name for path in PACKAGES[package].rglob("*.py") for name in tops(path)}
+    used -= set(sys.stdlib_module_names) | {package}
+    assert {DISTRIBUTIONS.get(name, name) for name in used} <= declared
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "e2e_test").rglob("*.py")), ids=lambda path: path.stem)
+def test_end_to_end_tests_import_nothing_of_the_services(path: Path) -> None:
+    assert not tops(path) & set(PACKAGES)
