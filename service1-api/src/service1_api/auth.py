@@ -1,0 +1,205 @@
+"""The API token: read from SSM off the request path, cached, served stale while SSM fails."""
+
+import hmac
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from service1_api.metrics import Metrics
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+
+TICK_SECONDS = 5.0  # how often the age is published, and the longest pause between attempts while SSM fails
+EARLY_REFRESHES = 3  # early refreshes that may come at once …
+EARLY_REFRESH_EVERY_SECONDS = 5.0  # … and how long each takes to come back: far below SSM's 40 requests a second
+EARLY_REFRESH_WAIT_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class TokenSourceError(Exception):
+    """The token could not be read; the text says why and holds nothing secret."""
+
+
+class TokensUnavailableError(Exception):
+    """No token has been read yet, or the last one is too old to be trusted."""
+
+
+class TokenSource(Protocol):
+    """Where the valid tokens are kept."""
+
+    def read(self) -> str:
+        """Give the parameter's text: the valid tokens, one a line. Raises TokenSourceError."""
+        ...
+
+
+class SsmTokenSource:
+    """Reads a SecureString of SSM Parameter Store."""
+
+    def __init__(self, client: "SSMClient", parameter_name: str) -> None:
+        self._client = client
+        self._name = parameter_name
+
+    def read(self) -> str:
+        """Give the decrypted value of the parameter. Raises TokenSourceError."""
+        try:
+            return self._client.get_parameter(Name=self._name, WithDecryption=True)["Parameter"]["Value"]
+        except ClientError as exc:
+            raise TokenSourceError(exc.response.get("Error", {}).get("Code", "ClientError")) from exc
+        except BotoCoreError as exc:
+            raise TokenSourceError(type(exc).__name__) from exc
+
+
+class TokenKeeper:
+    """Holds the valid tokens; one background thread reads them, so that no request pays for it.
+
+    Only a token that does not match waits: a moment, for an early refresh, so that a new token works at once.
+    """
+
+    def __init__(
+        self,
+        source: TokenSource,
+        metrics: Metrics,
+        *,
+        cache_seconds: float,
+        stale_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._metrics = metrics
+        self._cache_seconds = cache_seconds
+        self._stale_seconds = stale_seconds
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._tokens: tuple[bytes, ...] = ()
+        self._read_at = float("-inf")
+        self._retry_at = float("-inf")
+        self._failures = 0
+        self._attempts = 0
+        self._wanted = self._reading = self._stopped = False
+        self._early_left = float(EARLY_REFRESHES)
+        self._early_counted_at = clock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request's token can be checked at present."""
+        return self._clock() - self._read_at <= self._stale_seconds
+
+    def check(self, presented: str) -> bool:
+        """Say whether a token is one of the valid ones. Raises TokensUnavailableError."""
+        if not self.ready:
+            raise TokensUnavailableError
+        # A read that is under way may have begun before the rotation, so one that begins from now on counts too.
+        return (
+            self._matches(presented)
+            or (self._waited_for_reading() and self._matches(presented))
+            or (self._refreshed_early() and self._matches(presented))
+        )
+
+    def start(self) -> threading.Thread:
+        """Start the thread that keeps the tokens fresh until `stop`."""
+        thread = threading.Thread(target=self._run, name="token-refresh", daemon=True)
+        thread.start()
+        return thread
+
+    def stop(self) -> None:
+        """Let the thread end."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def refresh_if_due(self) -> None:
+        """Read the tokens if they are old or an early refresh was asked for; publish their age."""
+        now = self._clock()
+        with self._changed:
+            due = self._wanted or (now - self._read_at >= self._cache_seconds and now >= self._retry_at)
+            self._wanted, self._reading = False, due
+        if due:
+            self._refresh()
+        if self._read_at != float("-inf"):
+            self._metrics.token_age_seconds.set(self._clock() - self._read_at)
+
+    def _refresh(self) -> None:
+        try:
+            tokens = _tokens_in(self._source.read())
+        except TokenSourceError as exc:
+            self._failed(str(exc))
+            return
+        self._metrics.token_refreshes_total.labels("success").inc()
+        if self._failures or not self._tokens:
+            log.info("token loaded", extra={"valid_tokens": len(tokens)})
+        with self._changed:
+            self._tokens, self._read_at, self._failures = tokens, self._clock(), 0
+            self._attempt_ended()
+
+    def _failed(self, reason: str) -> None:
+        self._metrics.token_refreshes_total.labels("failure").inc()
+        pause = min(TICK_SECONDS, 0.2 * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  # jitter
+        log.warning("token not read; will be retried", extra={"reason": reason, "retry_in_seconds": round(pause, 2)})
+        with self._changed:
+            self._failures = min(self._failures + 1, 10)
+            self._retry_at = self._clock() + pause
+            self._attempt_ended()
+
+    def _attempt_ended(self) -> None:
+        self._attempts += 1
+        self._reading = False
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self.refresh_if_due()
+            except Exception as exc:  # noqa: BLE001  # top of the thread: a bug here must not end refreshing
+                self._failed(type(exc).__name__)
+            with self._changed:
+                pause = TICK_SECONDS if not self._failures else max(self._retry_at - self._clock(), 0.01)
+                self._changed.wait_for(lambda: self._wanted or self._stopped, min(pause, self._cache_seconds))
+
+    def _matches(self, presented: str) -> bool:
+        wanted = presented.encode(errors="surrogatepass")
+        matched = False
+        for token in self._tokens:  # all of them, so that the time does not tell which one matched
+            matched |= hmac.compare_digest(wanted, token)
+        return matched
+
+    def _waited_for_reading(self) -> bool:
+        with self._changed:
+            return self._reading and self._waited_for_attempt()
+
+    def _refreshed_early(self) -> bool:
+        """Ask for one refresh, unless they come too fast, and wait for it a moment."""
+        with self._changed:
+            if not self._reading and not self._wanted:
+                if not self._may_refresh_early():
+                    return False
+                self._wanted = True
+                self._changed.notify_all()
+            return self._waited_for_attempt()
+
+    def _waited_for_attempt(self) -> bool:
+        seen = self._attempts
+        return self._changed.wait_for(lambda: self._attempts > seen, EARLY_REFRESH_WAIT_SECONDS)
+
+    def _may_refresh_early(self) -> bool:
+        now = self._clock()
+        back = (now - self._early_counted_at) / EARLY_REFRESH_EVERY_SECONDS
+        self._early_left = min(EARLY_REFRESHES, self._early_left + back)
+        self._early_counted_at = now
+        if self._early_left < 1:
+            return False
+        self._early_left -= 1
+        return True
+
+
+def _tokens_in(text: str) -> tuple[bytes, ...]:
+    tokens = tuple(line.strip().encode() for line in text.splitlines() if line.strip())
+    if not tokens:
+        raise TokenSourceError("the parameter holds no token")
+    return tokens

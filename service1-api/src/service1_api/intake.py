@@ -1,0 +1,126 @@
+"""From a request to its data: media type, size, JSON and the token, in this order, before any field is looked at."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from flask import Request
+
+from pillarbox import strict_json
+from pillarbox.strict_json import JsonError, JsonValue
+from service1_api.auth import TokensUnavailableError
+from service1_api.errors import FieldError, Problem
+from service1_api.metrics import Metrics
+
+# Parsing holds the interpreter: bodies above this size are parsed one at a time, so that /health stays quick.
+LARGE_BODY_BYTES = 64 * 1024
+_LARGE_BODY_WAIT_SECONDS = 5.0
+
+
+class Tokens(Protocol):
+    """The API's tokens."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether tokens can be checked."""
+        ...
+
+    def check(self, presented: str) -> bool:
+        """Say whether a token is valid. Raises TokensUnavailableError."""
+        ...
+
+
+class Intake:
+    """Reads requests that carry e-mails: at most `max_in_flight` at once, each of at most `max_bytes`."""
+
+    def __init__(self, tokens: Tokens, metrics: Metrics, *, max_bytes: int, max_in_flight: int) -> None:
+        self._tokens = tokens
+        self._in_flight = metrics.requests_in_flight
+        self._max_bytes = max_bytes
+        self._slots = threading.BoundedSemaphore(max_in_flight)
+        self._large_body = threading.Lock()
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one of the places for requests being handled. Raises Problem at once if there is none."""
+        if not self._slots.acquire(blocking=False):
+            raise Problem("overloaded", "too many requests are being handled")
+        self._in_flight.inc()
+        try:
+            yield
+        finally:
+            self._in_flight.dec()
+            self._slots.release()
+
+    def data(self, request: Request) -> JsonValue:
+        """Give the request's `data`, of any type, once the token has been found good. Raises Problem."""
+        self._check_headers(request)
+        presented = _bearer(request)
+        if presented is not None:
+            self._check_token(presented)
+        body = self._parsed(self._read(request))
+        fields = body if isinstance(body, dict) else {}
+        if presented is None:
+            self._check_token(fields.get("token"))
+        if "data" not in fields:
+            raise Problem("invalid_data", "no `data`", [FieldError("#/data", "missing", "is required")])
+        return fields["data"]
+
+    def _check_headers(self, request: Request) -> None:
+        if request.mimetype != "application/json" and not (
+            request.mimetype.startswith("application/") and request.mimetype.endswith("+json")
+        ):
+            raise Problem("unsupported_media_type", "Content-Type must be application/json")
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            raise Problem("unsupported_media_type", "a Content-Encoding is not supported")
+        if (request.content_length or 0) > self._max_bytes:
+            raise self._too_large()
+
+    def _read(self, request: Request) -> bytes:
+        raw: bytes = request.environ["wsgi.input"].read(self._max_bytes + 1)
+        if len(raw) > self._max_bytes:
+            raise self._too_large()
+        if len(raw) < (request.content_length or 0):
+            raise Problem("invalid_json", "the body is shorter than its Content-Length")
+        return raw
+
+    def _too_large(self) -> Problem:
+        # The rest of the body is not read, so the connection cannot be used again.
+        return Problem(
+            "too_large", f"a request body is at most {self._max_bytes} bytes", headers={"Connection": "close"}
+        )
+
+    def _parsed(self, raw: bytes) -> JsonValue:
+        try:
+            if len(raw) <= LARGE_BODY_BYTES:
+                return strict_json.loads(raw)
+            if not self._large_body.acquire(timeout=_LARGE_BODY_WAIT_SECONDS):
+                raise Problem("overloaded", "too many large requests are being handled")
+            try:
+                return strict_json.loads(raw)
+            finally:
+                self._large_body.release()
+        except JsonError as exc:
+            raise Problem("invalid_json", f"the body {exc}") from None
+
+    def _check_token(self, presented: object) -> None:
+        try:
+            if not isinstance(presented, str) or not self._tokens.check(presented):
+                raise Problem("unauthorized", "a valid token is required")
+        except TokensUnavailableError:
+            raise Problem("token_unavailable", "no token has been loaded") from None
+
+
+def _bearer(request: Request) -> str | None:
+    """Give the token of the Authorization header, or None where there is no such header."""
+    header: str | None = request.environ.get("HTTP_AUTHORIZATION")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Problem("unauthorized", "the Authorization scheme must be Bearer")
+    try:  # WSGI gives header bytes as Latin-1
+        return token.strip().encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise Problem("unauthorized", "a valid token is required") from None

@@ -1,0 +1,145 @@
+"""The routes that take e-mails: one, or up to a hundred."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import orjson
+from flask import Blueprint, Response, g, request
+
+from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, encode_body, field_problems, sqs_size_bytes
+from pillarbox.strict_json import JsonValue
+from service1_api import SERVICE
+from service1_api.errors import FieldError, Problem, problem_document
+from service1_api.idempotency import message_ids
+from service1_api.intake import Intake
+from service1_api.metrics import Metrics
+from service1_api.publisher import Message, MessageRefusedError, OverloadedError, PublishError
+
+MAX_ITEMS = 100
+ACCEPTED = "Email data processed and queued"
+
+
+class PublishesMessages(Protocol):
+    """What carries messages to the queue."""
+
+    def publish(self, messages: Sequence[Message]) -> list[PublishError | None]:
+        """Give each message's result; None means that the queue has it. Raises OverloadedError."""
+        ...
+
+
+def message_routes(intake: Intake, publisher: PublishesMessages, metrics: Metrics) -> Blueprint:
+    """Give the routes POST /api/message, its alias /process, and POST /api/messages."""
+    routes = Blueprint("messages", __name__)
+    posting = _Posting(intake, publisher, metrics)
+    routes.post("/api/message")(posting.one)
+    routes.post("/process", endpoint="process")(posting.one)
+    routes.post("/api/messages")(posting.many)
+    return routes
+
+
+class _Posting:
+    def __init__(self, intake: Intake, publisher: PublishesMessages, metrics: Metrics) -> None:
+        self._intake = intake
+        self._publisher = publisher
+        self._metrics = metrics
+
+    def one(self) -> Response:
+        with self._intake.slot():
+            data = self._intake.data(request)
+            now = datetime.now(UTC)
+            (message_id,) = message_ids(_idempotency_key(), now, None)
+            g.message_id = message_id
+            (problem,) = self._published([_message(data, message_id, now, "#/data")])
+        if problem:
+            raise problem
+        return _json(200, {"status": "success", "message": ACCEPTED, "message_id": message_id})
+
+    def many(self) -> Response:
+        with self._intake.slot():
+            items = _items(self._intake.data(request))
+            now = datetime.now(UTC)
+            ids = message_ids(_idempotency_key(), now, len(items))
+            checked = [_checked(item, ids[place], now, place) for place, item in enumerate(items)]
+            results = iter(self._published([message for message in checked if isinstance(message, Message)]))
+        problems = [next(results) if isinstance(message, Message) else message for message in checked]
+        return _answer(ids, problems)
+
+    def _published(self, messages: Sequence[Message]) -> list[Problem | None]:
+        """Give each message's problem; None means that the queue has it."""
+        results: Sequence[PublishError | None]
+        try:
+            results = self._publisher.publish(messages) if messages else []
+        except OverloadedError as exc:
+            results = [exc] * len(messages)
+        for result in results:
+            if result:
+                self._metrics.publish_failures_total.labels(result.cause).inc()
+            else:
+                self._metrics.published_total.inc()
+        return [_problem(result) if result else None for result in results]
+
+
+def _idempotency_key() -> str | None:
+    key: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    return key
+
+
+def _items(data: JsonValue) -> list[JsonValue]:
+    if not isinstance(data, list) or not 1 <= len(data) <= MAX_ITEMS:
+        expected = f"must be a list of 1 to {MAX_ITEMS} e-mails"
+        raise Problem("invalid_data", "`data` is not a list of e-mails", [FieldError("#/data", "type", expected)])
+    return data
+
+
+def _checked(item: JsonValue, message_id: str, now: datetime, place: int) -> Message | Problem:
+    try:
+        return _message(item, message_id, now, f"#/data/{place}")
+    except Problem as problem:
+        return problem
+
+
+def _message(data: JsonValue, message_id: str, now: datetime, pointer: str) -> Message:
+    problems = field_problems(data)
+    if problems or not isinstance(data, dict):
+        errors = [FieldError(f"{pointer}/{p.field}" if p.field else pointer, p.code, p.text) for p in problems]
+        raise Problem("invalid_data", "the e-mail breaks the contract", errors)
+    body = encode_body(data)
+    attributes = Envelope(message_id, now, SERVICE, g.traceparent).to_attributes()
+    size = sqs_size_bytes(body, attributes)
+    if size > MAX_MESSAGE_BYTES:
+        raise Problem("too_large", f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}")
+    return Message(body, attributes, size)
+
+
+def _problem(error: PublishError) -> Problem:
+    if isinstance(error, MessageRefusedError):
+        return Problem("invalid_data", "the queue refuses this e-mail")
+    if isinstance(error, OverloadedError):
+        return Problem("overloaded", "too many e-mails wait for the queue")
+    return Problem("queue_unavailable", "the queue has not confirmed this e-mail")
+
+
+def _answer(ids: Sequence[str], problems: Sequence[Problem | None]) -> Response:
+    """Answer a batch: 200 if all were queued, 207 if some were; raises a Problem with the results if none was."""
+    results = [_result(place, ids[place], problem) for place, problem in enumerate(problems)]
+    failed = [problem for problem in problems if problem]
+    if len(failed) == len(problems):
+        # Where the service failed for one item, a retry may succeed: that outranks the items that are wrong.
+        raise Problem(
+            max(failed, key=lambda problem: problem.status >= 500).code,
+            "no e-mail was queued",
+            extensions={"results": results},
+        )
+    status, word = (207, "partial") if failed else (200, "success")
+    return _json(status, {"status": word, "queued": len(problems) - len(failed), "results": results})
+
+
+def _result(place: int, message_id: str, problem: Problem | None) -> dict[str, object]:
+    if problem is None:
+        return {"index": place, "status": "success", "message_id": message_id}
+    return {"index": place, "status": "error", "message_id": message_id, "problem": problem_document(problem)}
+
+
+def _json(status: int, document: Mapping[str, object]) -> Response:
+    return Response(orjson.dumps(document), status, mimetype="application/json")

@@ -1,0 +1,90 @@
+"""Composition root of a worker process: settings, then AWS clients, then the application that gunicorn serves."""
+
+import logging
+import os
+
+import boto3
+from botocore.config import Config
+from flask import Flask
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from pillarbox import logs
+from service1_api import SERVICE
+from service1_api.app import create_app
+from service1_api.auth import SsmTokenSource, TokenKeeper
+from service1_api.drain import FLAG
+from service1_api.metrics import Metrics
+from service1_api.publisher import Publisher
+from service1_api.settings import Settings, load_or_exit
+from service1_api.sqs import SqsQueue
+
+log = logging.getLogger(__name__)
+
+
+def build(settings: Settings) -> Flask:
+    """Give the application, its token thread started; call it once a process, after the fork."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    session = boto3.Session(region_name=settings.aws_region)
+    keeper = TokenKeeper(
+        SsmTokenSource(session.client("ssm", config=_client_config(2, 3)), settings.ssm_parameter_name),
+        metrics,
+        cache_seconds=settings.token_cache_seconds,
+        stale_seconds=settings.token_stale_seconds,
+    )
+    keeper.start()
+    app = create_app(
+        tokens=keeper,
+        publisher=_publisher(settings, session, metrics),
+        metrics=metrics,
+        exposition=lambda: _exposition(registry),
+        draining=FLAG.is_set,
+        max_request_bytes=settings.max_request_bytes,
+        max_requests_in_flight=settings.max_requests_in_flight,
+    )
+    log.info("started", extra=settings.model_dump(mode="json"))
+    return app
+
+
+def _publisher(settings: Settings, session: boto3.Session, metrics: Metrics) -> Publisher:
+    # Two whole attempts fit into the deadline, so that one call that hangs does not cost its e-mails.
+    connect_seconds, read_seconds = 0.1 * settings.publish_deadline_seconds, 0.38 * settings.publish_deadline_seconds
+    attempt_seconds = connect_seconds + read_seconds
+    queue = SqsQueue(
+        session.client("sqs", config=_client_config(connect_seconds, read_seconds)),
+        settings.sqs_queue_url,
+        attempt_seconds=attempt_seconds,
+    )
+    return Publisher(
+        queue,
+        metrics,
+        deadline_seconds=settings.publish_deadline_seconds,
+        attempt_seconds=attempt_seconds,
+        max_waiting=settings.max_messages_waiting,
+    )
+
+
+def _client_config(connect_seconds: float, read_seconds: float) -> Config:
+    return Config(
+        connect_timeout=connect_seconds,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": 1},  # the callers know their deadlines and try again
+        max_pool_connections=8,
+        tcp_keepalive=True,
+        parameter_validation=False,
+        user_agent=f"pillarbox/{SERVICE}",  # else botocore builds the text twice a call
+    )
+
+
+def _exposition(registry: CollectorRegistry) -> CollectorRegistry:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return registry
+    pod = CollectorRegistry()
+    MultiProcessCollector(pod)  # type: ignore[no-untyped-call]
+    return pod
+
+
+settings = load_or_exit()
+logs.configure(SERVICE, settings.log_level)
+app = build(settings)
