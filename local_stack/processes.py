@@ -155,9 +155,10 @@ def require_free_port(port: int, variable: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as exc:
+            other = port + 1000 if port < 60000 else port - 1000
             raise StackError(
                 f"port {port} cannot be used ({exc.strerror}); stop what uses it or take another one: "
-                f"{variable}={port + 1000} make run"
+                f"{variable}={other} make run"
             ) from None
 
 
