@@ -137,7 +137,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         template_parameters={"VisibilityTimeoutSeconds": str(VISIBILITY_TIMEOUT_SECONDS)},
         service_environment={
             "VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_TIMEOUT_SECONDS),
-            "STORE_DEADLINE_SECONDS": "2",
+            "STORE_DEADLINE_SECONDS": "1",
         },
     )
     with LocalStack(options) as stack:

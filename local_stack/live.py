@@ -37,7 +37,7 @@ def figures(metrics: str) -> Figures:
         return int(sum(s.value for s in samples if s.name == name and wanted(s)))
 
     return Figures(
-        accepted=total("pillarbox_api_accepted_total"),
+        accepted=total("pillarbox_api_published_total"),
         stored=total("pillarbox_consumer_stored_total"),
         waiting=total("pillarbox_consumer_queue_messages", lambda s: s.labels["state"] in {"visible", "in_flight"}),
         failed=total("pillarbox_api_rejections_total") + total("pillarbox_consumer_invalid_total"),

@@ -1,8 +1,8 @@
 from local_stack.live import Figures, figures
 
 METRICS = """
-# TYPE pillarbox_api_accepted_total counter
-pillarbox_api_accepted_total 7.0
+# TYPE pillarbox_api_published_total counter
+pillarbox_api_published_total 7.0
 # TYPE pillarbox_api_rejections_total counter
 pillarbox_api_rejections_total{code="unauthorized"} 2.0
 pillarbox_api_rejections_total{code="invalid_data"} 1.0

@@ -1,0 +1,61 @@
+"""One HTTP request with a JSON answer, as a plain client makes it; to a load balancer by its own name if asked."""
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and body of an answer; the body is None where it is no JSON."""
+
+    status: int
+    body: Any
+
+    def code(self) -> str:
+        """Give the stable `code` of a problem+json answer, or an empty text."""
+        return str(self.body.get("code", "")) if isinstance(self.body, dict) else ""
+
+
+def request(
+    url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, connect_to: str = ""
+) -> Answer:
+    """POST the body, or GET where there is none. Raises OSError or http.client.HTTPException when no answer comes.
+
+    `connect_to` is a host to connect to in place of the URL's: the load balancer, before DNS points to it.
+    """
+    parts = urlsplit(url)
+    connection = _connection(parts.scheme, parts.hostname or "", parts.port, connect_to)
+    sent = {"Content-Type": "application/json", "Connection": "close", **(headers or {})}
+    try:
+        connection.request("GET" if body is None else "POST", parts.path or "/", body, sent)
+        response = connection.getresponse()
+        return Answer(response.status, _json(response.read()))
+    finally:
+        connection.close()
+
+
+def _connection(scheme: str, host: str, port: int | None, connect_to: str) -> http.client.HTTPConnection:
+    secure = scheme == "https"
+    number = port or (443 if secure else 80)
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    connection = kind(host, number, timeout=TIMEOUT_SECONDS)
+    if connect_to:
+        plain = socket.create_connection((connect_to, number), TIMEOUT_SECONDS)
+        # The name that the certificate must bear stays the URL's.
+        connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
+    return connection
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return None

@@ -1,0 +1,145 @@
+"""The end-to-end test: one e-mail over HTTP, its object in S3, the content compared, the object removed again."""
+
+import http.client
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from e2e_test.e2e_archive import Archive, Found
+from e2e_test.e2e_http import request
+
+_POLL_SECONDS = 0.5
+_REPORT_SECONDS = 5
+
+
+class FailedError(Exception):
+    """The pipeline did not do what it promises; the text says what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is tested. `connect_to` is the load balancer where the URL's name does not lead to it yet, else empty."""
+
+    api_url: str
+    connect_to: str
+    token: str
+    bucket: str
+    prefix: str
+    timeout_seconds: float
+
+
+def target_of(environment: Mapping[str, str]) -> Target:
+    """Read the target from environment variables. Raises KeyError or ValueError that says which one is wrong."""
+    load_balancer = environment.get("ALB_DNS", "")
+    url = environment.get("API_URL", "") or (f"http://{load_balancer}" if load_balancer else "")
+    required = {name: environment.get(name, "") for name in ("API_TOKEN", "S3_BUCKET_NAME", "AWS_REGION")}
+    missing = [name for name, value in required.items() if not value] + ([] if url else ["API_URL or ALB_DNS"])
+    if missing:
+        raise ValueError(f"not set: {', '.join(missing)}")
+    timeout = environment.get("E2E_TIMEOUT_SECONDS", "60")
+    if not timeout.isdecimal() or int(timeout) == 0:
+        raise ValueError("E2E_TIMEOUT_SECONDS: expected a whole number of seconds above 0")
+    return Target(
+        api_url=url.rstrip("/"),
+        connect_to=load_balancer if environment.get("API_URL") else "",
+        token=required["API_TOKEN"],
+        bucket=required["S3_BUCKET_NAME"],
+        prefix=environment.get("S3_PREFIX", "messages/"),
+        timeout_seconds=int(timeout),
+    )
+
+
+def send(target: Target, email: Mapping[str, str]) -> str:
+    """POST the e-mail and give its message id. Raises FailedError for any other answer than the documented 200."""
+    url = f"{target.api_url}/api/message"
+    print(f"[1/5] sending an e-mail to {url}")
+    body = json.dumps({"data": email}).encode()
+    headers = {"Authorization": f"Bearer {target.token}"}
+    try:
+        answer = request(url, body, headers, connect_to=target.connect_to)
+    except (OSError, http.client.HTTPException) as exc:
+        raise FailedError(f"no answer: {exc}") from exc
+    if answer.status != 200:
+        raise FailedError(f"status {answer.status} {answer.code()}".rstrip())
+    message_id = str(answer.body["message_id"])
+    print(f"      status {answer.status}, message id {message_id}")
+    return message_id
+
+
+def wait_for(archive: Archive, message_id: str, timeout_seconds: float) -> Found:
+    """Poll until the record is there. Raises FailedError when the time is up."""
+    started = time.monotonic()
+    reported = 0.0
+    while not (found := archive.find(message_id)):
+        waited = time.monotonic() - started
+        if waited > timeout_seconds:
+            raise FailedError(f"no object for {message_id} within {timeout_seconds:.0f} s")
+        if waited >= reported:
+            print(f"[3/5] waiting for the object ({waited:.0f}s / {timeout_seconds:.0f}s)")
+            reported += _REPORT_SECONDS
+        time.sleep(_POLL_SECONDS)
+    print(f"[4/5] found {found.key}, written {found.stored_at:%Y-%m-%d %H:%M:%S} UTC")
+    return found
+
+
+def verify(found: Found, email: Mapping[str, str]) -> None:
+    """Compare the record with what was sent. Raises FailedError that names the fields that differ."""
+    stored = found.record["email_data"]
+    different = sorted(name for name in {*stored, *email} if stored.get(name) != email.get(name))
+    if different:
+        raise FailedError(f"the stored e-mail differs in {', '.join(different)}")
+    print("[5/5] content verified: every field is what was sent")
+
+
+def clean_up(archive: Archive, found: Found) -> None:
+    """Remove the test's own object; a batch that holds other e-mails stays."""
+    if found.records_in_object > 1:
+        print(f"      cleanup: {found.key} holds {found.records_in_object - 1} other e-mails and stays")
+        return
+    print(f"      cleanup: {archive.delete(found)} version(s) of {found.key} deleted")
+
+
+def run(target: Target) -> None:
+    """Send, wait, compare, remove. Raises FailedError."""
+    email = {
+        "email_subject": "Pillarbox end-to-end test",
+        "email_sender": "e2e-test@pillarbox.invalid",
+        "email_timestream": str(int(time.time())),
+        "email_content": "Sent by e2e_test/run_e2e.sh; removed when the test ends. ✓ \U0001f4ee",
+    }
+    archive = Archive(boto3.client("s3"), target.bucket, target.prefix)
+    message_id = send(target, email)
+    print("[2/5] accepted by SQS: the 200 says so (receiving it here would take it from the consumer)")
+    found = wait_for(archive, message_id, target.timeout_seconds)
+    try:
+        verify(found, email)
+    finally:
+        clean_up(archive, found)
+
+
+def main() -> int:
+    """Run the test against what the environment names; 0 passed, 1 failed, 2 wrong settings."""
+    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", ""))  # boto3 reads no AWS_REGION
+    try:
+        target = target_of(os.environ)
+    except ValueError as exc:
+        print(exc, file=sys.stderr)
+        return 2
+    try:
+        run(target)
+    except (FailedError, ClientError, BotoCoreError) as exc:
+        print(f"      {exc}")
+        print("FAILED")
+        return 1
+    print("PASSED")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
