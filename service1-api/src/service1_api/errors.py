@@ -13,6 +13,8 @@ from werkzeug.exceptions import HTTPException
 from service1_api.metrics import Metrics
 
 RETRY_AFTER_SECONDS = 1
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+REJECTIONS = "service1_api.rejections"  # the counter among the app's extensions: the worker refuses requests too
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "invalid_idempotency_key": ProblemType(
         400, "The Idempotency-Key is not acceptable", "Send a UUIDv7 made in the last 14 days, or no key"
     ),
+    "malformed_request": ProblemType(400, "The request is not well-formed HTTP/1.1", "Mend the client"),
     "unauthorized": ProblemType(
         401, "The token is missing or wrong", "Send the token as `Authorization: Bearer` or in the body"
     ),
@@ -44,9 +47,11 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "method_not_allowed": ProblemType(405, "The route does not take this method", "Use one that `Allow` names"),
     "request_timeout": ProblemType(408, "The request did not arrive in time", "Send the whole request at once"),
     "too_large": ProblemType(413, "The request or the e-mail is too large", "Send less: `detail` names the limit"),
+    "uri_too_long": ProblemType(414, "The request line is too long", "Use a path of this API"),
     "unsupported_media_type": ProblemType(
         415, "The body is not declared as JSON", "Send `Content-Type: application/json` and no Content-Encoding"
     ),
+    "headers_too_large": ProblemType(431, "The headers are too large", "Send fewer or shorter headers"),
     "rate_limited": ProblemType(429, "Too many requests", "Wait as long as `Retry-After` says"),
     "internal_error": ProblemType(500, "The service failed", "Report the `trace_id`; retry with an Idempotency-Key"),
     "overloaded": ProblemType(503, "The service is busy", "Retry after `Retry-After`"),
@@ -118,7 +123,7 @@ def register(app: Flask, metrics: Metrics) -> None:
             orjson.dumps(problem_document(problem) | trace),
             problem.status,
             problem_headers(problem),
-            mimetype="application/problem+json",
+            mimetype=PROBLEM_MEDIA_TYPE,
         )
 
     def http_error(exc: HTTPException) -> Response:
@@ -133,6 +138,7 @@ def register(app: Flask, metrics: Metrics) -> None:
         log.error("request failed unexpectedly", exc_info=_without_text(exc))
         return answer(Problem("internal_error", "an unexpected error; it has been logged"))
 
+    app.extensions[REJECTIONS] = metrics.rejections_total
     app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, unexpected)

@@ -78,18 +78,18 @@ class Intake:
             raise self._too_large()
 
     def _read(self, request: Request) -> bytes:
-        raw: bytes = request.environ["wsgi.input"].read(self._max_bytes + 1)
+        try:
+            raw: bytes = request.environ["wsgi.input"].read(self._max_bytes + 1)
+        except Exception as exc:  # every WSGI server has errors of its own for a body that breaks off
+            raise Problem("malformed_request", "the body could not be read") from exc
         if len(raw) > self._max_bytes:
             raise self._too_large()
         if len(raw) < (request.content_length or 0):
-            raise Problem("invalid_json", "the body is shorter than its Content-Length")
+            raise Problem("malformed_request", "the body is shorter than its Content-Length")
         return raw
 
     def _too_large(self) -> Problem:
-        # The rest of the body is not read, so the connection cannot be used again.
-        return Problem(
-            "too_large", f"a request body is at most {self._max_bytes} bytes", headers={"Connection": "close"}
-        )
+        return Problem("too_large", f"a request body is at most {self._max_bytes} bytes")
 
     def _parsed(self, raw: bytes) -> JsonValue:
         try:
