@@ -1,0 +1,287 @@
+"""A small SQS and S3 for benchmarks: one process, plain asyncio, kept in memory, fast enough not to hide who calls it.
+
+It answers honestly: receipts, visibility timeouts and `If-None-Match: *` count; it checks no signatures.
+"""
+
+import argparse
+import asyncio
+import gzip
+import hashlib
+import heapq
+import json
+import secrets
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+
+from pillarbox.ids import new_message_id
+from pillarbox.message import Envelope, encode_body
+from pillarbox.strict_json import JsonValue
+from pillarbox.trace import new_traceparent
+
+_WORDS = [
+    "winter",
+    "letter",
+    "parcel",
+    "archive",
+    "morning",
+    "station",
+    "garden",
+    "signal",
+    "harbour",
+    "window",
+    "paper",
+    "stamp",
+    "rain",
+    "bridge",
+    "clock",
+]
+_STATUS = {200: "OK", 400: "Bad Request", 404: "Not Found", 412: "Precondition Failed"}
+
+
+def email_of(number: int, size_bytes: int) -> dict[str, JsonValue]:
+    """Give a made-up e-mail of about `size_bytes`, a different one for each number."""
+    digest = hashlib.sha256(str(number).encode()).hexdigest()
+    words = [_WORDS[int(digit, 16) % len(_WORDS)] + digest[:3] for digit in digest]
+    sentence = " ".join(words) + f" {number} "
+    content = sentence * (size_bytes // len(sentence) + 1)
+    return {
+        "email_subject": f"Letter {number}",
+        "email_sender": f"sender{number % 97}@example.com",
+        "email_timestream": "1693561101",
+        "email_content": content[: max(1, size_bytes - 150)],
+    }
+
+
+@dataclass(slots=True)
+class Queued:
+    """A message of the queue; `receipt` is that of its latest receive, the only one that counts."""
+
+    body: str
+    attributes: dict[str, str]
+    sent_ms: int
+    sqs_id: str = field(default_factory=new_message_id)
+    receives: int = 0
+    receipt: str = ""
+    visible_at: float = 0.0
+
+    def entry(self) -> dict[str, object]:
+        """Give the message as ReceiveMessage does."""
+        return {
+            "MessageId": self.sqs_id,
+            "ReceiptHandle": self.receipt,
+            "Body": self.body,
+            "MD5OfBody": hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest(),
+            "Attributes": {"SentTimestamp": str(self.sent_ms), "ApproximateReceiveCount": str(self.receives)},
+            "MessageAttributes": {n: {"DataType": "String", "StringValue": v} for n, v in self.attributes.items()},
+        }
+
+
+class Queue:
+    """One standard queue."""
+
+    def __init__(self) -> None:
+        self._visible: deque[Queued] = deque()
+        self._in_flight: dict[str, Queued] = {}
+        self._returning: list[tuple[float, str]] = []
+        self._waiting: list[asyncio.Event] = []
+        self.deleted = 0
+        self.received = 0
+
+    def fill(self, count: int, size_bytes: int) -> None:
+        """Add `count` e-mails, each with the attributes that the API writes."""
+        for number in range(count):
+            envelope = Envelope(message_id=new_message_id(), source="service1-api", traceparent=new_traceparent())
+            body = encode_body(email_of(number, size_bytes))
+            self._visible.append(Queued(body, envelope.to_attributes(), int(time.time() * 1000)))
+        for event in self._waiting:
+            event.set()
+
+    async def receive(self, request: dict[str, object]) -> dict[str, object]:
+        """Answer ReceiveMessage, a long poll included."""
+        deadline = time.monotonic() + float(str(request.get("WaitTimeSeconds", 0)))
+        self._return_expired()
+        while not self._visible and (left := deadline - time.monotonic()) > 0:
+            event = asyncio.Event()
+            self._waiting.append(event)
+            try:
+                await asyncio.wait_for(event.wait(), min(left, 0.5))
+            except TimeoutError:
+                self._return_expired()
+            finally:
+                self._waiting.remove(event)
+        taken = [self._take(request) for _ in range(min(int(str(request["MaxNumberOfMessages"])), len(self._visible)))]
+        return {"Messages": [message.entry() for message in taken]} if taken else {}
+
+    def _take(self, request: dict[str, object]) -> Queued:
+        message = self._visible.popleft()
+        message.receives += 1
+        message.receipt = secrets.token_urlsafe(120)
+        message.visible_at = time.monotonic() + float(str(request.get("VisibilityTimeout", 30)))
+        self._in_flight[message.receipt] = message
+        heapq.heappush(self._returning, (message.visible_at, message.receipt))
+        self.received += 1
+        return message
+
+    def _return_expired(self) -> None:
+        while self._returning and self._returning[0][0] <= time.monotonic():
+            _, receipt = heapq.heappop(self._returning)
+            message = self._in_flight.get(receipt)
+            if message and message.visible_at <= time.monotonic():
+                self._visible.append(self._in_flight.pop(receipt))
+
+    def delete_batch(self, request: dict[str, object]) -> dict[str, object]:
+        """Answer DeleteMessageBatch."""
+        done: list[dict[str, str]] = []
+        for entry in request["Entries"]:  # type: ignore[attr-defined]  # the request is any JSON
+            self.delete(entry)
+            done.append({"Id": entry["Id"]})
+        return {"Successful": done, "Failed": []}
+
+    def delete(self, entry: dict[str, object]) -> dict[str, object]:
+        """Answer DeleteMessage: a stale receipt succeeds and deletes nothing, as in SQS."""
+        if self._in_flight.pop(str(entry["ReceiptHandle"]), None):
+            self.deleted += 1
+        return {}
+
+    def change_visibility_batch(self, request: dict[str, object]) -> dict[str, object]:
+        """Answer ChangeMessageVisibilityBatch."""
+        done: list[dict[str, str]] = []
+        for entry in request["Entries"]:  # type: ignore[attr-defined]
+            if message := self._in_flight.get(entry["ReceiptHandle"]):
+                message.visible_at = time.monotonic() + entry["VisibilityTimeout"]
+                heapq.heappush(self._returning, (message.visible_at, message.receipt))
+            done.append({"Id": entry["Id"]})
+        return {"Successful": done, "Failed": []}
+
+    def attributes(self) -> dict[str, object]:
+        """Answer GetQueueAttributes."""
+        return {
+            "Attributes": {
+                "ApproximateNumberOfMessages": str(len(self._visible)),
+                "ApproximateNumberOfMessagesNotVisible": str(len(self._in_flight)),
+                "ApproximateNumberOfMessagesDelayed": "0",
+            }
+        }
+
+
+class Stub:
+    """Routes requests: SQS by `X-Amz-Target`, S3 by path, `/stub/…` for who runs the benchmark."""
+
+    def __init__(self, latency_seconds: float) -> None:
+        self.latency_seconds = latency_seconds
+        self.queue = Queue()
+        self.objects: dict[str, dict[str, str]] = {}
+        self.lines_stored = 0
+        self.refused = 0
+
+    async def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
+        """Give status, body and extra header lines."""
+        if target := headers.get("x-amz-target"):
+            return 200, orjson.dumps(await self._sqs(target.partition(".")[2], orjson.loads(body))), ""
+        if path.startswith("/stub/"):
+            return 200, json.dumps(self._control(path.removeprefix("/stub/"), body)).encode(), ""
+        return self._s3(method, path, headers, body)
+
+    async def _sqs(self, action: str, request: dict[str, object]) -> dict[str, object]:
+        if action == "ReceiveMessage":
+            return await self.queue.receive(request)
+        plain: dict[str, Callable[[], dict[str, object]]] = {
+            "DeleteMessageBatch": lambda: self.queue.delete_batch(request),
+            "DeleteMessage": lambda: self.queue.delete(request),
+            "ChangeMessageVisibilityBatch": lambda: self.queue.change_visibility_batch(request),
+            "GetQueueAttributes": self.queue.attributes,
+        }
+        return plain[action]()
+
+    def _s3(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
+        if method == "HEAD":
+            found = self.objects.get(path)
+            extra = "".join(f"{name}: {value}\r\n" for name, value in (found or {}).items())
+            return (200, b"", extra) if found else (404, b"", "")
+        if headers.get("if-none-match") == "*" and path in self.objects:
+            self.refused += 1
+            return 412, b"<Error><Code>PreconditionFailed</Code></Error>", ""
+        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        kept = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
+        if "/health/" not in path:
+            self.lines_stored += gzip.decompress(body).count(b"\n") if path.endswith(".gz") else 1
+        self.objects[path] = kept | {"etag": etag, "last-modified": "Thu, 10 Dec 2026 14:30:22 GMT"}
+        return 200, b"", f"etag: {etag}\r\n"
+
+    def _control(self, action: str, body: bytes) -> dict[str, object]:
+        if action == "fill":
+            wanted = json.loads(body)
+            self.queue.fill(wanted["count"], wanted["bytes"])
+        return {
+            "cpu_seconds": time.process_time(),
+            "received": self.queue.received,
+            "deleted": self.queue.deleted,
+            "objects": len(self.objects),
+            "lines_stored": self.lines_stored,
+            "refused": self.refused,
+        }
+
+
+class Connection(asyncio.Protocol):
+    """One HTTP/1.1 keep-alive connection, without pipelining."""
+
+    def __init__(self, stub: Stub) -> None:
+        self._stub = stub
+        self._buffer = bytearray()
+        self._head: tuple[str, str, dict[str, str]] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember whom to answer."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what create_server gives
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Collect one request, then answer it."""
+        self._buffer += data
+        if self._head is None:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+            method, path, _ = first.split(" ")
+            pairs = (line.partition(":") for line in lines)
+            headers = {name.lower(): value.strip() for name, _, value in pairs}
+            del self._buffer[: end + 4]
+            self._head = (method, path, headers)
+            if "expect" in headers:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        length = int(self._head[2].get("content-length", 0))
+        if len(self._buffer) >= length:
+            body = bytes(self._buffer[:length])
+            del self._buffer[:length]
+            head, self._head = self._head, None
+            self._task = asyncio.get_running_loop().create_task(self._respond(*head, body))
+
+    async def _respond(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        if self._stub.latency_seconds and not path.startswith("/stub/"):
+            await asyncio.sleep(self._stub.latency_seconds)
+        status, content, extra = await self._stub.answer(method, path, headers, body)
+        checksum = f"x-amz-crc32: {zlib.crc32(content)}\r\n" if "x-amz-target" in headers else ""
+        head = f"HTTP/1.1 {status} {_STATUS[status]}\r\n{extra}{checksum}content-length: {len(content)}\r\n\r\n"
+        self._transport.write(head.encode() + content)
+
+
+async def serve(port: int, latency_seconds: float) -> None:
+    """Answer on 127.0.0.1 until killed."""
+    stub = Stub(latency_seconds)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(stub), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--latency-ms", type=float, default=0)
+    arguments = parser.parse_args()
+    asyncio.run(serve(arguments.port, arguments.latency_ms / 1000))

@@ -1,0 +1,1 @@
+"""Takes e-mails from SQS and keeps each in S3, exactly once."""

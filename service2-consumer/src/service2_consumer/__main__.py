@@ -1,0 +1,174 @@
+"""Composition root: settings, clients, lanes, health server, signals. Started as `python -m service2_consumer`."""
+
+import logging
+import os
+import signal
+import sys
+from importlib.metadata import version
+
+import boto3
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from pillarbox import logs
+from service2_consumer.backoff import SystemClock
+from service2_consumer.consumer import Lane, Pace, Result, Stopping
+from service2_consumer.health import HealthServer
+from service2_consumer.holding import Holding
+from service2_consumer.lanes import Consumer
+from service2_consumer.layouts import BatchPerHour, Layout, NewObject, ObjectPerMessage
+from service2_consumer.metrics import Metrics
+from service2_consumer.pool import Pool
+from service2_consumer.ports import Archive, Queue, QueueError, RefusedObjectError, StoreError
+from service2_consumer.record import KeyTemplate, Recorder
+from service2_consumer.s3 import open_archive
+from service2_consumer.settings import SQS_CALL_SECONDS, Settings, explain
+from service2_consumer.sqs import open_queue
+
+SERVICE = "service2-consumer"
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+DEPTH_SECONDS = 30  # how often the queue is asked for its depth
+
+logger = logging.getLogger("service2_consumer")
+
+
+def build_layout(settings: Settings) -> Layout:
+    """Make one lane's layout."""
+    if settings.object_layout == "message":
+        return ObjectPerMessage()
+    return BatchPerHour(
+        settings.prefix,
+        max_messages=settings.batch_max_messages,
+        max_bytes=settings.batch_max_bytes,
+        max_seconds=settings.batch_max_seconds,
+    )
+
+
+def build_queue(settings: Settings, session: boto3.Session) -> Queue:
+    """Open the queue."""
+    return open_queue(
+        session,
+        settings.queue_url,
+        lanes=settings.lanes,
+        batch=settings.max_messages_per_poll,
+        long_poll_seconds=settings.long_poll_seconds,
+        visibility_seconds=settings.visibility_timeout_seconds,
+    )
+
+
+def build_archive(settings: Settings, session: boto3.Session) -> Archive:
+    """Open the bucket, at the endpoint that the environment names for the SDK."""
+    encryption = {"server_side_encryption": settings.sse, "sse_kms_key_id": settings.kms_key_id}
+    return open_archive(
+        session,
+        settings.bucket,
+        region=settings.region,
+        endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        deadline_seconds=settings.store_deadline_seconds,
+        encryption={name: value for name, value in encryption.items() if value},
+    )
+
+
+def build_consumer(settings: Settings, queue: Queue, archive: Archive, metrics: Metrics) -> Consumer:
+    """Put the lanes together."""
+    clock, stopping = SystemClock(), Stopping()
+
+    def store(item: NewObject) -> Result:
+        try:
+            with metrics.store_seconds.time():
+                return archive.put(item)
+        except (StoreError, RefusedObjectError) as exc:
+            return exc
+
+    validates = settings.message_validation == "email"
+    recorder = Recorder(
+        KeyTemplate(settings.key_template, settings.prefix),
+        version=version(SERVICE),
+        validates=validates,
+        raw=not validates and settings.object_layout == "message",  # JSON lines hold documents only
+    )
+    pool: Pool[NewObject, Result] = Pool(store, settings.lanes * settings.max_messages_per_poll)
+    lanes = [
+        Lane(
+            queue=queue,
+            archive=archive,
+            pool=pool,
+            recorder=recorder,
+            layout=build_layout(settings),
+            holding=Holding(queue, metrics, settings.visibility_timeout_seconds),
+            metrics=metrics,
+            pace=Pace(settings.long_poll_seconds, settings.poll_interval_seconds),
+            stopping=stopping,
+            clock=clock,
+        )
+        for _ in range(settings.lanes)
+    ]
+    consumer = Consumer(lanes, stopping, clock, liveness_seconds=settings.liveness_seconds)
+    metrics.lanes_alive.set_function(consumer.lanes_alive)
+    return consumer
+
+
+def watch_depth(queue: Queue, metrics: Metrics) -> None:
+    """Refresh the metric of the queue's depth; a failure is the lanes' to report."""
+    try:
+        for state, count in queue.depth().items():
+            metrics.queue_messages.labels(state).set(count)
+    except QueueError as exc:
+        logger.debug("the queue's depth is not known", extra={"cause": exc.cause})
+
+
+def run(settings: Settings, consumer: Consumer, queue: Queue, metrics: Metrics) -> int:
+    """Consume until a signal comes, then drain; give the exit code: 1 if a lane had to be left behind."""
+    consumer.start()
+    while not (received := signal.sigtimedwait(SIGNALS, DEPTH_SECONDS)):
+        watch_depth(queue, metrics)
+    reason = signal.Signals(received.si_signo).name
+    logger.info("stopping: no more is received, what is held is stored or released", extra={"reason": reason})
+    consumer.stop()
+    if not _joined(consumer, settings.drain_seconds):
+        logger.warning("stopping at once: what is not stored is released")
+        consumer.give_up()
+    clean = consumer.join(SQS_CALL_SECONDS)
+    logger.info("stopped", extra={"reason": reason, "clean": clean, **metrics.totals()})
+    return 0 if clean else 1
+
+
+def _joined(consumer: Consumer, seconds: float) -> bool:
+    """Wait for the lanes; stop waiting when the time is over or a second signal comes."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + seconds
+    while not consumer.join(0.1):
+        if clock.monotonic() >= deadline or signal.sigtimedwait(SIGNALS, 0):
+            return False
+    return True
+
+
+def main() -> int:
+    """Run the service; give the exit code: 2 if the settings are wrong."""
+    # Signals are waited for rather than handled, and every thread inherits the mask: no handler can break a lane off.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        settings = Settings()
+    except ValidationError as exc:
+        print(*explain(exc), sep="\n", file=sys.stderr)
+        return 2
+    logs.configure(SERVICE, settings.log_level)
+    metrics = Metrics(CollectorRegistry())
+    session = boto3.Session(region_name=settings.region)
+    try:
+        queue, archive = build_queue(settings, session), build_archive(settings, session)
+        consumer = build_consumer(settings, queue, archive, metrics)
+        server = HealthServer(settings.bind_host, settings.port, consumer, metrics)
+    except (OSError, ValueError) as exc:
+        print(f"cannot start: {exc}", file=sys.stderr)
+        return 2
+    logger.info("starting", extra={"version": version(SERVICE), **settings.model_dump()})
+    code = run(settings, consumer, queue, metrics)
+    server.close()
+    return code
+
+
+if __name__ == "__main__":
+    exit_code = main()
+    sys.stderr.flush()
+    os._exit(exit_code)  # daemon threads may still be inside a call that an interpreter on its way down would crash

@@ -1,0 +1,66 @@
+"""The consumer as a whole: its lanes as threads, started, watched and stopped together."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+from service2_consumer.backoff import Clock
+from service2_consumer.consumer import Lane, Stopping
+
+
+class Consumer:
+    """Runs lanes; `stop`, `join` and `give_up` are apart, so that the caller decides how long to wait for what."""
+
+    def __init__(self, lanes: Sequence[Lane], stopping: Stopping, clock: Clock, *, liveness_seconds: float) -> None:
+        self._lanes = lanes
+        self._stopping = stopping
+        self._clock = clock
+        self._liveness_seconds = liveness_seconds
+        # Daemons: a lane that hangs in a call must not keep the process once it was given up.
+        self._threads = [
+            threading.Thread(target=lane.run, name=f"lane-{i}", daemon=True) for i, lane in enumerate(lanes)
+        ]
+
+    def start(self) -> None:
+        """Start every lane."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask every lane to take no more and to finish what it has."""
+        self._stopping.requested.set()
+
+    def give_up(self) -> None:
+        """Ask every lane to release at once what is not stored yet."""
+        self._stopping.requested.set()
+        self._stopping.gave_up.set()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the lanes to end, and tell whether all have."""
+        deadline = self._clock.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def lanes_alive(self) -> int:
+        """Count the lanes that have beaten lately."""
+        now = self._clock.monotonic()
+        return sum(
+            thread.is_alive() and now - lane.last_beat_seconds <= self._liveness_seconds
+            for lane, thread in zip(self._lanes, self._threads, strict=True)
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether every lane has beaten lately; while stopping, lanes may have ended."""
+        return self._stopping.requested.is_set() or self.lanes_alive() == len(self._lanes)
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether queue and bucket have proven to work, and nothing is stopping."""
+        return all(lane.checked for lane in self._lanes) and not self._stopping.requested.is_set()
+
+    @property
+    def last_poll_at(self) -> datetime | None:
+        """Give the time of the latest receive that SQS answered."""
+        return max((lane.last_poll_at for lane in self._lanes if lane.last_poll_at), default=None)

@@ -1,0 +1,54 @@
+"""Every metric of the consumer: the closed list of what can be watched and alerted on."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_AGE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
+_PREFIX = "pillarbox_consumer_"
+
+
+class Metrics:
+    """The metrics, in a registry of their own so that tests can have many."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(_PREFIX + name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(_PREFIX + name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(_PREFIX + name, text, buckets=buckets, registry=registry)
+
+        self.received = counter("received_total", "Messages received, redeliveries included")
+        self.stored = counter("stored_total", "Messages stored for the first time")
+        self.duplicates = counter("duplicates_total", "Messages whose e-mail was in S3 already")
+        self.conflicts = counter("conflicts_total", "Messages kept under conflicts/: another e-mail under a used id")
+        self.invalid = counter("invalid_total", "Messages that can never be stored, by reason", "reason")
+        self.store_failures = counter("store_failures_total", "Attempts to store that failed, by cause", "cause")
+        self.released = counter("released_total", "Messages given back to the queue: poison, or held when stopping")
+        self.deleted = counter("deleted_total", "Messages deleted from the queue, after they were stored")
+        self.delete_failures = counter("delete_failures_total", "Deletes that SQS did not do; the message comes again")
+        self.stored_bytes = counter("stored_bytes_total", "Bytes written to S3")
+        self.polls = counter("polls_total", "Receives, by outcome: messages, empty or error", "outcome")
+        self.receive_seconds = histogram("receive_seconds", "Time of a receive, its long poll included", _SECONDS)
+        self.store_seconds = histogram("store_seconds", "Time of one attempt to store", _SECONDS)
+        self.age_seconds = histogram("age_seconds", "Time from sent to stored", _AGE_SECONDS)
+        self.in_flight = gauge("in_flight", "Messages received and not yet deleted or given back")
+        self.store_healthy = gauge("store_healthy", "1 while S3 takes writes, 0 while messages are kept and retried")
+        self.lanes_alive = gauge("lanes_alive", "Lanes that beat within LIVENESS_SECONDS")
+        self.queue_messages = gauge("queue_messages", "Messages in the queue as SQS estimates, by state", "state")
+
+    def messages_processed(self) -> int:
+        """Give how many messages are safe in S3, thanks to this process or to an earlier delivery."""
+        names = ("stored_total", "duplicates_total", "conflicts_total")
+        return int(sum(self.registry.get_sample_value(_PREFIX + name) or 0 for name in names))
+
+    def totals(self) -> dict[str, int]:
+        """Give the counters for the last log line."""
+        names = ("received", "stored", "duplicates", "conflicts", "released", "deleted", "delete_failures")
+        totals = {name: int(self.registry.get_sample_value(f"{_PREFIX}{name}_total") or 0) for name in names}
+        samples = [sample for metric in self.invalid.collect() for sample in metric.samples]
+        return totals | {"invalid": int(sum(s.value for s in samples if s.name.endswith("_total")))}

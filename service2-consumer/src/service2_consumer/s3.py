@@ -1,0 +1,163 @@
+"""The S3 adapter: each object is written once; obstore errors become StoreError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import boto3
+import obstore
+from botocore.credentials import RefreshableCredentials
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
+
+from service2_consumer.layouts import NewObject
+from service2_consumer.ports import Outcome, RefusedObjectError, StoreError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config, S3Credential
+
+PROBE_KEY = "health/service2-consumer"
+
+_REQUESTS_PER_ATTEMPT = 3  # PUT; if the key is taken, HEAD; if by another e-mail, PUT below conflicts/
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_CAUSE_OF_STATUS = {"429": "throttled", "503": "throttled"}
+_CAUSE_OF_KIND = {"Timeout": "timeout"}
+_KIND = re.compile(r"kind: (\w+)")
+_CREDENTIAL_CODES = frozenset(
+    {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "RequestExpired", "TokenRefreshRequired"}
+)
+_OWN_FAULTS = frozenset(
+    {"KeyTooLongError", "EntityTooLarge", "MetadataTooLarge"}
+)  # no outage: this object alone is refused
+
+
+class S3Archive:
+    """Writes objects into one bucket; one attempt takes at most the deadline that the store was opened with."""
+
+    def __init__(self, store: S3Store) -> None:
+        self._store = store
+
+    def put(self, item: NewObject) -> Outcome:
+        """Write an object unless it is there already. Raises StoreError and RefusedObjectError."""
+        if self._created(item.key, item):
+            return Outcome.STORED
+        if self._digest_at(item.key, item.digest_name) == item.digest or item.conflict_key is None:
+            return Outcome.DUPLICATE
+        self._created(item.conflict_key, item)  # its name holds the digest: whatever is there already is this e-mail
+        return Outcome.CONFLICT
+
+    def probe(self) -> None:
+        """Prove that the bucket takes writes. Raises StoreError."""
+        try:
+            obstore.put(
+                self._store, PROBE_KEY, datetime.now(UTC).isoformat().encode(), mode="overwrite", use_multipart=False
+            )
+        except (BaseError, OSError, ValueError) as exc:
+            raise _explained(exc) from exc
+
+    def _created(self, key: str, item: NewObject) -> bool:
+        attributes = {"Content-Type": item.content_type, item.digest_name: item.digest}
+        try:
+            obstore.put(self._store, key, item.body, attributes=attributes, mode="create")
+        except AlreadyExistsError:
+            return False
+        except (BaseError, OSError, ValueError) as exc:
+            raise _explained(exc) from exc
+        return True
+
+    def _digest_at(self, key: str, digest_name: str) -> str | None:
+        """Ask what is stored; nothing may be there yet: S3 refuses a PUT, with 409, while another one runs."""
+        try:
+            return obstore.get(self._store, key, options={"head": True}).attributes.get(digest_name)
+        except FileNotFoundError as exc:
+            raise StoreError("other", "ConditionalRequestConflict") from exc
+        except (BaseError, OSError, ValueError) as exc:
+            raise _explained(exc) from exc
+
+
+def _explained(exc: Exception) -> Exception:
+    text = str(exc)
+    code = _CODE.search(text)
+    name = code[1] if code else ""
+    if name in _OWN_FAULTS:
+        return RefusedObjectError(name)
+    return StoreError(_cause(exc, text, name), name)
+
+
+def _cause(exc: Exception, text: str, code: str) -> str:
+    if isinstance(exc, UnauthenticatedError) or code in _CREDENTIAL_CODES:
+        return "credentials"
+    if isinstance(exc, PermissionDeniedError):
+        return "access_denied"
+    if isinstance(exc, FileNotFoundError):
+        return "no_such_bucket"
+    if status := _STATUS.search(text):
+        return _CAUSE_OF_STATUS.get(status[1], "server_error" if status[1].startswith("5") else "other")
+    kind = _KIND.search(text)
+    return _CAUSE_OF_KIND.get(kind[1], "connection") if kind else "other"
+
+
+def open_archive(
+    session: boto3.Session,
+    bucket: str,
+    *,
+    region: str,
+    endpoint_url: str | None,
+    deadline_seconds: float,
+    encryption: Mapping[str, str],
+) -> S3Archive:
+    """Open a bucket; `encryption` holds S3Config's sse keys. Raises ValueError if there are no AWS credentials."""
+    config: S3Config = {"region": region, **encryption}  # type: ignore[typeddict-item]
+    if endpoint_url:
+        config |= {"endpoint": endpoint_url, "aws_endpoint_url_s3": endpoint_url, "virtual_hosted_style_request": False}
+    else:
+        # A certificate of S3 covers one label before its name: a bucket with dots has to go into the path.
+        config["virtual_hosted_style_request"] = "." not in bucket
+    request_seconds = timedelta(seconds=deadline_seconds / _REQUESTS_PER_ATTEMPT)
+    store = S3Store(
+        bucket,
+        config=config,
+        client_options={
+            "allow_http": bool(endpoint_url and endpoint_url.startswith("http://")),
+            "timeout": request_seconds,
+            "connect_timeout": min(request_seconds, timedelta(seconds=3)),
+            "pool_idle_timeout": timedelta(seconds=5),  # S3 closes idle connections soon after
+            "user_agent": "pillarbox-consumer",
+        },
+        retry_config={"max_retries": 0},  # the lane retries: it must extend visibility in between
+        credential_provider=CredentialProvider(session),
+    )
+    return S3Archive(store)
+
+
+class CredentialProvider:
+    """Gives obstore botocore's credentials with their real expiry. Raises ValueError if there are none."""
+
+    def __init__(self, session: boto3.Session) -> None:
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise ValueError("no AWS credentials found")
+        self._credentials = credentials
+
+    def __call__(self) -> S3Credential:
+        """Give keys that are valid now; obstore asks again before they expire."""
+        frozen = self._credentials.get_frozen_credentials()
+        if not (frozen.access_key and frozen.secret_key):
+            raise ValueError("AWS credentials are incomplete")
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": self._expires_at(),
+        }
+
+    def _expires_at(self) -> datetime | None:
+        if not isinstance(self._credentials, RefreshableCredentials):
+            return None
+        # botocore shows the expiry nowhere else; it never hands out keys with less than ten minutes left.
+        expiry: datetime | None = getattr(self._credentials, "_expiry_time", None)
+        return expiry or datetime.now(UTC) + timedelta(minutes=9)

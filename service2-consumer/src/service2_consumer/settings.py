@@ -1,0 +1,183 @@
+"""What an operator can set, and the timings that must fit together."""
+
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service2_consumer.record import KeyTemplate
+
+SQS_CALL_SECONDS = 10  # the longest a delete or a release may take, its retries included
+# EC2 gives a spot instance two minutes: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
+SPOT_NOTICE_SECONDS = 120
+
+
+class Settings(BaseSettings):
+    """Environment variables of service2-consumer; raises pydantic's ValidationError, which never quotes a value."""
+
+    model_config = SettingsConfigDict(hide_input_in_errors=True, populate_by_name=True, frozen=True)
+
+    region: str = Field(
+        validation_alias="AWS_REGION", pattern=r"^[a-z]{2}[a-z0-9-]+$", description="AWS region, such as eu-central-1"
+    )
+    queue_url: str = Field(
+        validation_alias="SQS_QUEUE_URL", pattern=r"^https?://[^/]+/.+", description="URL of the queue to read"
+    )
+    bucket: str = Field(
+        validation_alias="S3_BUCKET_NAME",
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="Bucket that keeps the e-mails",
+    )
+    prefix: str = Field(
+        default="messages/",
+        validation_alias="S3_PREFIX",
+        description="What `{prefix}` stands for in keys, taken literally: end it with a slash to get a folder",
+    )
+    key_template: str = Field(
+        default="{prefix}{date:%Y/%m/%d}/{message_id}.json",
+        validation_alias="S3_KEY_TEMPLATE",
+        description="Object key in Python format syntax; fields `prefix` `date` `message_id` `sender`",
+    )
+    sse: Literal["", "AES256", "aws:kms"] = Field(
+        default="",
+        validation_alias="S3_SSE",
+        description="Encryption to ask for with each PUT; empty: the bucket's own",
+    )
+    kms_key_id: str = Field(
+        default="",
+        validation_alias="S3_KMS_KEY_ID",
+        description="KMS key, with `S3_SSE=aws:kms`; empty: the account's aws/s3",
+    )
+    message_validation: Literal["email", "none"] = Field(
+        default="email",
+        validation_alias="MESSAGE_VALIDATION",
+        description="`email`: what is no e-mail goes to the dead-letter queue; `none`: any body is stored as it is",
+    )
+    object_layout: Literal["message", "batch"] = Field(
+        default="message",
+        validation_alias="OBJECT_LAYOUT",
+        description="`message`: an object each; `batch`: many a gzip JSON-lines object, at least once after a crash",
+    )
+    batch_max_messages: int = Field(
+        default=500, validation_alias="BATCH_MAX_MESSAGES", ge=1, le=10_000, description="Messages in one batch object"
+    )
+    batch_max_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        validation_alias="BATCH_MAX_BYTES",
+        ge=1024 * 1024,
+        le=64 * 1024 * 1024,
+        description="Bytes, before compression, that a lane holds in all its open batches",
+    )
+    batch_max_seconds: int = Field(
+        default=30, validation_alias="BATCH_MAX_SECONDS", ge=1, le=3600, description="Age at which a batch is written"
+    )
+    lanes: int = Field(
+        default=4, validation_alias="LANES", ge=1, le=64, description="Lanes (threads) that receive and store"
+    )
+    max_messages_per_poll: int = Field(
+        default=10, validation_alias="MAX_MESSAGES_PER_POLL", ge=1, le=10, description="Messages a lane takes at once"
+    )
+    long_poll_seconds: int = Field(
+        default=20,
+        validation_alias="LONG_POLL_SECONDS",
+        ge=0,
+        le=20,
+        description="How long a receive waits for a message; stopping waits for it too, so 1 or 2 on a laptop",
+    )
+    poll_interval_seconds: int = Field(
+        default=0,
+        validation_alias=AliasChoices("POLL_INTERVAL_SECONDS", "POLL_INTERVAL"),
+        ge=0,
+        le=300,
+        description="Pause after an empty poll; long polling already does the waiting",
+    )
+    visibility_timeout_seconds: int = Field(
+        default=300,
+        validation_alias="VISIBILITY_TIMEOUT_SECONDS",
+        ge=3,
+        le=43_200,
+        description="How long a received message is hidden from other consumers, sent with each receive",
+    )
+    store_deadline_seconds: int = Field(
+        default=20,
+        validation_alias="STORE_DEADLINE_SECONDS",
+        ge=1,
+        le=100,
+        description="The longest one attempt to store takes",
+    )
+    liveness_seconds: int = Field(
+        default=300,
+        validation_alias="LIVENESS_SECONDS",
+        ge=5,
+        le=3600,
+        description="A lane silent for so long, because SQS fails or it hangs, turns `/health` into 503",
+    )
+    bind_host: str = Field(default="0.0.0.0", validation_alias="BIND_HOST", description="Address of the HTTP server")  # noqa: S104  # a pod's probes come from outside it
+    port: int = Field(default=8080, validation_alias="PORT", ge=1, le=65_535, description="Port of the HTTP server")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", validation_alias="LOG_LEVEL", description="Least severe log lines to write"
+    )
+
+    @property
+    def drain_seconds(self) -> int:
+        """Give the longest that stopping takes; a pod's grace period must be longer."""
+        return self.long_poll_seconds + self.store_deadline_seconds + SQS_CALL_SECONDS
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = [*self._timing_problems(), *self._storing_problems()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _timing_problems(self) -> list[str]:
+        problems = []
+        if 3 * self.store_deadline_seconds > self.visibility_timeout_seconds:
+            problems.append("STORE_DEADLINE_SECONDS: must be at most a third of VISIBILITY_TIMEOUT_SECONDS")
+        if self.drain_seconds >= SPOT_NOTICE_SECONDS:
+            problems.append(
+                f"LONG_POLL_SECONDS: with STORE_DEADLINE_SECONDS and {SQS_CALL_SECONDS} s for SQS calls it must stay "
+                f"below the {SPOT_NOTICE_SECONDS} s of a spot notice"
+            )
+        if self.drain_seconds + self.poll_interval_seconds > self.liveness_seconds:
+            problems.append(
+                "LIVENESS_SECONDS: must be at least LONG_POLL_SECONDS + STORE_DEADLINE_SECONDS + POLL_INTERVAL_SECONDS "
+                f"+ {SQS_CALL_SECONDS}"
+            )
+        held = (
+            self.batch_max_seconds + self.long_poll_seconds + self.store_deadline_seconds + self.poll_interval_seconds
+        )
+        if self.object_layout == "batch" and 2 * held > self.visibility_timeout_seconds:
+            problems.append(
+                "BATCH_MAX_SECONDS: with LONG_POLL_SECONDS, POLL_INTERVAL_SECONDS and STORE_DEADLINE_SECONDS it must "
+                "be at most half of VISIBILITY_TIMEOUT_SECONDS: messages must not come back while a batch is open"
+            )
+        return problems
+
+    def _storing_problems(self) -> list[str]:
+        problems = []
+        if self.kms_key_id and self.sse != "aws:kms":
+            problems.append("S3_KMS_KEY_ID: needs S3_SSE=aws:kms")
+        try:
+            KeyTemplate(self.key_template, self.prefix)
+        except ValueError as exc:
+            problems.append(f"S3_KEY_TEMPLATE: {exc}")
+        return problems
+
+
+def explain(error: ValidationError) -> list[str]:
+    """Give one line for each wrong variable: its name and what is expected; no line quotes a value."""
+    descriptions = {_variable(field.validation_alias): field.description for field in Settings.model_fields.values()}
+    lines: list[str] = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        if not problem["loc"]:
+            lines.extend(problem["msg"].removeprefix("Value error, ").split("\n"))
+            continue
+        name = str(problem["loc"][0])
+        expected = "is required" if problem["type"] == "missing" else problem["msg"]
+        lines.append(f"{name}: {expected} ({descriptions[name]})")
+    return lines
+
+
+def _variable(alias: object) -> str:
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else str(alias)
