@@ -28,9 +28,10 @@ if _settings.workers > 1:
     _metrics_dir = tempfile.mkdtemp(prefix="service1-api-metrics-", dir="/dev/shm")  # memory, not disk
     os.environ[_MULTIPROC_DIR] = _metrics_dir
 
+from service1_api.connection import Limits  # noqa: E402
 from service1_api.drain import FLAG  # noqa: E402
 from service1_api.gunicorn_log import JsonLogger  # noqa: E402
-from service1_api.worker import BufferingWorker, Limits  # noqa: E402
+from service1_api.worker import BufferingWorker  # noqa: E402
 
 _STALL_SECONDS = 5  # a thread waits no longer than this for a client that neither sends nor reads
 

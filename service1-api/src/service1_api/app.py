@@ -6,10 +6,12 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from service1_api import errors, observe
+from service1_api.docs import docs_routes
 from service1_api.health import health_routes
 from service1_api.intake import Intake, Tokens
 from service1_api.messages import PublishesMessages, message_routes
 from service1_api.metrics import Metrics
+from service1_api.rate_limit import RateLimit
 
 
 def create_app(
@@ -21,12 +23,17 @@ def create_app(
     draining: Callable[[], bool],
     max_request_bytes: int,
     max_requests_in_flight: int,
+    rate_limit: RateLimit | None = None,
 ) -> Flask:
     """Give the WSGI application."""
     app = Flask("service1_api", static_folder=None)
     observe.register(app, metrics)
     errors.register(app, metrics)
     intake = Intake(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
-    app.register_blueprint(message_routes(intake, publisher, metrics))
+    messages = message_routes(intake, publisher, metrics)
+    if rate_limit:
+        rate_limit.register(messages)
+    app.register_blueprint(messages)
+    app.register_blueprint(docs_routes())
     app.register_blueprint(health_routes(ready=lambda: tokens.ready, draining=draining, exposition=exposition))
     return app

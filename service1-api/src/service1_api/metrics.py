@@ -61,6 +61,11 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.rate_limit_failures_total = Counter(
+            "pillarbox_api_rate_limit_failures_total",
+            "Requests let through because the store of the rate limit failed",
+            registry=registry,
+        )
         self.token_age_seconds = Gauge(
             "pillarbox_api_token_age_seconds",
             "Time since the token was last read from SSM; above the cache time it is served stale",

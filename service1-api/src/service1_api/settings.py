@@ -3,6 +3,7 @@
 import sys
 from typing import Annotated, Literal
 
+import limits
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -15,6 +16,20 @@ def _queue_url(text: str) -> str:
     if not text.startswith(("https://", "http://")) or text.count("/") < 4:
         raise ValueError("expected a queue URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/name")
     return text
+
+
+def _rate(text: str) -> str:
+    try:
+        limits.parse(text)
+    except ValueError:
+        raise ValueError("expected a rate such as 100/minute or 10/second") from None
+    return text
+
+
+def _storage(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().startswith(("memory://", "redis://", "rediss://")):
+        raise ValueError("expected memory:// or redis://host:port (rediss:// for TLS)")
+    return secret
 
 
 class Settings(BaseSettings):
@@ -104,12 +119,12 @@ class Settings(BaseSettings):
         le=90,
         description="After SIGTERM: time in which /ready is 503 while requests are still answered",
     )
-    rate_limit: str | None = Field(
+    rate_limit: Annotated[str, AfterValidator(_rate)] | None = Field(
         None,
         validation_alias="RATE_LIMIT",
         description="Requests that a client address may make, such as 100/minute; unset: no limit",
     )
-    rate_limit_storage: SecretStr = Field(
+    rate_limit_storage: Annotated[SecretStr, AfterValidator(_storage)] = Field(
         SecretStr("memory://"),
         validation_alias="RATE_LIMIT_STORAGE",
         description="Where requests are counted: memory:// (each worker alone) or redis://host:port (shared)",

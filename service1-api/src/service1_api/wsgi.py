@@ -6,6 +6,7 @@ import os
 import boto3
 from botocore.config import Config
 from flask import Flask
+from limits import parse
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -16,6 +17,7 @@ from service1_api.auth import SsmTokenSource, TokenKeeper
 from service1_api.drain import FLAG
 from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
+from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.settings import Settings, load_or_exit
 from service1_api.sqs import SqsQueue
 
@@ -42,6 +44,7 @@ def build(settings: Settings) -> Flask:
         draining=FLAG.is_set,
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
+        rate_limit=_rate_limit(settings, metrics),
     )
     log.info("started", extra=settings.model_dump(mode="json"))
     return app
@@ -63,6 +66,13 @@ def _publisher(settings: Settings, session: boto3.Session, metrics: Metrics) -> 
         attempt_seconds=attempt_seconds,
         max_waiting=settings.max_messages_waiting,
     )
+
+
+def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
+    if settings.rate_limit is None:
+        return None
+    store = shared_or_memory(settings.rate_limit_storage.get_secret_value())
+    return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
 
 
 def _client_config(connect_seconds: float, read_seconds: float) -> Config:

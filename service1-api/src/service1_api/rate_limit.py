@@ -1,0 +1,109 @@
+"""A limit on the requests of one client address, counted in memory or in a store that all pods share."""
+
+import ipaddress
+import logging
+import math
+import time
+from collections.abc import Callable
+
+from flask import Blueprint, Response, g, request
+from limits import RateLimitItem
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, Storage, storage_from_string
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from service1_api.errors import Problem
+from service1_api.metrics import Metrics
+
+STORE_PAUSE_SECONDS = 5.0  # a store that failed is left alone for so long; requests pass meanwhile
+
+log = logging.getLogger(__name__)
+
+
+def shared_or_memory(uri: str) -> Storage:
+    """Give the store that a URI names. A shared one that hangs costs a request half a second at most."""
+    if uri == "memory://":
+        return MemoryStorage()
+    store = storage_from_string(uri, wrap_exceptions=True, socket_timeout=0.5, socket_connect_timeout=0.5)
+    if not isinstance(store, Storage):
+        raise TypeError("the store of the rate limit is an asynchronous one")
+    return store
+
+
+class RateLimit:
+    """Counts requests a client address in a sliding window (draft-ietf-httpapi-ratelimit-headers)."""
+
+    def __init__(
+        self,
+        item: RateLimitItem,
+        store: Storage,
+        metrics: Metrics,
+        *,
+        trusted_proxy_hops: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._item = item
+        self._limiter = SlidingWindowCounterRateLimiter(store)
+        self._failures = metrics.rate_limit_failures_total
+        self._hops = trusted_proxy_hops
+        self._clock = clock
+        self._store_paused_until = 0.0
+        self._policy = f'"default";q={item.amount};w={item.get_expiry()}'
+
+    def register(self, routes: Blueprint) -> None:
+        """Hold the limit for every route of a blueprint."""
+        routes.before_request(self._hold)
+        routes.after_request(self._tell)
+
+    def _hold(self) -> None:
+        """Count this request. Raises Problem if it is one too many; a store that fails refuses nobody."""
+        if self._clock() < self._store_paused_until:
+            return
+        client = client_of(request.remote_addr or "", request.headers.get("X-Forwarded-For"), self._hops)
+        try:
+            allowed = self._limiter.hit(self._item, client)
+            reset_at, remaining = self._limiter.get_window_stats(self._item, client)
+        except StorageError:
+            self._failures.inc()
+            self._store_paused_until = self._clock() + STORE_PAUSE_SECONDS
+            log.warning("rate limit not counted", extra={"again_in_seconds": STORE_PAUSE_SECONDS})
+            return
+        wait = max(math.ceil(reset_at - self._clock()), 1)
+        g.rate_limit = f'"default";r={remaining};t={wait}'
+        if not allowed:
+            raise Problem("rate_limited", "this address makes too many requests", headers={"Retry-After": str(wait)})
+
+    def _tell(self, response: Response) -> Response:
+        if "rate_limit" in g:
+            response.headers["RateLimit-Policy"] = self._policy
+            response.headers["RateLimit"] = g.rate_limit
+        return response
+
+
+def client_of(peer: str, forwarded_for: str | None, trusted_proxy_hops: int) -> str:
+    """Give the client's address as the outermost trusted proxy saw it; an IPv6 client counts by its /64 network.
+
+    Each proxy appends the address that it was called from, so only the last `trusted_proxy_hops` entries can be
+    believed; what stands before them is the client's own claim.
+    """
+    address = peer
+    if trusted_proxy_hops and forwarded_for:
+        entries = [entry.strip() for entry in forwarded_for.split(",")]
+        address = entries[-min(trusted_proxy_hops, len(entries))]
+    parsed = _parsed(address) or _parsed(peer)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address, with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
