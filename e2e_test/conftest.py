@@ -72,7 +72,7 @@ class Pipeline:
                 return _answer(error)
 
     def post(self, data: Any, path: str = "/api/message") -> Answer:
-        return self.request(path, json.dumps({"data": data, "token": self.token}).encode())
+        return self.request(path, json.dumps({"data": data, "token": self.token}, ensure_ascii=False).encode())
 
     def keys(self, prefix: str = "messages/") -> list[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)

@@ -54,12 +54,12 @@ def send(environment: Mapping[str, str], data: Mapping[str, Any]) -> tuple[int, 
 
 def take_through(environment: Mapping[str, str], timeout_seconds: float = 30) -> Journey:
     """Send the sample and wait for its object. Raises StackError when it is refused or not stored in time."""
+    s3 = session_of(environment).client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
     status, answer = send(environment, SAMPLE)
     accepted = time.monotonic()
     if status != 200:
         raise StackError(f"the sample e-mail was refused with {status}: {answer}")
     message_id = json.loads(answer)["message_id"]
-    s3 = session_of(environment).client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
     while time.monotonic() < accepted + timeout_seconds:
         found = find_object(s3, environment["S3_BUCKET_NAME"], message_id)
         if found:
