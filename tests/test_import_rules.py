@@ -16,7 +16,7 @@ PACKAGES = {
 }
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
-    "service1_api": {"wsgi", "publisher", "auth"},
+    "service1_api": {"wsgi", "sqs", "auth"},
     "service2_consumer": {"__main__", "sqs", "s3"},
     "pillarbox": set[str](),
 }

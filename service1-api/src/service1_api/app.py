@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from service1_api import errors, observe
+from service1_api import error_handlers, observe
 from service1_api.docs import docs_routes
 from service1_api.health import health_routes
 from service1_api.intake import Intake, Tokens
@@ -28,7 +28,7 @@ def create_app(
     """Give the WSGI application."""
     app = Flask("service1_api", static_folder=None)
     observe.register(app, metrics)
-    errors.register(app, metrics)
+    error_handlers.register(app, metrics)
     intake = Intake(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
     messages = message_routes(intake, publisher, metrics)
     if rate_limit:

@@ -1,22 +1,10 @@
-"""Errors as RFC 9457 problem details: the list of problems, and the one place that turns exceptions into answers."""
+"""Errors as RFC 9457 problem details: the closed list of problems, and how one is written. Pure: no I/O."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from types import TracebackType
-
-import orjson
-from flask import Flask, Response, g
-from werkzeug.exceptions import HTTPException
-
-from service1_api.metrics import Metrics
 
 RETRY_AFTER_SECONDS = 1
 PROBLEM_MEDIA_TYPE = "application/problem+json"
-REJECTIONS = "service1_api.rejections"  # the counter among the app's extensions: the worker refuses requests too
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +39,8 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "unsupported_media_type": ProblemType(
         415, "The body is not declared as JSON", "Send `Content-Type: application/json` and no Content-Encoding"
     ),
-    "headers_too_large": ProblemType(431, "The headers are too large", "Send fewer or shorter headers"),
     "rate_limited": ProblemType(429, "Too many requests", "Wait as long as `Retry-After` says"),
+    "headers_too_large": ProblemType(431, "The headers are too large", "Send fewer or shorter headers"),
     "internal_error": ProblemType(500, "The service failed", "Report the `trace_id`; retry with an Idempotency-Key"),
     "overloaded": ProblemType(503, "The service is busy", "Retry after `Retry-After`"),
     "queue_unavailable": ProblemType(
@@ -105,45 +93,8 @@ def problem_document(problem: Problem) -> dict[str, object]:
 def problem_headers(problem: Problem) -> dict[str, str]:
     """Give the headers that the status calls for, and the problem's own."""
     headers = dict(problem.headers)
-    if problem.status == HTTPStatus.UNAUTHORIZED:
+    if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if problem.status == 503:
         headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     return headers
-
-
-def register(app: Flask, metrics: Metrics) -> None:
-    """Answer every exception of a request as a problem; an unexpected one is logged with its traceback."""
-
-    def answer(problem: Problem) -> Response:
-        metrics.rejections_total.labels(problem.code).inc()
-        g.code = problem.code
-        trace = {"trace_id": g.trace_id} if "trace_id" in g else {}
-        return Response(
-            orjson.dumps(problem_document(problem) | trace),
-            problem.status,
-            problem_headers(problem),
-            mimetype=PROBLEM_MEDIA_TYPE,
-        )
-
-    def http_error(exc: HTTPException) -> Response:
-        if exc.code == HTTPStatus.NOT_FOUND:
-            return answer(Problem("not_found", "no route has this path"))
-        if exc.code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = ", ".join(sorted(getattr(exc, "valid_methods", None) or ()))
-            return answer(Problem("method_not_allowed", f"this route takes {allowed}", headers={"Allow": allowed}))
-        return unexpected(exc)
-
-    def unexpected(exc: Exception) -> Response:
-        log.error("request failed unexpectedly", exc_info=_without_text(exc))
-        return answer(Problem("internal_error", "an unexpected error; it has been logged"))
-
-    app.extensions[REJECTIONS] = metrics.rejections_total
-    app.register_error_handler(Problem, answer)
-    app.register_error_handler(HTTPException, http_error)
-    app.register_error_handler(Exception, unexpected)
-
-
-def _without_text(exc: Exception) -> tuple[type[Exception], Exception, TracebackType | None]:
-    """Keep an exception's type and place but not its text, which may quote an e-mail or a token."""
-    return type(exc), RuntimeError(type(exc).__name__), exc.__traceback__

@@ -23,7 +23,8 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 )
 
 from service1_api.connection import Connection, Limits, closing_response
-from service1_api.errors import REJECTIONS, Problem
+from service1_api.error_handlers import REJECTIONS
+from service1_api.errors import Problem
 from service1_api.framing import MAX_HEAD_BYTES, Progress
 
 _RECEIVE_BYTES = 256 * 1024

@@ -1,0 +1,52 @@
+"""The one place that turns the exceptions of a request into answers."""
+
+import logging
+from types import TracebackType
+
+import orjson
+from flask import Flask, Response, g
+from werkzeug.exceptions import HTTPException
+
+from service1_api.errors import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
+from service1_api.metrics import Metrics
+
+REJECTIONS = "service1_api.rejections"  # the counter among the app's extensions: the worker refuses requests too
+
+log = logging.getLogger(__name__)
+
+
+def register(app: Flask, metrics: Metrics) -> None:
+    """Answer every exception of a request as a problem; an unexpected one is logged with its traceback."""
+
+    def answer(problem: Problem) -> Response:
+        metrics.rejections_total.labels(problem.code).inc()
+        g.code = problem.code
+        trace = {"trace_id": g.trace_id} if "trace_id" in g else {}
+        return Response(
+            orjson.dumps(problem_document(problem) | trace),
+            problem.status,
+            problem_headers(problem),
+            mimetype=PROBLEM_MEDIA_TYPE,
+        )
+
+    def http_error(exc: HTTPException) -> Response:
+        if exc.code == 404:
+            return answer(Problem("not_found", "no route has this path"))
+        if exc.code == 405:
+            allowed = ", ".join(sorted(getattr(exc, "valid_methods", None) or ()))
+            return answer(Problem("method_not_allowed", f"this route takes {allowed}", headers={"Allow": allowed}))
+        return unexpected(exc)
+
+    def unexpected(exc: Exception) -> Response:
+        log.error("request failed unexpectedly", exc_info=_without_text(exc))
+        return answer(Problem("internal_error", "an unexpected error; it has been logged"))
+
+    app.extensions[REJECTIONS] = metrics.rejections_total
+    app.register_error_handler(Problem, answer)
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Exception, unexpected)
+
+
+def _without_text(exc: Exception) -> tuple[type[Exception], Exception, TracebackType | None]:
+    """Keep an exception's type and place but not its text, which may quote an e-mail or a token."""
+    return type(exc), RuntimeError(type(exc).__name__), exc.__traceback__
