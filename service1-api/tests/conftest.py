@@ -1,0 +1,61 @@
+"""The application under test, with fakes around it."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client import CollectorRegistry
+
+from service1_api.app import create_app
+from service1_api.metrics import Metrics
+from service1_api.settings import Settings, variable
+
+from .fakes import FakePublisher, FakeTokens
+
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
+
+
+@dataclass
+class Service:
+    """The application and the fakes that it talks to."""
+
+    tokens: FakeTokens = field(default_factory=FakeTokens)
+    publisher: FakePublisher = field(default_factory=FakePublisher)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.registry)
+        self.app = create_app(
+            tokens=self.tokens,
+            publisher=self.publisher,
+            metrics=self.metrics,
+            exposition=lambda: self.registry,
+            draining=lambda: self.draining,
+            max_request_bytes=MAX_REQUEST_BYTES,
+            max_requests_in_flight=4,
+        )
+
+    @property
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def client(service: Service) -> FlaskClient:
+    return service.client
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The required settings, and no other."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(variable(name), raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/emails")
+    return monkeypatch

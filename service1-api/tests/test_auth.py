@@ -1,0 +1,226 @@
+"""The token: cached, refreshed off the request path, stale while SSM fails, rotated without a failed request."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import boto3
+import pytest
+from moto import mock_aws
+from prometheus_client import CollectorRegistry
+
+from service1_api import auth
+from service1_api.auth import SsmTokenSource, TokenKeeper, TokenSourceError, TokensUnavailableError
+from service1_api.metrics import Metrics
+
+from .fakes import TOKEN, FakeClock, FakeTokenSource, new_metrics
+
+CACHE_SECONDS = 300
+STALE_SECONDS = 3600
+
+
+def keeper_of(source: FakeTokenSource, clock: Callable[[], float], metrics: Metrics | None = None) -> TokenKeeper:
+    return TokenKeeper(
+        source, metrics or new_metrics(), cache_seconds=CACHE_SECONDS, stale_seconds=STALE_SECONDS, clock=clock
+    )
+
+
+@contextmanager
+def running(keeper: TokenKeeper) -> Iterator[None]:
+    thread = keeper.start()
+    try:
+        yield
+    finally:
+        keeper.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(5000):
+        if condition():
+            return
+        pause.wait(0.002)
+    raise AssertionError("the condition did not come true within 10 s")
+
+
+def test_before_the_first_read_there_is_no_answer() -> None:
+    keeper = keeper_of(FakeTokenSource(), FakeClock())
+    assert not keeper.ready
+    with pytest.raises(TokensUnavailableError):
+        keeper.check(TOKEN)
+
+
+def test_the_token_is_read_again_only_when_the_cache_time_has_passed() -> None:
+    source, clock = FakeTokenSource(), FakeClock()
+    keeper = keeper_of(source, clock)
+    keeper.refresh_if_due()
+    clock.now += CACHE_SECONDS - 1
+    keeper.refresh_if_due()
+    assert (source.reads, keeper.check(TOKEN)) == (1, True)
+    clock.now += 1
+    keeper.refresh_if_due()
+    assert source.reads == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "valid", "invalid"),
+    [
+        (TOKEN, [TOKEN], ["", TOKEN[:-1], TOKEN + "x"]),
+        ("new\nold\n", ["new", "old"], ["new\nold", "\n", ""]),
+        ("  padded \r\n\n\n other\r\n", ["padded", "other"], ["  padded ", ""]),
+        ("gr\u00fc\u00dfe \U0001f511", ["gr\u00fc\u00dfe \U0001f511"], ["gr\u00fc\u00dfe"]),
+    ],
+)
+def test_every_line_of_the_parameter_is_a_token(text: str, valid: list[str], invalid: list[str]) -> None:
+    keeper = keeper_of(FakeTokenSource(text), FakeClock())
+    keeper.refresh_if_due()
+    with running(keeper):
+        assert [keeper.check(token) for token in valid] == [True] * len(valid)
+        assert [keeper.check(token) for token in invalid] == [False] * len(invalid)
+
+
+def test_a_parameter_without_a_token_counts_as_a_failure() -> None:
+    source, clock = FakeTokenSource(), FakeClock()
+    keeper = keeper_of(source, clock)
+    keeper.refresh_if_due()
+    source.text = " \n"
+    clock.now += CACHE_SECONDS
+    keeper.refresh_if_due()
+    assert keeper.check(TOKEN)
+
+
+def test_while_ssm_fails_the_last_token_serves_for_an_hour_and_its_age_shows() -> None:
+    source, clock, registry = FakeTokenSource(), FakeClock(), CollectorRegistry()
+    keeper = keeper_of(source, clock, Metrics(registry))
+    keeper.refresh_if_due()
+    source.text = TokenSourceError("ThrottlingException")
+    clock.now += STALE_SECONDS
+    keeper.refresh_if_due()
+    assert keeper.check(TOKEN)
+    assert registry.get_sample_value("pillarbox_api_token_age_seconds") == STALE_SECONDS
+    assert registry.get_sample_value("pillarbox_api_token_refreshes_total", {"outcome": "failure"}) == 1
+    clock.now += 1
+    assert not keeper.ready
+    with pytest.raises(TokensUnavailableError):
+        keeper.check(TOKEN)
+    source.text = TOKEN
+    clock.now += auth.TICK_SECONDS
+    keeper.refresh_if_due()
+    assert keeper.check(TOKEN)
+
+
+def test_while_ssm_fails_attempts_are_spaced() -> None:
+    source, clock = FakeTokenSource(TokenSourceError("AccessDenied")), FakeClock()
+    keeper = keeper_of(source, clock)
+    for _ in range(6000):
+        keeper.refresh_if_due()
+        clock.now += 0.01
+    assert 10 < source.reads < 40
+
+
+def test_a_service_that_starts_without_ssm_recovers_by_itself() -> None:
+    source = FakeTokenSource(TokenSourceError("EndpointConnectionError"))
+    keeper = keeper_of(source, time.monotonic)
+    with running(keeper):
+        until(lambda: source.reads >= 2)
+        assert not keeper.ready
+        source.text = TOKEN
+        until(lambda: keeper.ready)
+        assert keeper.check(TOKEN)
+
+
+def test_a_rotated_token_works_at_once() -> None:
+    source = FakeTokenSource("old")
+    keeper = keeper_of(source, FakeClock())
+    keeper.refresh_if_due()
+    source.text = "new"
+    with running(keeper):
+        assert keeper.check("new")
+        assert not keeper.check("old")
+
+
+def test_many_requests_with_the_new_token_share_one_refresh() -> None:
+    source = FakeTokenSource("old")
+    keeper = keeper_of(source, FakeClock())
+    keeper.refresh_if_due()
+    source.text = "new"
+    source.reading.clear()
+    source.may_answer.clear()
+    with running(keeper), ThreadPoolExecutor(max_workers=32) as pool:
+        checks = [pool.submit(keeper.check, "new") for _ in range(32)]
+        assert source.reading.wait(10)
+        source.may_answer.set()
+        assert all(check.result(10) for check in checks)
+    assert source.reads <= 3
+
+
+def test_a_request_with_a_valid_token_never_waits_for_ssm() -> None:
+    source, clock = FakeTokenSource(), FakeClock()
+    keeper = keeper_of(source, clock)
+    keeper.refresh_if_due()
+    source.reading.clear()
+    source.may_answer.clear()
+    clock.now += CACHE_SECONDS
+    with running(keeper):
+        assert source.reading.wait(10)
+        assert keeper.check(TOKEN)
+        source.may_answer.set()
+
+
+def test_wrong_tokens_cannot_drive_ssm() -> None:
+    source, clock = FakeTokenSource(), FakeClock()
+    keeper = keeper_of(source, clock)
+    keeper.refresh_if_due()
+    with running(keeper):
+        assert not any(keeper.check("wrong") for _ in range(200))
+        assert source.reads == 1 + auth.EARLY_REFRESHES
+        clock.now += auth.EARLY_REFRESH_EVERY_SECONDS
+        assert not any(keeper.check("wrong") for _ in range(200))
+        assert source.reads == 2 + auth.EARLY_REFRESHES
+
+
+def test_a_mismatch_while_ssm_hangs_is_answered_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "EARLY_REFRESH_WAIT_SECONDS", 0.05)
+    source = FakeTokenSource()
+    keeper = keeper_of(source, FakeClock())
+    keeper.refresh_if_due()
+    source.may_answer.clear()
+    with running(keeper):
+        assert not keeper.check("wrong")
+        source.may_answer.set()
+
+
+@pytest.fixture
+def parameter(monkeypatch: pytest.MonkeyPatch) -> Iterator[SsmTokenSource]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        client = boto3.client("ssm", region_name="eu-central-1")
+        client.put_parameter(Name="/token", Value="a\nb", Type="SecureString")
+        yield SsmTokenSource(client, "/token")
+
+
+def test_ssm_gives_the_decrypted_parameter(parameter: SsmTokenSource) -> None:
+    assert parameter.read() == "a\nb"
+
+
+def test_a_missing_parameter_is_an_error_that_says_why(parameter: SsmTokenSource) -> None:
+    with pytest.raises(TokenSourceError, match="ParameterNotFound"):
+        SsmTokenSource(parameter._client, "/other").read()
+
+
+def test_an_unreachable_ssm_is_an_error_that_says_why() -> None:
+    client = boto3.client(
+        "ssm",
+        region_name="eu-central-1",
+        endpoint_url="http://127.0.0.1:1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    with pytest.raises(TokenSourceError, match="EndpointConnectionError"):
+        SsmTokenSource(client, "/token").read()

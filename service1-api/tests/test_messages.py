@@ -1,0 +1,341 @@
+"""The routes that take e-mails, and the order in which a request is checked."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import TestResponse
+
+from pillarbox.ids import message_id_at, new_message_id, parse_message_id, time_of
+from pillarbox.message import MAX_MESSAGE_BYTES
+from service1_api.publisher import MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
+
+from .conftest import MAX_REQUEST_BYTES, Service
+from .fakes import TOKEN
+
+EMAIL = {
+    "email_subject": "Happy new year!",
+    "email_sender": "John doe",
+    "email_timestream": "1693561101",
+    "email_content": "Just want to say... Happy new year!!!",
+}
+ONE = ["/api/message", "/process"]
+ALL = [*ONE, "/api/messages"]
+
+
+def post(client: FlaskClient, path: str = "/api/message", data: Any = EMAIL, **headers: str) -> TestResponse:
+    return client.post(path, json={"data": data, "token": TOKEN}, headers=headers)
+
+
+def code_of(response: TestResponse) -> str:
+    assert response.mimetype == "application/problem+json"
+    body = response.get_json()
+    assert body["status"] == response.status_code
+    assert body["type"] == f"/docs#{body['code']}"
+    assert body["title"]
+    return str(body["code"])
+
+
+@pytest.mark.parametrize("path", ONE)
+def test_an_email_is_queued_under_a_new_id_with_its_fields_unchanged(service: Service, path: str) -> None:
+    before = datetime.now(UTC)
+
+    response = post(service.client, path)
+
+    assert response.status_code == 200
+    body = response.get_json()
+    assert body == {
+        "status": "success",
+        "message": "Email data processed and queued",
+        "message_id": parse_message_id(body["message_id"]),
+    }
+    (message,) = service.publisher.published
+    assert json.loads(message.body) == EMAIL
+    assert message.attributes["message_id"] == body["message_id"]
+    assert message.attributes["source"] == "service1-api"
+    received_at = datetime.fromisoformat(message.attributes["received_at"])
+    assert abs(received_at - before) < timedelta(seconds=30)
+    assert len(message.attributes["traceparent"]) == 55
+
+
+def test_fields_beyond_the_four_are_queued(service: Service) -> None:
+    extended = EMAIL | {"reply_to": ["a@example.org", {"b": None}], "n": 2**70}
+    assert post(service.client, data=extended).status_code == 200
+    assert json.loads(service.publisher.published[0].body) == extended
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("header", ["Bearer " + TOKEN, "bearer  " + TOKEN + " "])
+def test_the_token_is_taken_from_the_header(service: Service, path: str, header: str) -> None:
+    data = [EMAIL] if path == "/api/messages" else EMAIL
+    response = service.client.post(path, json={"data": data}, headers={"Authorization": header})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("header", ["Bearer wrong", "Basic eDp5", "Bearer", "Bearer \xff\xfe"])
+def test_the_token_of_the_header_wins_over_that_of_the_body(service: Service, header: str) -> None:
+    response = post(service.client, Authorization=header)
+    assert code_of(response) == "unauthorized"
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert not service.publisher.published
+
+
+@pytest.mark.parametrize("token", ["wrong", "", None, 7, [TOKEN], {"token": TOKEN}, TOKEN + " ", TOKEN.lower()])
+@pytest.mark.parametrize("path", ALL)
+def test_a_wrong_token_is_401_even_with_wrong_data(client: FlaskClient, path: str, token: object) -> None:
+    assert code_of(client.post(path, json={"data": {"email_subject": 7}, "token": token})) == "unauthorized"
+
+
+@pytest.mark.parametrize("body", [[], "text", 7, {"data": EMAIL}])
+def test_a_body_without_a_token_is_401(client: FlaskClient, body: object) -> None:
+    assert client.post("/api/message", json=body).status_code == 401
+
+
+def test_while_no_token_is_loaded_the_answer_is_503(service: Service) -> None:
+    service.tokens.ready = False
+    response = post(service.client)
+    assert code_of(response) == "token_unavailable"
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_all_wrong_fields_are_named_with_pointers(client: FlaskClient) -> None:
+    response = post(client, data={"email_subject": " ", "email_sender": 7, "email_timestream": "soon"})
+    assert code_of(response) == "invalid_data"
+    assert [(e["pointer"], e["code"]) for e in response.get_json()["errors"]] == [
+        ("#/data/email_subject", "blank"),
+        ("#/data/email_sender", "type"),
+        ("#/data/email_timestream", "timestamp_format"),
+        ("#/data/email_content", "missing"),
+    ]
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 7, [EMAIL]])
+def test_data_that_is_no_object_is_refused_as_such(client: FlaskClient, data: object) -> None:
+    response = post(client, data=data)
+    assert code_of(response) == "invalid_data"
+    assert response.get_json()["errors"][0]["pointer"] == "#/data"
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_missing_data_is_refused_as_such(client: FlaskClient, path: str) -> None:
+    response = client.post(path, json={"token": TOKEN})
+    assert response.get_json()["errors"] == [{"pointer": "#/data", "code": "missing", "detail": "is required"}]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"\xff", b'{"a":1}x', b'{"a":1,"a":2}', b'{"a":"\\ud800"}', b"[" * 100 + b"]" * 100, b"[0.1e400]"],
+)
+def test_what_is_not_exact_json_is_refused(client: FlaskClient, raw: bytes) -> None:
+    assert code_of(client.post("/api/message", data=raw, content_type="application/json")) == "invalid_json"
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
+def test_another_media_type_is_415(client: FlaskClient, media_type: str) -> None:
+    response = client.post("/api/message", data=b"{}", content_type=media_type)
+    assert code_of(response) == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json; charset=utf-8", "application/vnd.mail+json", "Application/JSON"]
+)
+def test_json_media_types_are_taken(client: FlaskClient, media_type: str) -> None:
+    raw = json.dumps({"data": EMAIL, "token": TOKEN}).encode()
+    assert client.post("/api/message", data=raw, content_type=media_type).status_code == 200
+
+
+def test_a_compressed_body_is_415(client: FlaskClient) -> None:
+    assert code_of(post(client, **{"Content-Encoding": "gzip"})) == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(("extra", "status"), [(0, 401), (1, 413)])
+def test_a_body_past_the_limit_is_413_before_it_is_parsed(client: FlaskClient, extra: int, status: int) -> None:
+    raw = b'"' + b"a" * (MAX_REQUEST_BYTES - 2 + extra) + b'"'
+    response = client.post("/api/message", data=raw, content_type="application/json")
+    assert response.status_code == status
+    code_of(response)
+
+
+def email_of_size(size_bytes: int) -> dict[str, str]:
+    """An e-mail whose message, attributes included, has exactly this size in SQS."""
+    attributes = {
+        "message_id": new_message_id(),
+        "received_at": "2026-12-10T14:30:22.123Z",
+        "source": "service1-api",
+        "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-00",
+    }
+    around = len(json.dumps(EMAIL | {"email_content": ""}, separators=(",", ":"))) + sum(
+        len(name) + len("String") + len(value) for name, value in attributes.items()
+    )
+    return EMAIL | {"email_content": "a" * (size_bytes - around)}
+
+
+@pytest.mark.parametrize(("extra", "status"), [(0, 200), (1, 413)])
+def test_a_message_past_what_sqs_takes_is_413(client: FlaskClient, extra: int, status: int) -> None:
+    assert post(client, data=email_of_size(MAX_MESSAGE_BYTES + extra)).status_code == status
+
+
+def failing(error: PublishError, service: Service) -> Service:
+    service.publisher.fail = lambda _message: error
+    return service
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (QueueUnavailableError("ServiceUnavailable"), 503, "queue_unavailable"),
+        (OverloadedError("too_many_waiting"), 503, "overloaded"),
+        (MessageRefusedError("InvalidMessageContents"), 400, "invalid_data"),
+    ],
+)
+@pytest.mark.parametrize("path", ALL)
+def test_without_a_confirmation_there_is_no_2xx(
+    service: Service, path: str, error: PublishError, status: int, code: str
+) -> None:
+    response = post(failing(error, service).client, path, [EMAIL] if path == "/api/messages" else EMAIL)
+    assert (response.status_code, code_of(response)) == (status, code)
+    assert ("Retry-After" in response.headers) == (status == 503)
+
+
+def test_a_batch_answers_item_by_item_in_order(service: Service) -> None:
+    response = post(service.client, "/api/messages", [EMAIL, {"email_subject": 7}, EMAIL | {"n": 2}])
+
+    assert response.status_code == 207
+    body = response.get_json()
+    assert (body["status"], body["queued"]) == ("partial", 2)
+    assert [(r["index"], r["status"]) for r in body["results"]] == [(0, "success"), (1, "error"), (2, "success")]
+    assert body["results"][1]["problem"]["errors"][0]["pointer"] == "#/data/1/email_subject"
+    assert [m.attributes["message_id"] for m in service.publisher.published] == [
+        body["results"][0]["message_id"],
+        body["results"][2]["message_id"],
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_batch_that_is_queued_whole_is_200(service: Service, count: int) -> None:
+    response = post(service.client, "/api/messages", [EMAIL] * count)
+    assert response.status_code == 200
+    assert response.get_json()["queued"] == count
+    assert len({m.attributes["message_id"] for m in service.publisher.published}) == count
+
+
+@pytest.mark.parametrize("data", [[], [EMAIL] * 101, EMAIL, None])
+def test_a_batch_holds_1_to_100_emails(service: Service, data: object) -> None:
+    response = post(service.client, "/api/messages", data)
+    assert code_of(response) == "invalid_data"
+    assert not service.publisher.published
+
+
+def test_a_batch_of_which_nothing_was_queued_is_503_if_a_retry_may_help(service: Service) -> None:
+    failing(QueueUnavailableError("deadline"), service)
+    response = post(service.client, "/api/messages", [{}, EMAIL])
+    assert code_of(response) == "queue_unavailable"
+    assert [r["problem"]["code"] for r in response.get_json()["results"]] == ["invalid_data", "queue_unavailable"]
+
+
+def test_a_batch_of_wrong_items_alone_is_400_and_calls_no_queue(service: Service) -> None:
+    assert code_of(post(service.client, "/api/messages", [{}, 7])) == "invalid_data"
+    assert not service.publisher.published
+
+
+def test_an_idempotency_key_becomes_the_message_id(service: Service) -> None:
+    key = new_message_id().upper()
+    ids = [post(service.client, **{"Idempotency-Key": key}).get_json()["message_id"] for _ in range(2)]
+    assert ids == [key.lower()] * 2
+
+
+def test_the_ids_of_a_batch_derive_from_the_key_and_the_position(service: Service) -> None:
+    key = new_message_id()
+    answers = [
+        post(service.client, "/api/messages", data, **{"Idempotency-Key": key}).get_json()["results"]
+        for data in ([EMAIL] * 3, [EMAIL, {}, EMAIL])
+    ]
+    ids = [[result["message_id"] for result in results] for results in answers]
+    assert ids[0] == ids[1]
+    assert len({*ids[0], key}) == 4
+    assert {time_of(parse_message_id(message_id)) for message_id in ids[0]} == {time_of(key)}
+
+
+@pytest.mark.parametrize(
+    ("age", "status"),
+    [
+        (timedelta(days=13, hours=23), 200),
+        (timedelta(days=14, minutes=1), 400),
+        (-timedelta(minutes=4), 200),
+        (-timedelta(minutes=6), 400),
+    ],
+)
+def test_the_time_of_a_key_is_bounded(client: FlaskClient, age: timedelta, status: int) -> None:
+    key = message_id_at(datetime.now(UTC) - age, bytes(10))
+    assert post(client, **{"Idempotency-Key": key}).status_code == status
+
+
+@pytest.mark.parametrize("key", ["", "7", "00000000-0000-4000-8000-000000000000", "{" + new_message_id() + "}"])
+def test_a_key_that_is_no_uuidv7_is_refused(client: FlaskClient, key: str) -> None:
+    assert code_of(post(client, **{"Idempotency-Key": key})) == "invalid_idempotency_key"
+
+
+def test_requests_past_the_number_that_is_handled_at_once_are_503(service: Service) -> None:
+    answers: list[TestResponse] = []
+
+    def occupy(depth: int) -> None:
+        """Send a request while `depth` others are being handled."""
+        service.publisher.fail = lambda _message: occupy(depth - 1) if depth else None
+        answers.append(post(service.client))
+
+    occupy(4)
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 503]
+    assert code_of(answers[0]) == "overloaded"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+emails = st.fixed_dictionaries(
+    {name: st.text(min_size=1) for name in ("email_subject", "email_sender", "email_content")}
+    | {"email_timestream": st.integers(-10, 2**33) | st.text(max_size=12)},
+    optional={"extra": json_values},
+)
+many_examples = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@many_examples
+@given(data=json_values | emails, path=st.sampled_from(ONE))
+def test_an_email_is_queued_unchanged_or_refused_with_a_4xx(service: Service, path: str, data: object) -> None:
+    service.publisher.published.clear()
+    raw = json.dumps({"data": data, "token": TOKEN}).encode()
+    response = service.client.post(path, data=raw, content_type="application/json")
+    if response.status_code == 200:
+        assert json.loads(service.publisher.published[0].body) == data
+    else:
+        assert 400 <= response.status_code < 500
+        code_of(response)
+        assert not service.publisher.published
+
+
+@many_examples
+@given(data=json_values | st.lists(emails | json_values, max_size=5))
+def test_a_batch_is_answered_in_full_or_refused_with_a_4xx(service: Service, data: object) -> None:
+    raw = json.dumps({"data": data, "token": TOKEN}).encode()
+    response = service.client.post("/api/messages", data=raw, content_type="application/json")
+    assert response.status_code < 500
+    if response.status_code in (200, 207):
+        assert isinstance(data, list)
+        assert [result["index"] for result in response.get_json()["results"]] == list(range(len(data)))
+    else:
+        code_of(response)
+
+
+@many_examples
+@given(raw=st.binary(max_size=200), path=st.sampled_from(ALL))
+def test_bytes_of_any_kind_are_refused_with_a_4xx(client: FlaskClient, path: str, raw: bytes) -> None:
+    response = client.post(path, data=raw, content_type="application/json")
+    assert 400 <= response.status_code < 500
+    code_of(response)

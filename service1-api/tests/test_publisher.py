@@ -1,0 +1,219 @@
+"""Group commit: what travels together, who gets which result, and that nothing is confirmed that was not."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from pillarbox.message import MAX_MESSAGE_BYTES
+from service1_api.publisher import (
+    FLY_WITH,
+    Message,
+    MessageRefusedError,
+    OverloadedError,
+    Publisher,
+    PublishError,
+    QueueUnavailableError,
+)
+
+from .fakes import FakeQueue, new_metrics
+
+
+def message(body: str, size_bytes: int = 100) -> Message:
+    return Message(body, {}, size_bytes)
+
+
+class Callers:
+    """Threads that publish through one publisher."""
+
+    def __init__(self, queue: FakeQueue, *, deadline_seconds: float = 10, max_waiting: int = 1000) -> None:
+        self.publisher = Publisher(
+            queue,
+            new_metrics(),
+            deadline_seconds=deadline_seconds,
+            attempt_seconds=deadline_seconds / 4,
+            max_waiting=max_waiting,
+        )
+        self._pool = ThreadPoolExecutor(max_workers=128)
+
+    def publish(self, *messages: Message) -> Future[list[PublishError | None]]:
+        """Publish from a thread of its own, once it has entered the publisher."""
+        entered = self.waiting() + len(messages)
+        calls = self.publisher._in_flight
+        future = self._pool.submit(self.publisher.publish, list(messages))
+        until(lambda: self.waiting() >= entered or self.publisher._in_flight > calls or future.done())
+        return future
+
+    def waiting(self) -> int:
+        return len(self.publisher._waiting)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(5000):
+        if condition():
+            return
+        pause.wait(0.002)
+    raise AssertionError("the condition did not come true within 10 s")
+
+
+def test_an_idle_publisher_sends_at_once_on_the_callers_own_thread() -> None:
+    queue = FakeQueue()
+    threads: list[int] = []
+    queue.result = lambda _message, _count: threads.append(threading.get_ident())
+    assert Callers(queue).publisher.publish([message("a")]) == [None]
+    assert (queue.calls, threads) == ([["a"]], [threading.get_ident()])
+
+
+def test_what_arrives_while_calls_are_in_flight_travels_together_in_order() -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue)
+    futures = [callers.publish(message(f"{n:02}")) for n in range(40)]
+    queue.answer()
+    assert [future.result(10) for future in futures] == [[None]] * 40
+    assert sorted(queue.confirmed) == [f"{n:02}" for n in range(40)]
+    assert len(queue.calls) <= 4 + 3
+    assert max(len(call) for call in queue.calls) == 10
+    assert all(call == sorted(call) for call in queue.calls)
+
+
+def test_no_more_than_four_calls_are_in_flight() -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue)
+    futures = [callers.publish(message(str(n))) for n in range(100)]
+    queue.wait_for_calls(len(FLY_WITH))
+    assert queue.most_in_flight == len(FLY_WITH) == 4
+    queue.answer()
+    assert all(future.result(10) == [None] for future in futures)
+    assert queue.most_in_flight == 4
+
+
+def test_more_calls_fly_only_with_more_to_carry() -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue)
+    futures = [callers.publish(message(str(n))) for n in range(sum(FLY_WITH))]
+    assert [len(call) for call in queue.calls] == list(FLY_WITH)
+    queue.answer()
+    assert all(future.result(10) == [None] for future in futures)
+
+
+@pytest.mark.parametrize(("each", "together"), [(MAX_MESSAGE_BYTES // 4, 4), (MAX_MESSAGE_BYTES // 4 + 1, 3)])
+def test_a_call_carries_at_most_one_mebibyte(each: int, together: int) -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue)
+    first = callers.publish(message("first"))
+    rest = callers.publish(*[message(str(n), each) for n in range(8)])
+    queue.answer()
+    assert first.result(10) == [None]
+    assert rest.result(10) == [None] * 8
+    assert max(len(call) for call in queue.calls) == together
+
+
+def test_a_failed_entry_fails_its_own_request_only() -> None:
+    queue = FakeQueue(held=True)
+    failure = QueueUnavailableError("InternalError")
+    queue.result = lambda message, _count: failure if message.body == "3" else None
+    callers = Callers(queue)
+    futures = [callers.publish(message(str(n))) for n in range(8)]
+    queue.answer()
+    assert [future.result(10) for future in futures] == [[failure] if n == 3 else [None] for n in range(8)]
+
+
+def test_a_call_that_fails_fails_all_of_its_entries_and_no_other() -> None:
+    queue = FakeQueue(held=True)
+    failure = QueueUnavailableError("ReadTimeoutError")
+    queue.whole_call = lambda messages: failure if messages[0].body == "0" else None
+    callers = Callers(queue)
+    futures = [callers.publish(message(str(n))) for n in range(5)]
+    queue.answer()
+    assert [future.result(10) for future in futures] == [[failure], *[[None]] * 4]
+
+
+def test_a_call_refused_for_one_entrys_sake_is_sent_again_singly() -> None:
+    queue = FakeQueue(held=True)
+    refusal = MessageRefusedError("InvalidMessageContents")
+    queue.whole_call = lambda messages: refusal if any(m.body == "3" for m in messages) else None
+    callers = Callers(queue)
+    futures = [callers.publish(message(str(n))) for n in range(8)]
+    queue.answer()
+    assert [future.result(10) for future in futures] == [[refusal] if n == 3 else [None] for n in range(8)]
+    assert sorted(queue.confirmed) == [str(n) for n in range(8) if n != 3]
+
+
+def test_a_caller_with_many_messages_gets_each_ones_result_in_order() -> None:
+    queue = FakeQueue()
+    failure = QueueUnavailableError("InternalError")
+    queue.result = lambda message, _count: failure if message.body in ("0", "57") else None
+    results = Callers(queue).publisher.publish([message(str(n)) for n in range(100)])
+    assert [n for n, result in enumerate(results) if result is failure] == [0, 57]
+    assert [len(call) for call in queue.calls] == [10] * 10
+
+
+def test_past_the_bound_a_message_is_refused_at_once() -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue, max_waiting=3)
+    flying = callers.publish(message("flying"))
+    waiting = callers.publish(message("w"))
+    with pytest.raises(OverloadedError):
+        callers.publisher.publish([message(str(n)) for n in range(3)])
+    queue.answer()
+    assert flying.result(10) == waiting.result(10) == [None]
+
+
+def test_a_caller_is_answered_at_its_deadline_and_what_waits_is_not_sent_later() -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue, deadline_seconds=0.2)
+    flying = callers.publish(message("flying"))
+    (result,) = callers.publisher.publish([message("late")])
+    assert isinstance(result, QueueUnavailableError)
+    assert result.cause == "deadline"
+    assert callers.waiting() == 0
+    queue.answer()
+    assert flying.result(10) == [None]
+    assert queue.confirmed == ["flying"]
+
+
+def test_after_every_caller_gave_up_the_next_one_is_served() -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue, deadline_seconds=0.2)
+    futures = [callers.publish(message(str(n))) for n in range(40)]
+    until(lambda: sum(future.done() for future in futures) >= 36)
+    queue.answer()
+    until(lambda: all(future.done() for future in futures))
+    assert callers.publisher.publish([message("next")]) == [None]
+    assert callers.waiting() == 0
+
+
+def test_a_bug_in_the_queues_adapter_leaves_nobody_waiting() -> None:
+    queue = FakeQueue(held=True)
+
+    def whole_call(messages: Sequence[Message]) -> PublishError | None:
+        if messages[0].body == "1":
+            raise ZeroDivisionError
+        return None
+
+    queue.whole_call = whole_call
+    callers = Callers(queue)
+    futures = [callers.publish(message(str(n))) for n in range(3)]
+    queue.wait_for_calls(2)
+    queue.answer()
+    until(lambda: all(future.done() for future in futures))
+    raised = [future for future in futures if future.exception()]
+    assert len(raised) == 1
+    unconfirmed = [f.result() for f in futures if f not in raised and f.result() != [None]]
+    assert all(isinstance(result, QueueUnavailableError) for (result,) in unconfirmed)
+
+
+def test_under_contention_each_message_is_sent_once_and_each_caller_gets_its_own_result() -> None:
+    queue = FakeQueue()
+    failure = QueueUnavailableError("InternalError")
+    queue.result = lambda message, _count: failure if message.body.endswith("7") else None
+    publisher = Callers(queue).publisher
+
+    def publish(n: int) -> bool:
+        return publisher.publish([message(str(n))]) == [failure if n % 10 == 7 else None]
+
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        assert all(pool.map(publish, range(2000)))
+    assert sorted(body for call in queue.calls for body in call) == sorted(map(str, range(2000)))
