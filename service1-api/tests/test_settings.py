@@ -1,0 +1,71 @@
+"""The settings: what is read, what is refused, and that a refusal shows no value."""
+
+import pytest
+
+from service1_api.settings import EXIT_WRONG_SETTINGS, Settings, load_or_exit
+
+
+def test_the_required_variables_are_enough(environment: pytest.MonkeyPatch) -> None:
+    settings = load_or_exit()
+    assert (settings.aws_region, settings.port) == ("eu-central-1", 8080)
+    assert settings.ssm_parameter_name == "/email-service/api-token"
+
+
+def test_the_older_name_of_the_parameter_works(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TOKEN_SSM_PARAMETER", "/older")
+    assert load_or_exit().ssm_parameter_name == "/older"
+    environment.setenv("SSM_PARAMETER_NAME", "/newer")
+    assert load_or_exit().ssm_parameter_name == "/newer"
+
+
+def test_an_empty_variable_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PORT", "")
+    assert load_or_exit().port == 8080
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("AWS_REGION", "", "AWS_REGION: is required"),
+        ("SQS_QUEUE_URL", "", "SQS_QUEUE_URL: is required"),
+        ("SQS_QUEUE_URL", "emails", "SQS_QUEUE_URL: expected a queue URL such as https://"),
+        ("PORT", "http", "PORT: Input should be a valid integer"),
+        ("PORT", "65536", "PORT: Input should be less than or equal to 65535"),
+        ("LOG_LEVEL", "verbose", "LOG_LEVEL: Input should be 'DEBUG', 'INFO'"),
+        ("RATE_LIMIT", "lots", "RATE_LIMIT: expected a rate such as 100/minute"),
+        ("RATE_LIMIT_STORAGE", "http://:secret@host", "RATE_LIMIT_STORAGE: expected memory:// or redis://"),
+        ("DRAIN_SECONDS", "-1", "DRAIN_SECONDS: Input should be greater than or equal to 0"),
+        ("MAX_REQUEST_BYTES", "1023", "MAX_REQUEST_BYTES: Input should be greater than or equal to 1024"),
+    ],
+)
+def test_a_wrong_variable_ends_the_process_with_one_line_that_names_it(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, expected: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        load_or_exit()
+    assert ended.value.code == EXIT_WRONG_SETTINGS == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(expected)
+
+
+def test_every_wrong_variable_has_its_line_and_no_value_is_shown(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("RATE_LIMIT_STORAGE", "https://:hunter2@host")
+    environment.setenv("PORT", "hunter2")
+    environment.delenv("AWS_REGION")
+    with pytest.raises(SystemExit):
+        load_or_exit()
+    output = capsys.readouterr().err
+    assert [line.partition(":")[0] for line in output.splitlines()] == ["AWS_REGION", "PORT", "RATE_LIMIT_STORAGE"]
+    assert "hunter2" not in output
+
+
+def test_every_setting_has_a_description(environment: pytest.MonkeyPatch) -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_secrets_do_not_show_when_the_settings_are_logged(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RATE_LIMIT_STORAGE", "redis://:hunter2@host")
+    assert "hunter2" not in str(load_or_exit().model_dump(mode="json"))
