@@ -63,7 +63,11 @@ class _Posting:
             checked = [_checked(item, ids[place], now, place) for place, item in enumerate(items)]
             results = iter(self._published([message for message in checked if isinstance(message, Message)]))
         problems = [next(results) if isinstance(message, Message) else message for message in checked]
-        return _answer(ids, problems)
+        g.items, g.queued = len(items), problems.count(None)
+        answer = _answer(ids, problems)
+        for problem in filter(None, problems):  # a batch that is refused whole counts once, as any other request
+            self._metrics.rejections_total.labels(problem.code).inc()
+        return answer
 
     def _published(self, messages: Sequence[Message]) -> list[Problem | None]:
         """Give each message's problem; None means that the queue has it."""

@@ -14,7 +14,7 @@ class Metrics:
         )
         self.rejections_total = Counter(
             "pillarbox_api_rejections_total",
-            "E-mails and requests refused, by the code of the problem",
+            "Refusals by the code of the problem: requests, and items of batches that were queued in part",
             ["code"],
             registry=registry,
         )

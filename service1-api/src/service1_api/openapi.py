@@ -113,7 +113,7 @@ def _get(operation: str, summary: str, answers: dict[str, Any]) -> dict[str, Any
     return {
         "operationId": operation,
         "summary": summary,
-        "responses": _responses(answers) | {"500": _problem_response(500)},
+        "responses": _responses(answers) | {str(status): _problem_response(status) for status in (404, 500)},
     }
 
 
