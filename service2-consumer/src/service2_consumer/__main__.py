@@ -21,7 +21,7 @@ from service2_consumer.metrics import Metrics
 from service2_consumer.pool import Pool
 from service2_consumer.ports import Archive, Queue, QueueError, RefusedObjectError, StoreError
 from service2_consumer.record import KeyTemplate, Recorder
-from service2_consumer.s3 import open_archive
+from service2_consumer.s3 import CredentialsError, open_archive
 from service2_consumer.settings import SQS_CALL_SECONDS, Settings, explain
 from service2_consumer.sqs import open_queue
 
@@ -83,7 +83,7 @@ def build_consumer(settings: Settings, queue: Queue, archive: Archive, metrics: 
     validates = settings.message_validation == "email"
     recorder = Recorder(
         KeyTemplate(settings.key_template, settings.prefix),
-        version=version(SERVICE),
+        version(SERVICE),
         validates=validates,
         raw=not validates and settings.object_layout == "message",  # JSON lines hold documents only
     )
@@ -157,10 +157,14 @@ def main() -> int:
     session = boto3.Session(region_name=settings.region)
     try:
         queue, archive = build_queue(settings, session), build_archive(settings, session)
-        consumer = build_consumer(settings, queue, archive, metrics)
+    except CredentialsError as exc:
+        print(exc, file=sys.stderr)
+        return 2
+    consumer = build_consumer(settings, queue, archive, metrics)
+    try:
         server = HealthServer(settings.bind_host, settings.port, consumer, metrics)
-    except (OSError, ValueError) as exc:
-        print(f"cannot start: {exc}", file=sys.stderr)
+    except OSError as exc:
+        print(f"PORT: {settings.port} on {settings.bind_host} cannot be had: {exc.strerror}", file=sys.stderr)
         return 2
     logger.info("starting", extra={"version": version(SERVICE), **settings.model_dump()})
     code = run(settings, consumer, queue, metrics)

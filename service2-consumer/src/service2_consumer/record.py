@@ -125,7 +125,7 @@ def sender_slug(sender: str) -> str:
 class Recorder:
     """Makes records of messages; `validates` demands e-mails, `raw` keeps bodies as they are instead of documents."""
 
-    def __init__(self, template: KeyTemplate, *, version: str, validates: bool = True, raw: bool = False) -> None:
+    def __init__(self, template: KeyTemplate, version: str, *, validates: bool = True, raw: bool = False) -> None:
         self._template = template
         self._version = version
         self._validates = validates

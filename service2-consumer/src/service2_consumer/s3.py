@@ -110,7 +110,7 @@ def open_archive(
     deadline_seconds: float,
     encryption: Mapping[str, str],
 ) -> S3Archive:
-    """Open a bucket; `encryption` holds S3Config's sse keys. Raises ValueError if there are no AWS credentials."""
+    """Open a bucket; `encryption` holds S3Config's sse keys. Raises CredentialsError."""
     config: S3Config = {"region": region, **encryption}  # type: ignore[typeddict-item]
     if endpoint_url:
         config |= {"endpoint": endpoint_url, "aws_endpoint_url_s3": endpoint_url, "virtual_hosted_style_request": False}
@@ -134,20 +134,24 @@ def open_archive(
     return S3Archive(store)
 
 
+class CredentialsError(Exception):
+    """There are no AWS credentials to work with."""
+
+
 class CredentialProvider:
-    """Gives obstore botocore's credentials with their real expiry. Raises ValueError if there are none."""
+    """Gives obstore botocore's credentials with their real expiry. Raises CredentialsError if there are none."""
 
     def __init__(self, session: boto3.Session) -> None:
         credentials = session.get_credentials()
         if credentials is None:
-            raise ValueError("no AWS credentials found")
+            raise CredentialsError("AWS credentials: none found")
         self._credentials = credentials
 
     def __call__(self) -> S3Credential:
         """Give keys that are valid now; obstore asks again before they expire."""
         frozen = self._credentials.get_frozen_credentials()
         if not (frozen.access_key and frozen.secret_key):
-            raise ValueError("AWS credentials are incomplete")
+            raise CredentialsError("AWS credentials: incomplete")
         return {
             "access_key_id": frozen.access_key,
             "secret_access_key": frozen.secret_key,

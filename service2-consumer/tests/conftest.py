@@ -1,0 +1,46 @@
+"""An AWS of moto's in this process, reached over HTTP because obstore is no Python client."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from mypy_boto3_s3 import S3Client
+from mypy_boto3_sqs import SQSClient
+
+REGION: Final = "eu-central-1"
+BUCKET = "archive"
+
+
+@dataclass
+class Aws:
+    """Where the emulator is, and clients for it."""
+
+    url: str
+    session: boto3.Session
+    s3: S3Client
+    sqs: SQSClient
+
+    def new_queue(self, name: str) -> str:
+        return self.sqs.create_queue(QueueName=name)["QueueUrl"]
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    s3 = boto3.Session("test", "test", region_name=REGION).client("s3", endpoint_url=url)
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    yield url
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    session = boto3.Session("test", "test", region_name=REGION)
+    return Aws(moto_url, session, session.client("s3"), session.client("sqs"))

@@ -1,0 +1,245 @@
+"""A queue, an archive and a clock in memory, and a lane put together with them."""
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client import CollectorRegistry
+
+from pillarbox.ids import message_id_at
+from pillarbox.message import encode_body
+from pillarbox.strict_json import JsonValue
+from service2_consumer.consumer import Lane, Pace, Result, Stopping
+from service2_consumer.holding import Holding
+from service2_consumer.layouts import Layout, NewObject, ObjectPerMessage
+from service2_consumer.metrics import Metrics
+from service2_consumer.pool import Pool
+from service2_consumer.ports import Outcome, QueueError, RefusedObjectError, StoreError
+from service2_consumer.record import KeyTemplate, Message, Recorder
+
+START = datetime(2026, 12, 10, 14, 30, 22, tzinfo=UTC)
+DEFAULT_TEMPLATE = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
+
+
+def email(number: int = 0, **changes: JsonValue) -> dict[str, JsonValue]:
+    """Give a valid e-mail."""
+    fields: dict[str, JsonValue] = {
+        "email_subject": f"Letter {number}",
+        "email_sender": "Jane Doe <jane@example.com>",
+        "email_timestream": "1693561101",
+        "email_content": "Happy new year!",
+    }
+    return fields | changes
+
+
+def message_id(number: int, moment: datetime = START) -> str:
+    """Give the UUIDv7 of a number."""
+    return message_id_at(moment, number.to_bytes(10, "big"))
+
+
+class FakeClock:
+    """Time that passes only when somebody waits; `at` makes something happen on the way."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.waits: list[float] = []
+        self._events: list[tuple[float, Callable[[], None]]] = []
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        self._events.append((seconds, action))
+
+    def wait(self, event: threading.Event, seconds: float) -> None:
+        self.waits.append(seconds)
+        if not event.is_set():
+            self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        for due in [e for e in self._events if e[0] <= self.seconds]:
+            self._events.remove(due)
+            due[1]()
+
+
+@dataclass
+class _Stored:
+    message: Message
+    visible_at: float = 0.0
+    receives: int = 0
+    receipt: str = ""
+
+
+class FakeQueue:
+    """Messages with visibility, receive counts and a dead-letter queue, on a fake clock."""
+
+    def __init__(self, clock: FakeClock, *, visibility_seconds: int = 300, max_receive_count: int = 3) -> None:
+        self._clock = clock
+        self._visibility_seconds = visibility_seconds
+        self._max_receive_count = max_receive_count
+        self._ids = itertools.count(1)
+        self.messages: dict[str, _Stored] = {}
+        self.dead: list[str] = []
+        self.deleted: list[str] = []
+        self.delete_calls = 0
+        self.extensions: list[tuple[float, int]] = []
+        self.waits: list[int] = []
+        self.failing = ""
+        self.failing_deletes = False
+        self.failing_extensions = False
+        self.when_received: Callable[[], None] = lambda: None
+
+    def send(self, body: str | None = None, attributes: dict[str, str] | None = None, *, number: int = 0) -> str:
+        sqs_id = f"sqs-{next(self._ids)}"
+        if body is None:
+            body = encode_body(email(number))
+        message = Message(sqs_id, "", body, attributes or {}, self._clock.now(), 0)
+        self.messages[sqs_id] = _Stored(message)
+        return sqs_id
+
+    def receive(self, wait_seconds: int) -> list[Message]:
+        self.waits.append(wait_seconds)
+        if self.failing:
+            raise QueueError(self.failing)
+        now = self._clock.monotonic()
+        taken: list[Message] = []
+        for sqs_id, stored in list(self.messages.items()):
+            if stored.visible_at > now or len(taken) == 10:
+                continue
+            if stored.receives == self._max_receive_count:
+                self.dead.append(self.messages.pop(sqs_id).message.sqs_message_id)
+                continue
+            stored.receives += 1
+            stored.receipt = f"{sqs_id}#{stored.receives}"
+            stored.visible_at = now + self._visibility_seconds
+            found = stored.message
+            taken.append(Message(sqs_id, stored.receipt, found.body, found.attributes, found.sent_at, stored.receives))
+        if not taken:
+            self._clock.advance(wait_seconds)
+        self.when_received()
+        return taken
+
+    def delete(self, receipts: Sequence[str]) -> list[str]:
+        self.delete_calls += 1
+        if self.failing_deletes:
+            return list(receipts)
+        for receipt in receipts:
+            sqs_id = receipt.partition("#")[0]
+            self.deleted.append(sqs_id)
+            self.messages.pop(sqs_id, None)
+        return []
+
+    def change_visibility(self, receipts: Sequence[str], seconds: int) -> list[str]:
+        if self.failing_extensions:
+            return list(receipts)
+        for receipt in receipts:
+            self.messages[receipt.partition("#")[0]].visible_at = self._clock.monotonic() + seconds
+        if seconds:
+            self.extensions.append((self._clock.monotonic(), seconds))
+        return []
+
+    def depth(self) -> dict[str, int]:
+        if self.failing:
+            raise QueueError(self.failing)
+        return {"visible": len(self.messages)}
+
+    def receives_of(self, sqs_id: str) -> int:
+        return self.messages[sqs_id].receives
+
+    def visible(self) -> list[str]:
+        return [i for i, stored in self.messages.items() if stored.visible_at <= self._clock.monotonic()]
+
+
+class FakeArchive:
+    """Objects that are written once; `failing` makes every write fail, `refusing` refuses keys for good."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, NewObject] = {}
+        self.failing: StoreError | None = None
+        self.failing_keys: set[str] = set()
+        self.refusing: set[str] = set()
+        self.probes = 0
+        self.attempts = 0
+        self.when_put: Callable[[], None] = lambda: None
+
+    def put(self, item: NewObject) -> Outcome:
+        self.attempts += 1
+        self.when_put()
+        if item.key in self.refusing:
+            raise RefusedObjectError("KeyTooLongError")
+        if self.failing or item.key in self.failing_keys:
+            raise self.failing or StoreError("server_error", "InternalError")
+        held = self.objects.setdefault(item.key, item)
+        if held is item:
+            return Outcome.STORED
+        if held.digest == item.digest or item.conflict_key is None:
+            return Outcome.DUPLICATE
+        self.objects.setdefault(item.conflict_key, item)
+        return Outcome.CONFLICT
+
+    def probe(self) -> None:
+        self.probes += 1
+        if self.failing:
+            raise self.failing
+
+
+@dataclass
+class Bench:
+    """A lane with fakes around it."""
+
+    layout: Layout = field(default_factory=ObjectPerMessage)
+    visibility_seconds: int = 300
+    max_receive_count: int = 3
+    poll_interval_seconds: int = 0
+    long_poll_seconds: int = 20
+    template: str = DEFAULT_TEMPLATE
+
+    def __post_init__(self) -> None:
+        self.clock = FakeClock()
+        self.queue = FakeQueue(
+            self.clock, visibility_seconds=self.visibility_seconds, max_receive_count=self.max_receive_count
+        )
+        self.archive = FakeArchive()
+        self.metrics = Metrics(CollectorRegistry())
+        self.stopping = Stopping()
+        self.pool: Pool[NewObject, Result] = Pool(self._store, 4)
+        self.lane = self.new_lane()
+
+    def new_lane(self) -> Lane:
+        return Lane(
+            queue=self.queue,
+            archive=self.archive,
+            pool=self.pool,
+            recorder=Recorder(KeyTemplate(self.template, "messages/"), "1.2.3"),
+            layout=self.layout,
+            holding=Holding(self.queue, self.metrics, self.visibility_seconds),
+            metrics=self.metrics,
+            pace=Pace(self.long_poll_seconds, self.poll_interval_seconds),
+            stopping=self.stopping,
+            clock=self.clock,
+        )
+
+    def _store(self, item: NewObject) -> Result:
+        try:
+            return self.archive.put(item)
+        except (StoreError, RefusedObjectError) as exc:
+            return exc
+
+    def checked(self) -> "Bench":
+        """Take the lane through its start check."""
+        self.lane.run_once()
+        assert self.lane.checked
+        return self
+
+    def value(self, name: str, **labels: str) -> float:
+        """Give a metric's value, 0 when it has none yet."""
+        return self.metrics.registry.get_sample_value(f"pillarbox_consumer_{name}", labels) or 0.0
+
+    def stop(self) -> None:
+        self.stopping.requested.set()

@@ -1,0 +1,98 @@
+"""What probes and Prometheus see."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service2_consumer.health import HealthServer
+from service2_consumer.metrics import Metrics
+
+from .fakes import START
+
+
+@dataclass
+class State:
+    alive: bool = True
+    ready: bool = True
+    last_poll_at: datetime | None = START
+
+
+@dataclass
+class Served:
+    state: State
+    metrics: Metrics
+    port: int
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return exc.code, exc.read().decode()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    state, metrics = State(), Metrics(CollectorRegistry())
+    server = HealthServer("127.0.0.1", 0, state, metrics)
+    yield Served(state, metrics, server.port)
+    server.close()
+
+
+def test_health_says_when_it_last_polled_and_how_much_it_stored(served: Served) -> None:
+    served.metrics.stored.inc(3)
+    served.metrics.duplicates.inc(2)
+    status, body = served.get("/health")
+    assert (status, json.loads(body)) == (
+        200,
+        {"status": "healthy", "last_poll": "2026-12-10T14:30:22.000Z", "messages_processed": 5},
+    )
+
+
+def test_health_is_503_when_lanes_are_silent(served: Served) -> None:
+    served.state.alive = False
+    served.state.last_poll_at = None
+    status, body = served.get("/health")
+    assert (status, json.loads(body)["status"], json.loads(body)["last_poll"]) == (503, "unhealthy", None)
+
+
+@pytest.mark.parametrize(("ready", "status"), [(True, 200), (False, 503)])
+def test_ready_follows_the_consumer(served: Served, ready: bool, status: int) -> None:
+    served.state.ready = ready
+    assert served.get("/ready")[0] == status
+
+
+def test_metrics_are_served_with_their_full_names(served: Served) -> None:
+    served.metrics.invalid.labels("invalid_json").inc()
+    status, body = served.get("/metrics")
+    assert status == 200
+    assert 'pillarbox_consumer_invalid_total{reason="invalid_json"} 1.0' in body
+
+
+def test_anything_else_is_404(served: Served) -> None:
+    assert served.get("/")[0] == 404
+    assert served.get("/health?probe=1")[0] == 200
+
+
+def test_the_metrics_are_those_of_the_contract() -> None:
+    names = {metric.name for metric in Metrics(CollectorRegistry()).registry.collect()}
+    wanted = (
+        "received stored duplicates conflicts invalid store_failures released deleted delete_failures stored_bytes "
+        "polls receive_seconds store_seconds age_seconds in_flight store_healthy lanes_alive queue_messages"
+    )
+    assert names == {f"pillarbox_consumer_{name}" for name in wanted.split()}
+
+
+def test_the_totals_count_every_reason_of_invalid_messages() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.invalid.labels("too_deep").inc()
+    metrics.invalid.labels("not_an_email").inc(2)
+    metrics.deleted.inc(4)
+    assert (metrics.totals()["invalid"], metrics.totals()["deleted"]) == (3, 4)

@@ -1,0 +1,59 @@
+"""All lanes together: started, watched, stopped."""
+
+import threading
+
+from service2_consumer.lanes import Consumer
+
+from .fakes import Bench
+
+
+def consumer(bench: Bench) -> Consumer:
+    return Consumer([bench.lane], bench.stopping, bench.clock, liveness_seconds=300)
+
+
+def test_a_consumer_is_ready_once_its_lanes_have_checked_and_until_it_stops() -> None:
+    bench = Bench()
+    whole = consumer(bench)
+    checked = threading.Event()
+    bench.queue.when_received = checked.set
+    assert not whole.ready
+    whole.start()
+    assert checked.wait(10)
+    assert whole.ready
+    assert whole.alive
+    assert whole.last_poll_at is not None or not bench.queue.waits[1:]
+    whole.stop()
+    assert not whole.ready
+    assert whole.join(10)
+
+
+def test_a_silent_lane_turns_liveness_red() -> None:
+    bench = Bench()
+    whole = consumer(bench)
+    hang = threading.Event()
+    entered = threading.Event()
+
+    def probe_hangs() -> None:
+        entered.set()
+        hang.wait(30)
+
+    bench.archive.probe = probe_hangs  # type: ignore[method-assign]
+    whole.start()
+    assert entered.wait(10)
+    assert whole.alive
+    bench.clock.advance(301)
+    assert not whole.alive
+    assert not whole.join(0.01)
+    whole.give_up()
+    hang.set()
+    assert whole.join(10)
+
+
+def test_lanes_that_have_ended_while_stopping_are_no_alarm() -> None:
+    bench = Bench()
+    whole = consumer(bench)
+    whole.start()
+    whole.stop()
+    assert whole.join(10)
+    assert whole.alive
+    assert whole.lanes_alive() == 0

@@ -1,0 +1,190 @@
+"""The composition root: as a process of its own, and put together in this one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from pillarbox.message import encode_body
+from service2_consumer import __main__ as root
+from service2_consumer.layouts import BatchPerHour, ObjectPerMessage
+from service2_consumer.metrics import Metrics
+from service2_consumer.settings import Settings
+
+from .conftest import BUCKET, REGION, Aws
+from .fakes import email, message_id
+
+DEADLINE_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def start(environment: dict[str, str]) -> subprocess.Popen[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_", "SQS_"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "service2_consumer"],
+        env=plain | {"PYTHONWARNINGS": "error"} | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    variables = {
+        "AWS_ENDPOINT_URL": aws.url,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "hush-hush",
+        "SQS_QUEUE_URL": aws.new_queue(f"emails-{uuid.uuid4()}"),
+        "S3_BUCKET_NAME": BUCKET,
+        "LONG_POLL_SECONDS": "1",
+        "BIND_HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+def wait_for_object(aws: Aws, key: str) -> dict[str, object]:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        if any(item["Key"] == key for item in aws.s3.list_objects_v2(Bucket=BUCKET, Prefix=key).get("Contents", [])):
+            return dict(json.loads(aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()))
+        time.sleep(0.05)
+    raise AssertionError(f"{key} did not appear")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_stores_an_email_and_ends_well_when_told_to(
+    aws: Aws, environment: dict[str, str], stop: signal.Signals
+) -> None:
+    number = int(stop)
+    aws.sqs.send_message(
+        QueueUrl=environment["SQS_QUEUE_URL"],
+        MessageBody=encode_body(email(number)),
+        MessageAttributes={"message_id": {"DataType": "String", "StringValue": message_id(number)}},
+    )
+    process = start(environment)
+    try:
+        stored = wait_for_object(aws, f"messages/2026/12/10/{message_id(number)}.json")
+        with urllib.request.urlopen(f"http://127.0.0.1:{environment['PORT']}/ready", timeout=5) as answer:
+            assert answer.status == 200
+        process.send_signal(stop)
+        _, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        process.kill()
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert stored["email_data"] == email(number)
+    assert process.returncode == 0
+    assert (lines[0]["event"], lines[0]["bucket"]) == ("starting", BUCKET)
+    last = lines[-1]
+    assert (last["event"], last["reason"], last["stored"], last["deleted"]) == ("stopped", stop.name, 1, 1)
+    assert "hush-hush" not in errors
+
+
+def test_wrong_settings_are_named_a_line_each_and_no_secret_is_printed(environment: dict[str, str]) -> None:
+    process = start(environment | {"S3_BUCKET_NAME": "", "LANES": "none", "SQS_QUEUE_URL": "hush-hush"})
+    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 2
+    assert [line.partition(":")[0] for line in errors.splitlines()] == ["SQS_QUEUE_URL", "S3_BUCKET_NAME", "LANES"]
+    assert "hush-hush" not in errors
+
+
+def test_a_port_in_use_is_named(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = start(environment | {"PORT": port})
+        _, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 2
+    assert errors.splitlines() == [f"PORT: {port} on 127.0.0.1 cannot be had: Address already in use"]
+
+
+def test_without_credentials_it_says_so(environment: dict[str, str]) -> None:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    kept = {name: value for name, value in environment.items() if name not in names}
+    process = start(kept | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"})
+    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, errors) == (2, "AWS credentials: none found\n")
+
+
+@pytest.fixture
+def masked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, root.SIGNALS)
+    yield
+    signal.sigtimedwait(root.SIGNALS, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
+    aws: Aws, environment: dict[str, str], masked: None
+) -> None:
+    url = environment["SQS_QUEUE_URL"]
+    main_thread, entered, hang = threading.get_ident(), threading.Event(), threading.Event()
+    settings = Settings()
+    metrics = Metrics(CollectorRegistry())
+    queue, archive = root.build_queue(settings, aws.session), root.build_archive(settings, aws.session)
+
+    def put_hangs(item: object) -> None:
+        entered.set()
+        hang.wait(DEADLINE_SECONDS)
+
+    archive.put = put_hangs  # type: ignore[method-assign, assignment]
+    aws.sqs.send_message(QueueUrl=url, MessageBody=encode_body(email()))
+
+    def signal_twice() -> None:
+        entered.wait(DEADLINE_SECONDS)
+        signal.pthread_kill(main_thread, signal.SIGTERM)
+        while not consumer._stopping.requested.is_set():
+            time.sleep(0.01)
+        signal.pthread_kill(main_thread, signal.SIGTERM)
+
+    consumer = root.build_consumer(settings, queue, archive, metrics)
+    sender = threading.Thread(target=signal_twice)
+    sender.start()
+    begun = time.monotonic()
+    code = root.run(settings, consumer, queue, metrics)
+    assert time.monotonic() - begun < settings.store_deadline_seconds
+    sender.join()
+    hang.set()
+    assert code == 0
+    assert metrics.totals()["released"] == 1
+    assert aws.sqs.receive_message(QueueUrl=url)["Messages"]
+
+
+def test_the_depth_of_the_queue_becomes_a_metric(aws: Aws, environment: dict[str, str]) -> None:
+    url = environment["SQS_QUEUE_URL"]
+    metrics = Metrics(CollectorRegistry())
+    aws.sqs.send_message(QueueUrl=url, MessageBody="body")
+    root.watch_depth(root.build_queue(Settings(), aws.session), metrics)
+    assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) == 1
+
+
+def test_a_depth_that_is_not_known_keeps_the_last_one(aws: Aws, environment: dict[str, str]) -> None:
+    metrics = Metrics(CollectorRegistry())
+    aws.sqs.delete_queue(QueueUrl=environment["SQS_QUEUE_URL"])
+    root.watch_depth(root.build_queue(Settings(), aws.session), metrics)
+    assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) is None
+
+
+@pytest.mark.parametrize(("name", "kind"), [("message", ObjectPerMessage), ("batch", BatchPerHour)])
+def test_the_layout_is_a_setting(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str, kind: type
+) -> None:
+    monkeypatch.setenv("OBJECT_LAYOUT", name)
+    assert isinstance(root.build_layout(Settings()), kind)

@@ -1,0 +1,167 @@
+"""Keys and bodies, from messages alone."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pillarbox.message import Envelope, email_sha256, encode_body
+from service2_consumer.record import KeyTemplate, Message, PoisonError, Recorder, sender_slug
+
+from .fakes import DEFAULT_TEMPLATE, START, email, message_id
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+NOW = datetime(2026, 12, 11, 9, 0, 0, 999_000, tzinfo=UTC)
+
+
+def message(body: str | None = None, envelope: Envelope | None = None) -> Message:
+    attributes = envelope.to_attributes() if envelope else {}
+    return Message("0a1b2c3d-0000-4000-8000-000000000000", "r", body or encode_body(email()), attributes, START, 1)
+
+
+def recorder(template: str = DEFAULT_TEMPLATE, **options: bool) -> Recorder:
+    return Recorder(KeyTemplate(template, "messages/"), "1.2.3", **options)
+
+
+def test_the_object_holds_the_email_unchanged_and_where_it_came_from() -> None:
+    received_at = datetime(2026, 12, 10, 14, 30, 23, 456_000, tzinfo=UTC)
+    envelope = Envelope(message_id(1), received_at, "service1-api", TRACEPARENT)
+    sent = email(extra={"kept": [1, None, 12345678901234567890]}, email_content="Grüße \u0000 \uffff 👋")
+    record = recorder().record(message(encode_body(sent), envelope), NOW)
+    assert json.loads(record.body) == {
+        "message_id": message_id(1),
+        "processed_at": "2026-12-11T09:00:00Z",
+        "email_data": sent,
+        "metadata": {
+            "processor_version": "1.2.3",
+            "source": "service1-api",
+            "received_at": "2026-12-10T14:30:23.456Z",
+            "sqs_message_id": "0a1b2c3d-0000-4000-8000-000000000000",
+            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        },
+    }
+    assert record.sha256 == email_sha256(sent)
+    assert record.key == f"messages/2026/12/10/{message_id(1)}.json"
+    assert record.conflict_key == f"conflicts/2026/12/10/{message_id(1)}/{record.sha256}.json"
+
+
+def test_a_foreign_message_is_dated_and_named_by_sqs() -> None:
+    record = recorder().record(message(), NOW)
+    assert record.key == "messages/2026/12/10/0a1b2c3d-0000-4000-8000-000000000000.json"
+    metadata = json.loads(record.body)["metadata"]
+    assert metadata["received_at"] == "2026-12-10T14:30:22.000Z"
+    assert "source" not in metadata
+
+
+def test_key_and_digest_do_not_depend_on_when_a_message_is_processed() -> None:
+    first, later = (recorder().record(message(), moment) for moment in (START, NOW))
+    assert (first.key, first.sha256) == (later.key, later.sha256)
+
+
+LAYOUTS = [
+    ("{prefix}{date:%Y/%m/%d}/{message_id}.json", "messages/2026/12/10/{id}.json"),
+    ("sqs-messages/{date:%Y/%m/%d/%H}/{message_id}.json", "sqs-messages/2026/12/10/14/{id}.json"),
+    (
+        "emails/{date:%Y/%m/%d}/{sender}/{message_id}_{date:%H%M%S}.json",
+        "emails/2026/12/10/jane/{id}_143022.json",
+    ),
+]
+
+
+@pytest.mark.parametrize(("template", "key"), LAYOUTS)
+def test_the_three_layouts_of_the_contract_are_a_setting_away(template: str, key: str) -> None:
+    record = recorder(template).record(message(envelope=Envelope(message_id(1))), NOW)
+    assert record.key == key.replace("{id}", message_id(1))
+
+
+BAD_TEMPLATES = [
+    ("{prefix}{date:%Y}.json", "message_id"),
+    ("{message_id", "format syntax"),
+    ("{message_id}{uuid}", "fields"),
+    ("{message_id}{}", "fields"),
+    ("{message_id}{date.year}", "fields"),
+    ("{message_id!r}", "conversions"),
+    ("{message_id:.8}", "only date"),
+    ("{message_id}{date}", "directives"),
+    ("{message_id}{date:%s}", "directives"),  # seconds in the machine's own time zone
+    ("{message_id}{date:%c}", "directives"),  # depends on the locale
+    ("{message_id}{date:%-d}", "directives"),
+    ("{message_id}{date:{sender}}", "directives"),
+    ("/{message_id}", "slashes"),
+    ("a//{message_id}", "slashes"),
+    ("../{message_id}", "slashes"),
+    ("{message_id}/.", "slashes"),
+    ("a\n{message_id}", "printable"),
+    ("a" * 600 + "{message_id}", "at most 512 bytes"),
+    ("conflicts/{message_id}", "conflicts/"),
+    ("health/{message_id}", "health/"),
+]
+
+
+@pytest.mark.parametrize(("template", "text"), BAD_TEMPLATES)
+def test_a_template_that_is_not_safe_and_distinct_is_refused(template: str, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        KeyTemplate(template, "messages/")
+
+
+def test_a_refused_template_shows_an_example_of_its_keys() -> None:
+    with pytest.raises(ValueError, match=r"look like //2025/"):
+        KeyTemplate("{prefix}/{date:%Y}/{message_id}", "/")
+
+
+@pytest.mark.parametrize(
+    ("sender", "slug"),
+    [
+        ("jane.doe@example.com", "jane.doe"),
+        ("Jane Doe <Jane.Doe+news@example.com>", "jane.doe+news"),
+        ('"a@b"@example.com', "a-b"),
+        ("John doe", "john-doe"),
+        ("José Ñandú", "jose-nandu"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("a/b\\c", "a-b-c"),
+        ("...", "unknown"),
+        ("@example.com", "example.com"),
+        ("山田太郎", "unknown"),
+        ("", "unknown"),
+        ("x" * 5000, "x" * 64),
+    ],
+)
+def test_a_sender_becomes_a_safe_part_of_a_key(sender: str, slug: str) -> None:
+    assert sender_slug(sender) == slug
+
+
+@given(st.text(max_size=300))
+def test_no_sender_makes_an_unsafe_key(sender: str) -> None:
+    key = KeyTemplate("{sender}/{message_id}", "").key(message_id(1), START, sender)
+    assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789._+-/")
+    assert key.count("/") == 1
+    assert not key.startswith(("/", ".", "-"))
+
+
+@given(st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
+def test_a_body_that_is_no_email_is_poison_and_breaks_nothing(body: str) -> None:
+    found = Message("sqs-1", "r", body, {"message_id": body, "received_at": body, "source": body}, START, 1)
+    with pytest.raises(PoisonError):
+        recorder().record(found, NOW)
+
+
+def test_without_validation_an_object_is_the_body_itself() -> None:
+    body = "not JSON\r\n\x00 ü"
+    record = recorder(validates=False, raw=True).record(message(body, Envelope(message_id(1))), NOW)
+    assert record.body == body.encode()
+    assert record.sha256 == hashlib.sha256(body.encode()).hexdigest()
+    assert record.content_type == "text/plain; charset=utf-8"
+
+
+def test_without_validation_a_line_of_a_batch_holds_the_body_as_a_string() -> None:
+    record = recorder(validates=False).record(message("[1]\n"), NOW)
+    assert json.loads(record.body)["body"] == "[1]\n"
+    assert b"\n" not in record.body
+
+
+def test_without_validation_half_a_surrogate_pair_is_still_poison() -> None:
+    with pytest.raises(PoisonError, match="surrogate"):
+        recorder(validates=False, raw=True).record(message("\ud800"), NOW)
