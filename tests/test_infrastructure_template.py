@@ -1,0 +1,87 @@
+"""What the templates say where the emulator does not listen: encryption, lifecycle, deletion, repositories."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.emulator import ROOT
+
+TEMPLATES = sorted((ROOT / "infrastructure").glob("*.yaml"))
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms: `!Ref Queue` becomes {"Ref": "Queue"}."""
+
+
+def _short_form(loader: TemplateLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    raise AssertionError(f"a mapping under !{suffix}")
+
+
+yaml.add_multi_constructor("!", _short_form, TemplateLoader)
+
+
+def resources(template: str) -> dict[str, Any]:
+    # A subclass of SafeLoader, which makes nothing but plain values.
+    document = yaml.load((ROOT / "infrastructure" / template).read_text(), TemplateLoader)  # noqa: S506
+    found: dict[str, Any] = document["Resources"]
+    return found
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.name))
+def test_cfn_lint_has_nothing_to_say(template: Path) -> None:
+    done = subprocess.run([ROOT / ".venvs/dev/bin/cfn-lint", template], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_bucket_is_encrypted_with_aes256_or_with_the_key_given() -> None:
+    (rule,) = resources("pipeline.yaml")["Bucket"]["Properties"]["BucketEncryption"][
+        "ServerSideEncryptionConfiguration"
+    ]
+    condition, with_key, without_key = rule["If"]
+    assert condition == "EncryptsBucketWithKms"
+    assert with_key["ServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": {"Ref": "BucketKmsKeyArn"},
+    }
+    assert without_key == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+
+
+def test_old_records_move_to_intelligent_tiering_and_only_old_versions_expire() -> None:
+    rules = resources("pipeline.yaml")["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    (transition,) = [transition for rule in rules for transition in rule.get("Transitions", [])]
+    assert transition["StorageClass"] == "INTELLIGENT_TIERING"
+    assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule]
+    assert not [rule for rule in rules if {"ExpirationInDays", "ExpirationDate"} & set(rule)]
+
+
+@pytest.mark.parametrize(
+    ("template", "kind"),
+    [
+        ("pipeline.yaml", "AWS::SQS::Queue"),
+        ("pipeline.yaml", "AWS::S3::Bucket"),
+        ("registry.yaml", "AWS::ECR::Repository"),
+    ],
+)
+def test_what_holds_data_outlives_its_stack(template: str, kind: str) -> None:
+    holders = [resource for resource in resources(template).values() if resource["Type"] == kind]
+    assert holders
+    for resource in holders:
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_repositories_scan_what_is_pushed_and_never_change_a_tag() -> None:
+    for resource in resources("registry.yaml").values():
+        properties = resource["Properties"]
+        assert properties["ImageTagMutability"] == "IMMUTABLE"
+        assert properties["ImageScanningConfiguration"] == {"ScanOnPush": True}
+        policy = properties["LifecyclePolicy"]["LifecyclePolicyText"]["Sub"].replace("${KeptImages}", "100")
+        assert [rule["action"]["type"] for rule in json.loads(policy)["rules"]] == ["expire", "expire"]
