@@ -10,7 +10,6 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 
 SERVICES := service1-api service2-consumer
 DEV := .venvs/dev/bin
-SOURCES := common service1-api service2-consumer local_stack e2e_test bench tests docs
 
 .PHONY: help
 help: ## print this menu
@@ -88,10 +87,14 @@ coverage: setup .venvs/dev/.ready ## run the tests and report the lines and bran
 	@$(DEV)/python -m coverage report
 
 .PHONY: check
-check: .venvs/dev/.ready ## lint and types
+check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFormation
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
-	@$(DEV)/mypy $(SOURCES)
+	@$(DEV)/mypy common local_stack e2e_test bench tests docs
+	@for service in $(SERVICES); do MYPYPATH=$$service $(DEV)/mypy "$$service"; done  # each has a package named tests
+	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/deploy/*.sh e2e_test/*.sh
+	@$(DEV)/hadolint $(SERVICES:%=%/Dockerfile)
+	@$(DEV)/cfn-lint infrastructure/*.yaml
 
 # ---- measuring ------------------------------------------------------------------------------------------------------
 
