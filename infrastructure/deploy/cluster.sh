@@ -37,6 +37,7 @@ write_overlay() {
     for component in "${COMPONENTS[@]}" ${CERTIFICATE_ARN:+https}; do echo "  - ../../k8s/components/$component"; done
     echo "labels:"
     echo "  - {pairs: {app.kubernetes.io/version: \"$IMAGE_TAG\"}, includeTemplates: true}"
+    echo "  - {pairs: {app.kubernetes.io/part-of: pillarbox, app.kubernetes.io/instance: pillarbox-$ENVIRONMENT}}"
     overlay_images
     overlay_settings
     overlay_patches

@@ -1,0 +1,88 @@
+"""The manifests under k8s/, read as they are written and as kustomize renders them."""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.emulator import ROOT
+
+K8S = ROOT / "k8s"
+SERVICES = ("service1-api", "service2-consumer")
+Manifest = dict[str, Any]
+
+
+def documents(text: str) -> list[Manifest]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+@cache
+def base() -> list[Manifest]:
+    """The objects of k8s/base and of the components, as they are written."""
+    resources = yaml.safe_load((K8S / "base/kustomization.yaml").read_text())["resources"]
+    return [document for name in resources for document in documents((K8S / "base" / name).read_text())]
+
+
+def one(kind: str, name: str, manifests: list[Manifest] | None = None) -> Manifest:
+    (found,) = (
+        manifest
+        for manifest in (base() if manifests is None else manifests)
+        if (manifest["kind"], manifest["metadata"]["name"]) == (kind, name)
+    )
+    return found
+
+
+def pod_of(service: str) -> Manifest:
+    pod: Manifest = one("Deployment", service)["spec"]["template"]
+    return pod
+
+
+def container_of(service: str) -> Manifest:
+    (container,) = pod_of(service)["spec"]["containers"]
+    found: Manifest = container
+    return found
+
+
+def settings_of(service: str) -> dict[str, str]:
+    """The environment that the service's ConfigMap gives it."""
+    lines = (K8S / "base" / f"{service}.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def render(
+    folder: Path, overlay: str, components: tuple[str, ...], changed: Mapping[Path, str] | None = None
+) -> list[Manifest]:
+    """Render an overlay with more components as deploy.sh does, by an overlay over it, in a copy inside `folder`.
+
+    `changed` holds other texts for files of the copy.
+    """
+    if not shutil.which("kubectl"):
+        pytest.fail("kubectl is not installed: it renders the manifests (https://kubernetes.io/docs/tasks/tools/)")
+    shutil.copytree(K8S, folder / "k8s")
+    for path, text in (changed or {}).items():
+        (folder / "k8s" / path).write_text(text)
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "pillarbox",
+        "labels": [{"pairs": {"app.kubernetes.io/part-of": "pillarbox"}}],
+        "resources": [f"../k8s/overlays/{overlay}"],
+        "components": [f"../k8s/components/{component}" for component in components],
+    }
+    top = folder / "top"
+    top.mkdir()
+    (top / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(top)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "KUBECONFIG": "/dev/null"},
+    )
+    assert done.returncode == 0, done.stderr
+    return documents(done.stdout)

@@ -1,0 +1,105 @@
+"""What kustomize makes of the manifests: every overlay with every set of components, for every Kubernetes of EKS."""
+
+from itertools import combinations
+from pathlib import Path
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from tests.deploy.manifests import K8S, Manifest, one, render
+
+pytestmark = pytest.mark.system
+
+# https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html, extended support included, and the next
+VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
+OVERLAYS = ("dev", "prod")
+ADDED = ("fixed-replicas", "https", "service-monitor")
+SETS = [components for size in range(len(ADDED) + 1) for components in combinations(ADDED, size)]
+OWN_KINDS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor"}  # of KEDA and Prometheus
+
+
+def test_every_component_is_in_an_overlay_or_among_those_added_here() -> None:
+    in_overlays = {
+        Path(component).name
+        for overlay in OVERLAYS
+        for component in yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["components"]
+    }
+    assert {path.name for path in (K8S / "components").iterdir()} == in_overlays | set(ADDED)
+    assert {path.name for path in (K8S / "overlays").iterdir()} == set(OVERLAYS)
+
+
+@pytest.mark.parametrize("components", SETS, ids="+".join)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_render_is_valid_for_every_kubernetes_that_eks_offers(
+    overlay: str, components: tuple[str, ...], tmp_path: Path
+) -> None:
+    manifests = render(tmp_path, overlay, components)
+    for manifest in manifests:
+        if manifest["kind"] not in OWN_KINDS:
+            for version in VERSIONS:
+                kubernetes_validate.validate(manifest, version, strict=True)
+        if manifest["kind"] != "Namespace":
+            assert manifest["metadata"]["namespace"] == "pillarbox"
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/part-of"] == "pillarbox"
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("overlay", "least"), [("dev", 0), ("prod", 1)])
+def test_keda_scales_the_consumer_with_the_queue(overlay: str, least: int, tmp_path: Path) -> None:
+    manifests = render(tmp_path, overlay, ())
+    spec = one("ScaledObject", "service2-consumer", manifests)["spec"]
+    assert spec["scaleTargetRef"]["name"] == one("Deployment", "service2-consumer", manifests)["metadata"]["name"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (least, 20)
+    assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (10, 60)
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"]["queueURLFromEnv"] in settings(manifests, "service2-consumer")
+    authentication = one("TriggerAuthentication", trigger["authenticationRef"]["name"], manifests)
+    assert authentication["spec"]["podIdentity"]["provider"] == "aws"
+
+
+def test_without_keda_two_consumers_run_and_nothing_of_keda_is_left(tmp_path: Path) -> None:
+    manifests = render(tmp_path, "prod", ("fixed-replicas",))
+    assert one("Deployment", "service2-consumer", manifests)["spec"]["replicas"] == 2
+    assert not [manifest for manifest in manifests if manifest["apiVersion"].startswith("keda.sh")]
+
+
+def test_with_a_certificate_plain_http_is_redirected(tmp_path: Path) -> None:
+    annotations = one("Ingress", "service1-api", render(tmp_path, "prod", ("https",)))["metadata"]["annotations"]
+    assert annotations["alb.ingress.kubernetes.io/listen-ports"] == '[{"HTTP": 80}, {"HTTPS": 443}]'
+    assert annotations["alb.ingress.kubernetes.io/ssl-redirect"] == "443"
+
+
+def test_prometheus_may_ask_for_what_it_is_told_to_scrape(tmp_path: Path) -> None:
+    manifests = render(tmp_path, "prod", ("service-monitor",))
+    (endpoint,) = one("ServiceMonitor", "service1-api", manifests)["spec"]["endpoints"]
+    (port,) = one("Service", "service1-api", manifests)["spec"]["ports"]
+    assert (endpoint["port"], endpoint["path"]) == (port["name"], "/metrics")
+    policy = one("NetworkPolicy", "metrics", manifests)["spec"]
+    assert policy["podSelector"] == {}
+    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8080}]
+
+
+def test_a_changed_setting_rolls_the_pods(tmp_path: Path) -> None:
+    before = render(tmp_path / "before", "prod", ())
+    changed = tmp_path / "after"
+    env = K8S / "base/service1-api.env"
+    after = render(changed, "prod", (), {env.relative_to(K8S): env.read_text().replace("INFO", "DEBUG")})
+
+    def settings_name(manifests: list[Manifest]) -> str:
+        (container,) = one("Deployment", "service1-api", manifests)["spec"]["template"]["spec"]["containers"]
+        name: str = container["envFrom"][0]["configMapRef"]["name"]
+        return name
+
+    assert settings_name(before) != settings_name(after)
+
+
+def settings(manifests: list[Manifest], service: str) -> dict[str, str]:
+    (found,) = (
+        manifest["data"]
+        for manifest in manifests
+        if manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"].startswith(f"{service}-settings-")
+    )
+    values: dict[str, str] = found
+    return values
