@@ -84,7 +84,7 @@ def env_example(settings: type[BaseSettings]) -> str:
         required = field.is_required()
         lines += [
             "",
-            f"# {field.description} ({'required' if required else _values(schema)})",
+            f"# {field.description} ({'required' if required else _values(schema)})".replace("`", ""),
             f"{names[0]}=" if required else f"# {names[0]}={_text(field)}",
         ]
     return "\n".join(lines) + "\n"
@@ -110,7 +110,7 @@ def _values(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return next(_values(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
     if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
+        return ", ".join(f"`{value}`" for value in schema["enum"] if value)
     if schema.get("type") == "boolean":
         return "`true`, `false`"
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
