@@ -53,7 +53,8 @@ def cases(token: str) -> Iterator[Case]:
 def problem_with(case: Case, answer: Answer) -> str:
     """Say how an answer differs from the expected one; empty where it does not."""
     if answer.status != case.status or answer.code() != case.code:
-        return f"expected {case.status} {case.code}, got {answer.status} {answer.code()}".rstrip()
+        expected, got = f"{case.status} {case.code}".rstrip(), f"{answer.status} {answer.code()}".rstrip()
+        return f"expected {expected}, got {got}"
     if case.status == 200 and not answer.body.get("message_id"):
         return "the answer has no message_id"
     if case.field and case.field not in json.dumps(answer.body):

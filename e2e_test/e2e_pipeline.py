@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from e2e_test.e2e_archive import Archive, Found
 from e2e_test.e2e_http import request
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.25
 _REPORT_SECONDS = 5
 
 
@@ -75,16 +75,17 @@ def send(target: Target, email: Mapping[str, str]) -> str:
 def wait_for(archive: Archive, message_id: str, timeout_seconds: float) -> Found:
     """Poll until the record is there. Raises FailedError when the time is up."""
     started = time.monotonic()
-    reported = 0.0
+    reported = 0
+    print(f"[3/5] waiting for the object (0s / {timeout_seconds:.0f}s)")
     while not (found := archive.find(message_id)):
         waited = time.monotonic() - started
         if waited > timeout_seconds:
             raise FailedError(f"no object for {message_id} within {timeout_seconds:.0f} s")
-        if waited >= reported:
-            print(f"[3/5] waiting for the object ({waited:.0f}s / {timeout_seconds:.0f}s)")
+        if waited >= reported + _REPORT_SECONDS:
             reported += _REPORT_SECONDS
+            print(f"[3/5] waiting for the object ({reported}s / {timeout_seconds:.0f}s)")
         time.sleep(_POLL_SECONDS)
-    print(f"[4/5] found {found.key}, written {found.stored_at:%Y-%m-%d %H:%M:%S} UTC")
+    print(f"[4/5] {found.key}, written {found.stored_at:%Y-%m-%d %H:%M:%S} UTC")
     return found
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Stands in for a tool of deploy.sh: linked under the tool's name into a folder that comes first on PATH.
-# Each call becomes a line of $STAND_IN_STATE/calls. A call that matches the pattern $STAND_IN_FAIL fails.
+# Each call becomes a line of $STAND_IN_STATE/calls. The first call that matches the pattern $STAND_IN_FAIL fails.
 # What a cluster, Docker and make would do is played; aws, and what kubectl does without a cluster, is the real tool.
 set -euo pipefail
 
@@ -8,9 +8,10 @@ tool=$(basename "$0")
 state=$STAND_IN_STATE
 call="$tool $*"
 echo "$call" >>"$state/calls"
-if [[ -n "${STAND_IN_FAIL:-}" && "$call" =~ $STAND_IN_FAIL ]]; then
+if [[ -n "${STAND_IN_FAIL:-}" && ! -e "$state/failed" && "$call" =~ $STAND_IN_FAIL ]]; then
+  touch "$state/failed"
   echo "$tool: made to fail" >&2
-  exit "${STAND_IN_FAIL_CODE:-9}"
+  exit 9
 fi
 
 # Gives the real tool: the next one of that name on PATH.

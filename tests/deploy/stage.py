@@ -1,0 +1,143 @@
+"""A stage for deploy.sh: the emulator with a cluster, stand-ins for docker, make and the cluster, real services."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+
+from local_stack.processes import Process, free_port
+from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, outer_environment, running_emulator
+
+REGISTRY = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"
+TOOLS = ("aws", "docker", "kubectl", "make")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of deploy.sh did: its exit code, what it said, and the calls that it made."""
+
+    code: int
+    said: str
+    calls: list[str]
+
+    def called(self, beginning: str) -> list[str]:
+        return [call for call in self.calls if call.startswith(beginning)]
+
+
+@dataclass(slots=True)
+class Stage:
+    """Runs deploy.sh in front of the stand-ins; `state` is what they remember: the cluster, and the calls."""
+
+    aws: dict[str, str]
+    folder: Path
+    load_balancer: str = ""
+
+    def __post_init__(self) -> None:
+        (self.folder / "bin").mkdir(parents=True)
+        for tool in TOOLS:
+            (self.folder / "bin" / tool).symlink_to(ROOT / "tests/deploy/stand_in.sh")
+
+    def deploy(self, *options: str, fail: str = "", **settings: str) -> Run:
+        calls = self.folder / "calls"
+        calls.write_text("")
+        (self.folder / "failed").unlink(missing_ok=True)
+        environment = outer_environment() | self.aws | {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "STAND_IN_STATE": str(self.folder),
+            "STAND_IN_REGION": REGION,
+            "STAND_IN_PYTHON": str(ROOT / ".venvs/dev/bin/python"),
+            "STAND_IN_FAIL": fail,
+            "STAND_IN_LOAD_BALANCER": self.load_balancer,
+            "ROLLOUT_TIMEOUT_SECONDS": "20",
+            "VERIFY_TIMEOUT_SECONDS": "20",
+        } | settings  # fmt: skip
+        done = subprocess.run(
+            [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+        return Run(done.returncode, done.stdout + done.stderr, calls.read_text().splitlines())
+
+    @property
+    def applied(self) -> str:
+        """What was applied to the cluster last; empty before."""
+        path = self.folder / "applied.yaml"
+        return path.read_text() if path.exists() else ""
+
+    def token(self) -> str:
+        """The API token that deploy.sh made."""
+        ssm = boto3.client("ssm", **client_options(self.aws))  # type: ignore[call-overload]
+        value: str = ssm.get_parameter(Name="/email-service/dev/api-token", WithDecryption=True)["Parameter"]["Value"]
+        return value
+
+
+def client_options(aws: dict[str, str]) -> dict[str, str]:
+    return {
+        "endpoint_url": aws["AWS_ENDPOINT_URL"],
+        "region_name": REGION,
+        "aws_access_key_id": aws["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": aws["AWS_SECRET_ACCESS_KEY"],
+    }
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """Set the stage, with an EKS cluster and its OIDC provider, and nothing of Pillarbox yet."""
+    with running_emulator(folder / "emulator") as aws:
+        eks = boto3.client("eks", **client_options(aws))  # type: ignore[call-overload]
+        for environment in ("dev", "prod"):
+            name = f"pillarbox-{environment}"
+            role = f"arn:aws:iam::{ACCOUNT_ID}:role/cluster"
+            cluster = eks.create_cluster(name=name, roleArn=role, resourcesVpcConfig={"subnetIds": ["subnet-1"]})
+            issuer = cluster["cluster"]["identity"]["oidc"]["issuer"]
+            boto3.client("iam", **client_options(aws)).create_open_id_connect_provider(Url=issuer)  # type: ignore[call-overload]
+        yield Stage(aws, folder / "stage")
+
+
+@contextmanager
+def services(set_stage: Stage, outputs: dict[str, str]) -> Iterator[str]:
+    """Run both real services on what the stack made; gives where the API listens, as host:port."""
+    environment = outer_environment() | set_stage.aws | {
+        "SQS_QUEUE_URL": outputs["QueueUrl"],
+        "S3_BUCKET_NAME": outputs["BucketName"],
+        "SSM_PARAMETER_NAME": outputs["TokenParameterName"],
+        "DRAIN_SECONDS": "0",
+        "LONG_POLL_SECONDS": "1",
+        "BIND": "127.0.0.1",
+        "BIND_HOST": "127.0.0.1",
+    }  # fmt: skip
+    commands = {
+        "service1-api": ("gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"),
+        "service2-consumer": ("python", "-m", "service2_consumer"),
+    }
+    with ExitStack() as stack:
+        addresses = {}
+        for name, (program, *arguments) in commands.items():
+            port = free_port()
+            addresses[name] = f"127.0.0.1:{port}"
+            process = Process(
+                name,
+                (ROOT / ".venvs" / name / "bin" / program, *arguments),
+                environment=environment | {"PORT": str(port)},
+                directory=set_stage.folder,
+                working_directory=ROOT / name,
+                ready_url=f"http://{addresses[name]}/ready",
+            )
+            process.start()
+            stack.callback(process.stop, 20)
+            process.wait_ready(30)
+        yield addresses["service1-api"]
+
+
+def stack_outputs(set_stage: Stage, name: str) -> dict[str, str]:
+    """The outputs of a stack by their names."""
+    cloudformation = boto3.client("cloudformation", **client_options(set_stage.aws))  # type: ignore[call-overload]
+    (description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in description["Outputs"]}
