@@ -1,5 +1,6 @@
 """An AWS of moto's in this process, reached over HTTP because obstore is no Python client."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 from mypy_boto3_sqs import SQSClient
+
+from .told_server import ToldServer
 
 REGION: Final = "eu-central-1"
 BUCKET = "archive"
@@ -44,3 +47,15 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     session = boto3.Session("test", "test", region_name=REGION)
     return Aws(moto_url, session, session.client("s3"), session.client("sqs"))
+
+
+@pytest.fixture
+def server() -> Iterator[ToldServer]:
+    told = ToldServer()
+    thread = threading.Thread(target=told.serve_forever, args=(0.05,))
+    thread.start()
+    yield told
+    told.released.set()
+    told.shutdown()
+    thread.join()
+    told.server_close()

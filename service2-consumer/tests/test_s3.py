@@ -1,20 +1,18 @@
 """The S3 adapter against moto, and against a server that answers whatever a test wants."""
 
-import threading
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
 from botocore.credentials import Credentials, RefreshableCredentials
 
 from service2_consumer.layouts import NewObject
-from service2_consumer.ports import Archive, Outcome, RefusedObjectError, StoreError
-from service2_consumer.s3 import PROBE_KEY, CredentialProvider, CredentialsError, S3Archive, open_archive
+from service2_consumer.ports import Archive, CredentialsError, Outcome, RefusedObjectError, StoreError
+from service2_consumer.s3 import PROBE_KEY, CredentialProvider, S3Archive, open_archive
 
 from .conftest import BUCKET, REGION, Aws
 from .fakes import FakeArchive
+from .told_server import Reply, ToldServer, cut, hang, status
 
 
 def new_object(digest: str = "d1", key: str = "messages/2026/12/10/a.json", conflict: bool = True) -> NewObject:
@@ -99,77 +97,6 @@ def test_encryption_is_asked_for_with_each_put(aws: Aws, archive: S3Archive) -> 
 
 
 # ---- a server that answers as told ----------------------------------------------------------------------------------
-
-Reply = Callable[[BaseHTTPRequestHandler], None]
-
-
-def status(code: int, s3_code: str = "", headers: dict[str, str] | None = None) -> Reply:
-    body = f"<Error><Code>{s3_code}</Code></Error>".encode() if s3_code else b""
-
-    def reply(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(code)
-        for name, value in {"ETag": '"e"', "Content-Length": str(len(body)), **(headers or {})}.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        if handler.command != "HEAD":
-            handler.wfile.write(body)
-
-    return reply
-
-
-def hang(handler: BaseHTTPRequestHandler) -> None:
-    handler.server.released.wait(10)  # type: ignore[attr-defined]
-    handler.close_connection = True
-
-
-def cut(handler: BaseHTTPRequestHandler) -> None:
-    handler.close_connection = True
-
-
-class ToldServer(ThreadingHTTPServer):
-    """Answers by method; remembers what was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.replies: dict[str, list[Reply]] = {"PUT": [], "HEAD": []}
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.released = threading.Event()
-        super().__init__(("127.0.0.1", 0), _Told)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Told(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length") or 0))
-        server = self.server
-        assert isinstance(server, ToldServer)
-        server.asked.append((self.command, self.path, dict(self.headers)))
-        server.replies[self.command].pop(0)(self)
-
-    def do_PUT(self) -> None:  # the name that http.server calls
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[ToldServer]:
-    told = ToldServer()
-    thread = threading.Thread(target=told.serve_forever, args=(0.05,))
-    thread.start()
-    yield told
-    told.released.set()
-    told.shutdown()
-    thread.join()
-    told.server_close()
-
 
 SESSION = boto3.Session("key", "secret", region_name=REGION)
 HEAD_FOUND = {"Last-Modified": "Thu, 10 Dec 2026 14:30:22 GMT", "x-amz-meta-email-sha256": "d1"}

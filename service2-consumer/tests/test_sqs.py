@@ -2,13 +2,19 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
+import boto3
+import botocore.session
 import pytest
+from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import CredentialRetrievalError
 
 from service2_consumer.ports import QueueError
 from service2_consumer.sqs import SqsQueue, open_queue
 
-from .conftest import Aws
+from .conftest import REGION, Aws
+from .told_server import Reply, ToldServer, answer, cut
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def url(aws: Aws) -> Iterator[str]:
 
 
 def opened(aws: Aws, url: str, visibility_seconds: int = 60) -> SqsQueue:
-    return open_queue(aws.session, url, lanes=1, batch=10, long_poll_seconds=1, visibility_seconds=visibility_seconds)
+    return open_queue(aws.session, url, lanes=1, batch=10, visibility_seconds=visibility_seconds)
 
 
 def send(aws: Aws, url: str, body: str = "body", **attributes: str) -> None:
@@ -91,5 +97,88 @@ def test_a_queue_that_is_gone_is_an_error_with_its_code(aws: Aws, url: str) -> N
 def test_nobody_listening_is_an_error(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     queue = opened(aws, "http://127.0.0.1:1/000000000000/q")
-    with pytest.raises(QueueError, match="EndpointConnectionError"):
+    with pytest.raises(QueueError, match="NewConnectionError"):
+        queue.receive(0)
+
+
+# ---- a server that answers as told ----------------------------------------------------------------------------------
+
+OK = answer(200, "{}")
+
+
+def told(server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch, *replies: Reply) -> SqsQueue:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    server.replies["POST"] = list(replies)
+    return opened(aws, f"{server.url}/000000000000/q")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [answer(500, "{}"), answer(503, "<html>"), answer(400, '{"__type":"com.amazonaws.sqs#RequestThrottled"}'), cut],
+)
+def test_a_delete_is_asked_again_when_sqs_stumbles(
+    server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch, trouble: Reply
+) -> None:
+    queue = told(server, aws, monkeypatch, trouble, trouble, OK)
+    assert queue.delete(["receipt"]) == []
+    assert len(server.asked) == 3
+
+
+def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(
+    server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = told(server, aws, monkeypatch, answer(500, "{}"), OK)
+    with pytest.raises(QueueError, match="HTTP 500"):
+        queue.receive(0)
+    assert queue.receive(0) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        (answer(400, '{"__type":"com.amazonaws.sqs#ExpiredToken","message":"m"}'), "ExpiredToken"),
+        (answer(403, '{"__type":"AccessDenied"}'), "AccessDenied"),
+        (answer(502, ""), "HTTP 502"),
+        (answer(200, "{"), "JSONDecodeError"),
+        (cut, "ProtocolError"),
+    ],
+)
+def test_an_error_has_the_code_that_sqs_gave(
+    server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch, reply: Reply, cause: str
+) -> None:
+    with pytest.raises(QueueError) as caught:
+        told(server, aws, monkeypatch, reply).receive(0)
+    assert caught.value.cause == cause
+
+
+def test_each_call_is_signed_for_sqs(server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(server, aws, monkeypatch, OK).receive(0)
+    (method, _, headers) = server.asked[0]
+    assert (method, headers["X-Amz-Target"]) == ("POST", "AmazonSQS.ReceiveMessage")
+    assert "/eu-central-1/sqs/aws4_request" in headers["Authorization"]
+
+
+class FoundCredentials:
+    """A chain of credential providers that has found some."""
+
+    def __init__(self, credentials: RefreshableCredentials) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> RefreshableCredentials:
+        return self._credentials
+
+
+def test_credentials_that_cannot_be_had_are_an_error_of_the_queue(
+    server: ToldServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refresh() -> dict[str, str]:
+        raise CredentialRetrievalError(provider="test", error_msg="down")
+
+    core = botocore.session.Session()
+    expired = RefreshableCredentials("k", "s", "t", datetime.now(UTC) - timedelta(1), refresh, "test")
+    core.register_component("credential_provider", FoundCredentials(expired))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    session = boto3.Session(botocore_session=core, region_name=REGION)
+    queue = open_queue(session, f"{server.url}/000000000000/q", lanes=1, batch=1, visibility_seconds=3)
+    with pytest.raises(QueueError, match="CredentialRetrievalError"):
         queue.receive(0)

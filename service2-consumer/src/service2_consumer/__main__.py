@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from pillarbox import logs
+from service2_consumer import allocator
 from service2_consumer.backoff import SystemClock
 from service2_consumer.consumer import Lane, Pace, Result, Stopping
 from service2_consumer.health import HealthServer
@@ -19,9 +20,9 @@ from service2_consumer.lanes import Consumer
 from service2_consumer.layouts import BatchPerHour, Layout, NewObject, ObjectPerMessage
 from service2_consumer.metrics import Metrics
 from service2_consumer.pool import Pool
-from service2_consumer.ports import Archive, Queue, QueueError, RefusedObjectError, StoreError
+from service2_consumer.ports import Archive, CredentialsError, Queue, QueueError, RefusedObjectError, StoreError
 from service2_consumer.record import KeyTemplate, Recorder
-from service2_consumer.s3 import CredentialsError, open_archive
+from service2_consumer.s3 import open_archive
 from service2_consumer.settings import SQS_CALL_SECONDS, Settings, explain
 from service2_consumer.sqs import open_queue
 
@@ -51,8 +52,8 @@ def build_queue(settings: Settings, session: boto3.Session) -> Queue:
         settings.queue_url,
         lanes=settings.lanes,
         batch=settings.max_messages_per_poll,
-        long_poll_seconds=settings.long_poll_seconds,
         visibility_seconds=settings.visibility_timeout_seconds,
+        ca_bundle=os.environ.get("AWS_CA_BUNDLE"),
     )
 
 
@@ -152,6 +153,7 @@ def main() -> int:
     except ValidationError as exc:
         print(*explain(exc), sep="\n", file=sys.stderr)
         return 2
+    allocator.keep_small()
     logs.configure(SERVICE, settings.log_level)
     metrics = Metrics(CollectorRegistry())
     session = boto3.Session(region_name=settings.region)

@@ -14,7 +14,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import S3Store
 
 from service2_consumer.layouts import NewObject
-from service2_consumer.ports import Outcome, RefusedObjectError, StoreError
+from service2_consumer.ports import CredentialsError, Outcome, RefusedObjectError, StoreError
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential
@@ -132,10 +132,6 @@ def open_archive(
         credential_provider=CredentialProvider(session),
     )
     return S3Archive(store)
-
-
-class CredentialsError(Exception):
-    """There are no AWS credentials to work with."""
 
 
 class CredentialProvider:

@@ -1,0 +1,147 @@
+"""Runs one consumer against the stub, each on a core of its own, and reads what it cost from /proc."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+OURS = ("-m", "service2_consumer")
+NAIVE = ("-m", "bench.naive_consumer")
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_CONSUMER_CORE, _STUB_CORE = 0, 1
+_TIMEOUT_SECONDS = 300
+_WARM_UP = 0.1  # of the messages: imports, connections and the start check are no steady cost
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was used up at one moment."""
+
+    seconds: float
+    cpu_seconds: float
+    stub_cpu_seconds: float
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a message cost: CPU of consumer and stub, messages a second, and the consumer's largest resident set."""
+
+    cpu_us: float
+    rate: float
+    rss_mb: float
+    stub_cpu_us: float
+
+
+class Stub:
+    """The emulator in a process of its own."""
+
+    def __init__(self, latency_ms: float) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = ["-m", "bench.consumer_stub", "--port", str(self.port), "--latency-ms", str(latency_ms)]
+        self.process = _pinned(_STUB_CORE, command, os.environ)
+
+    def call(self, action: str, **body: int) -> dict[str, float]:
+        """Ask for something, once it listens."""
+        request = urllib.request.Request(f"{self.url}/stub/{action}", data=json.dumps(body).encode())  # noqa: S310
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
+                    return dict(json.load(answer))
+            except OSError:
+                time.sleep(0.1)
+        raise SystemExit("the stub does not answer")
+
+
+@contextmanager
+def running(
+    module: Sequence[str], latency_ms: float, settings: Mapping[str, str]
+) -> Iterator[tuple[Stub, subprocess.Popen[bytes]]]:
+    """Give a stub and a consumer of it; the consumer is started first thing, and both end with the block."""
+    stub = Stub(latency_ms)
+    try:
+        consumer = _pinned(_CONSUMER_CORE, module, _environment(stub.url) | dict(settings))
+        try:
+            yield stub, consumer
+        finally:
+            consumer.terminate()
+            consumer.wait(60)
+    finally:
+        stub.process.kill()
+        stub.process.wait(10)
+
+
+def measure(
+    module: Sequence[str], settings: Mapping[str, str], *, latency_ms: float, count: int, size_bytes: int
+) -> Cost:
+    """Let a consumer empty a queue of `count` messages; cost is that of the middle four fifths."""
+    with running(module, latency_ms, settings) as (stub, consumer):
+        stub.call("fill", count=count, bytes=size_bytes)
+        first = _when_deleted(stub, consumer, count * _WARM_UP)
+        last = _when_deleted(stub, consumer, count * (1 - _WARM_UP))
+        rss_mb = memory_mb(consumer.pid, "VmHWM")
+    messages = last.deleted - first.deleted
+    return Cost(
+        cpu_us=round((last.cpu_seconds - first.cpu_seconds) / messages * 1e6, 1),
+        rate=round(messages / (last.seconds - first.seconds)),
+        rss_mb=round(rss_mb, 1),
+        stub_cpu_us=round((last.stub_cpu_seconds - first.stub_cpu_seconds) / messages * 1e6, 1),
+    )
+
+
+def memory_mb(pid: int, field: str) -> float:
+    """Read VmRSS or VmHWM of a process, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def _when_deleted(stub: Stub, consumer: subprocess.Popen[bytes], wanted: float) -> Reading:
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if consumer.poll() is not None:
+            raise SystemExit(f"the consumer ended with code {consumer.returncode}")
+        stats = stub.call("stats")
+        if stats["deleted"] >= wanted:
+            return Reading(time.monotonic(), _cpu_seconds(consumer.pid), stats["cpu_seconds"], int(stats["deleted"]))
+        time.sleep(0.02)
+    raise SystemExit(f"{stats['deleted']:.0f} of {wanted:.0f} messages were consumed in {_TIMEOUT_SECONDS} s")
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _environment(url: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_REGION": "eu-central-1",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "SQS_QUEUE_URL": f"{url}/000000000000/bench",
+        "S3_BUCKET_NAME": "bench",
+        "BIND_HOST": "127.0.0.1",
+        "PORT": str(_free_port()),
+    }
+
+
+def _pinned(core: int, module: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = ["taskset", "-c", str(core), sys.executable, *module]
+    return subprocess.Popen(command, env=dict(environment), stderr=subprocess.DEVNULL)  # noqa: S603
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
