@@ -29,10 +29,6 @@ PROGRAMS: dict[str, tuple[Sequence[str], dict[str, str]]] = {
     "pillarbox": (OURS, {}),
     "pillarbox_batch": (OURS, {"OBJECT_LAYOUT": "batch"}),
 }
-    "naive": (NAIVE, {}),
-    "pillarbox": (OURS, {}),
-    "pillarbox_batch": (OURS, {"OBJECT_LAYOUT": "batch"}),
-}
 LARGE_COUNT = 400
 
 
