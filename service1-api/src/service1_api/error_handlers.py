@@ -4,11 +4,12 @@ import logging
 from types import TracebackType
 
 import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from service1_api.errors import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
 from service1_api.metrics import Metrics
+from service1_api.observe import notes_of
 
 REJECTIONS = "service1_api.rejections"  # the counter among the app's extensions: the worker refuses requests too
 
@@ -20,10 +21,10 @@ def register(app: Flask, metrics: Metrics) -> None:
 
     def answer(problem: Problem) -> Response:
         metrics.rejections_total.labels(problem.code).inc()
-        g.code = problem.code
-        trace = {"trace_id": g.trace_id} if "trace_id" in g else {}
+        notes = notes_of(request.environ)
+        notes.code = problem.code
         return Response(
-            orjson.dumps(problem_document(problem) | trace),
+            orjson.dumps(problem_document(problem) | {"trace_id": notes.trace_id}),
             problem.status,
             problem_headers(problem),
             mimetype=PROBLEM_MEDIA_TYPE,

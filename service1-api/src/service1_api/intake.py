@@ -1,5 +1,6 @@
 """From a request to its data: media type, size, JSON and the token, in this order, before any field is looked at."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from service1_api.metrics import Metrics
 # Parsing holds the interpreter: bodies above this size are parsed one at a time, so that /health stays quick.
 LARGE_BODY_BYTES = 64 * 1024
 _LARGE_BODY_WAIT_SECONDS = 5.0
+
+_JSON_MEDIA_TYPE = re.compile(r"application/[^/\s]+\+json")
 
 
 class Tokens(Protocol):
@@ -68,11 +71,10 @@ class Intake:
         return fields["data"]
 
     def _check_headers(self, request: Request) -> None:
-        if request.mimetype != "application/json" and not (
-            request.mimetype.startswith("application/") and request.mimetype.endswith("+json")
-        ):
+        media_type = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not _JSON_MEDIA_TYPE.fullmatch(media_type):
             raise Problem("unsupported_media_type", "Content-Type must be application/json")
-        if request.headers.get("Content-Encoding", "identity") != "identity":
+        if request.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
             raise Problem("unsupported_media_type", "a Content-Encoding is not supported")
         if (request.content_length or 0) > self._max_bytes:
             raise self._too_large()

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import orjson
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response
+from flask.globals import request_ctx
 
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, encode_body, field_problems, sqs_size_bytes
 from pillarbox.strict_json import JsonValue
@@ -14,10 +15,12 @@ from service1_api.errors import FieldError, Problem, problem_document
 from service1_api.idempotency import message_ids
 from service1_api.intake import Intake
 from service1_api.metrics import Metrics
+from service1_api.observe import notes_of
 from service1_api.publisher import Message, MessageRefusedError, OverloadedError, PublishError
 
 MAX_ITEMS = 100
 ACCEPTED = "Email data processed and queued"
+_KEY_HEADER = "HTTP_IDEMPOTENCY_KEY"
 
 
 class PublishesMessages(Protocol):
@@ -45,25 +48,31 @@ class _Posting:
         self._metrics = metrics
 
     def one(self) -> Response:
+        request = request_ctx.request
+        notes = notes_of(request.environ)
         with self._intake.slot():
             data = self._intake.data(request)
             now = datetime.now(UTC)
-            (message_id,) = message_ids(_idempotency_key(), now, None)
-            g.message_id = message_id
-            (problem,) = self._published([_message(data, message_id, now, "#/data")])
+            (message_id,) = message_ids(request.environ.get(_KEY_HEADER), now, None)
+            notes.message_id = message_id
+            envelope = Envelope(message_id, now, SERVICE, notes.traceparent)
+            (problem,) = self._published([_message(data, envelope, "#/data")])
         if problem:
             raise problem
         return _json(200, {"status": "success", "message": ACCEPTED, "message_id": message_id})
 
     def many(self) -> Response:
+        request = request_ctx.request
+        notes = notes_of(request.environ)
         with self._intake.slot():
             items = _items(self._intake.data(request))
             now = datetime.now(UTC)
-            ids = message_ids(_idempotency_key(), now, len(items))
-            checked = [_checked(item, ids[place], now, place) for place, item in enumerate(items)]
+            ids = message_ids(request.environ.get(_KEY_HEADER), now, len(items))
+            envelopes = [Envelope(message_id, now, SERVICE, notes.traceparent) for message_id in ids]
+            checked = [_checked(item, envelopes[place], f"#/data/{place}") for place, item in enumerate(items)]
             results = iter(self._published([message for message in checked if isinstance(message, Message)]))
         problems = [next(results) if isinstance(message, Message) else message for message in checked]
-        g.items, g.queued = len(items), problems.count(None)
+        notes.items, notes.queued = len(items), problems.count(None)
         answer = _answer(ids, problems)
         for problem in filter(None, problems):  # a batch that is refused whole counts once, as any other request
             self._metrics.rejections_total.labels(problem.code).inc()
@@ -84,11 +93,6 @@ class _Posting:
         return [_problem(result) if result else None for result in results]
 
 
-def _idempotency_key() -> str | None:
-    key: str | None = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    return key
-
-
 def _items(data: JsonValue) -> list[JsonValue]:
     if not isinstance(data, list) or not 1 <= len(data) <= MAX_ITEMS:
         expected = f"must be a list of 1 to {MAX_ITEMS} e-mails"
@@ -96,20 +100,20 @@ def _items(data: JsonValue) -> list[JsonValue]:
     return data
 
 
-def _checked(item: JsonValue, message_id: str, now: datetime, place: int) -> Message | Problem:
+def _checked(item: JsonValue, envelope: Envelope, pointer: str) -> Message | Problem:
     try:
-        return _message(item, message_id, now, f"#/data/{place}")
+        return _message(item, envelope, pointer)
     except Problem as problem:
         return problem
 
 
-def _message(data: JsonValue, message_id: str, now: datetime, pointer: str) -> Message:
+def _message(data: JsonValue, envelope: Envelope, pointer: str) -> Message:
     problems = field_problems(data)
     if problems or not isinstance(data, dict):
         errors = [FieldError(f"{pointer}/{p.field}" if p.field else pointer, p.code, p.text) for p in problems]
         raise Problem("invalid_data", "the e-mail breaks the contract", errors)
     body = encode_body(data)
-    attributes = Envelope(message_id, now, SERVICE, g.traceparent).to_attributes()
+    attributes = envelope.to_attributes()
     size = sqs_size_bytes(body, attributes)
     if size > MAX_MESSAGE_BYTES:
         raise Problem("too_large", f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}")

@@ -3,8 +3,11 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
+from flask.globals import request_ctx
 
 from pillarbox import trace
 from service1_api.metrics import Metrics
@@ -12,41 +15,74 @@ from service1_api.metrics import Metrics
 # Probes ask every few seconds; their lines would drown the others.
 QUIET_ROUTES = frozenset({"/health", "/ready", "/metrics"})
 
+_NOTES = "service1_api.notes"
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is known of the request at hand; the fields that are set go into its log line."""
+
+    started: float
+    traceparent: str
+    message_id: str | None = None
+    code: str | None = None
+    items: int | None = None
+    queued: int | None = None
+    rate_limit: str | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """The id that all parts of the trace share."""
+        return trace.trace_id(self.traceparent)
+
+
+def notes_of(environ: dict[str, Any]) -> Notes:
+    """Give the notes of a request: kept in its WSGI environment, for Flask's `g` costs more at each access."""
+    notes: Notes = environ[_NOTES]
+    return notes
 
 
 def register(app: Flask, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
     """Give every request a trace, and when it is answered count it, time it and log it."""
+    # labels() takes a lock and builds a tuple of texts at each call; routes and statuses are few.
+    requests: dict[tuple[str, int], Any] = {}
+    seconds_of: dict[str, Any] = {}
 
     def begin() -> None:
-        g.started = clock()
-        traceparent = request.environ.get("HTTP_TRACEPARENT")
-        g.traceparent = (traceparent and trace.parse(traceparent)) or trace.new_traceparent()
-        g.trace_id = trace.trace_id(g.traceparent)
+        environ = request_ctx.request.environ
+        given = environ.get("HTTP_TRACEPARENT")
+        environ[_NOTES] = Notes(clock(), (given and trace.parse(given)) or trace.new_traceparent())
 
     def end(response: Response) -> Response:
+        request = request_ctx.request
         route = request.url_rule.rule if request.url_rule else "none"
-        seconds = clock() - g.started
-        metrics.requests_total.labels(route, str(response.status_code)).inc()
-        metrics.request_seconds.labels(route).observe(seconds)
+        status = response.status_code
+        notes = notes_of(request.environ)
+        seconds = clock() - notes.started
+        if (route, status) not in requests:
+            requests[route, status] = metrics.requests_total.labels(route, str(status))
+            seconds_of[route] = metrics.request_seconds.labels(route)
+        requests[route, status].inc()
+        seconds_of[route].observe(seconds)
         level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
         if log.isEnabledFor(level):
-            log.log(level, "request", extra=_fields(route, response.status_code, seconds))
+            log.log(level, "request", extra=_fields(notes, request.method, route, status, seconds))
         return response
 
     app.before_request(begin)
     app.after_request(end)
 
 
-def _fields(route: str, status: int, seconds: float) -> dict[str, object]:
+def _fields(notes: Notes, method: str, route: str, status: int, seconds: float) -> dict[str, object]:
     fields: dict[str, object] = {
-        "method": request.method,
+        "method": method,
         "route": route,
         "status": status,
         "milliseconds": round(seconds * 1000, 2),
-        "trace_id": g.trace_id,
+        "trace_id": notes.trace_id,
     }
-    for name in ("message_id", "code", "queued", "items"):
-        if name in g:
-            fields[name] = g.get(name)
+    told = {"message_id": notes.message_id, "code": notes.code, "items": notes.items, "queued": notes.queued}
+    fields.update((name, value) for name, value in told.items() if value is not None)
     return fields

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 from limits import RateLimitItem
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, Storage, storage_from_string
@@ -14,6 +14,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from service1_api.errors import Problem
 from service1_api.metrics import Metrics
+from service1_api.observe import notes_of
 
 STORE_PAUSE_SECONDS = 5.0  # a store that failed is left alone for so long; requests pass meanwhile
 
@@ -69,14 +70,15 @@ class RateLimit:
             log.warning("rate limit not counted", extra={"again_in_seconds": STORE_PAUSE_SECONDS})
             return
         wait = max(math.ceil(reset_at - self._clock()), 1)
-        g.rate_limit = f'"default";r={remaining};t={wait}'
+        notes_of(request.environ).rate_limit = f'"default";r={remaining};t={wait}'
         if not allowed:
             raise Problem("rate_limited", "this address makes too many requests", headers={"Retry-After": str(wait)})
 
     def _tell(self, response: Response) -> Response:
-        if "rate_limit" in g:
+        told = notes_of(request.environ).rate_limit
+        if told:
             response.headers["RateLimit-Policy"] = self._policy
-            response.headers["RateLimit"] = g.rate_limit
+            response.headers["RateLimit"] = told
         return response
 
 

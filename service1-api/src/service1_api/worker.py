@@ -27,6 +27,7 @@ from service1_api.error_handlers import REJECTIONS
 from service1_api.errors import Problem
 from service1_api.framing import MAX_HEAD_BYTES, Progress
 
+_FIRST_RECEIVE_BYTES = 16 * 1024  # most requests; each call pays for its buffer, used or not
 _RECEIVE_BYTES = 256 * 1024
 _LINGER_SECONDS = 2.0
 _CHECK_SECONDS = 0.25
@@ -128,7 +129,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
 
     def _receive(self, conn: Connection) -> None:
         try:
-            data = conn.sock.recv(_RECEIVE_BYTES)
+            data = conn.sock.recv(_RECEIVE_BYTES if conn.received else _FIRST_RECEIVE_BYTES)
         except BlockingIOError:
             self._wait(conn)
         except OSError:

@@ -15,6 +15,7 @@ from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.auth import SsmTokenSource, TokenKeeper
 from service1_api.drain import FLAG
+from service1_api.log_writer import write_in_background
 from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
@@ -97,4 +98,5 @@ def _exposition(registry: CollectorRegistry) -> CollectorRegistry:
 
 settings = load_or_exit()
 logs.configure(SERVICE, settings.log_level)
+write_in_background()
 app = build(settings)
