@@ -57,3 +57,48 @@ def test_lanes_that_have_ended_while_stopping_are_no_alarm() -> None:
     assert whole.join(10)
     assert whole.alive
     assert whole.lanes_alive() == 0
+
+
+def test_giving_up_does_not_wait_for_a_long_poll_that_holds_nothing() -> None:
+    bench = Bench().checked()
+    whole = consumer(bench)
+    polling, over = threading.Event(), threading.Event()
+
+    def poll() -> None:
+        polling.set()
+        over.wait(30)
+
+    bench.queue.when_received = poll
+    whole.start()
+    assert polling.wait(10)
+    whole.give_up()
+    assert whole.join_but_polls(10)
+    assert not whole.join(0.01)
+    over.set()
+    assert whole.join_but_polls(10)
+
+
+def test_giving_up_reports_a_lane_that_is_stuck_with_messages() -> None:
+    bench = Bench().checked()
+    whole = consumer(bench)
+    stuck, over = threading.Event(), threading.Event()
+
+    def change_visibility(receipts: object, seconds: int) -> list[str]:
+        stuck.set()
+        over.wait(30)
+        return []
+
+    bench.queue.change_visibility = change_visibility  # type: ignore[method-assign]
+    bench.queue.send("{")
+    whole.start()
+    assert stuck.wait(10)
+    whole.give_up()
+    waiting = threading.Thread(target=lambda: answers.append(whole.join_but_polls(5)))
+    answers: list[bool] = []
+    waiting.start()
+    while waiting.is_alive() and not bench.clock.seconds:
+        bench.clock.advance(6)
+    waiting.join(10)
+    assert answers == [False]
+    over.set()
+    assert whole.join(10)

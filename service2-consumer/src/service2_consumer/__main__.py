@@ -129,7 +129,7 @@ def run(settings: Settings, consumer: Consumer, queue: Queue, metrics: Metrics) 
     if not _joined(consumer, settings.drain_seconds):
         logger.warning("stopping at once: what is not stored is released")
         consumer.give_up()
-    clean = consumer.join(SQS_CALL_SECONDS)
+    clean = consumer.join_but_polls(SQS_CALL_SECONDS)
     logger.info("stopped", extra={"reason": reason, "clean": clean, **metrics.totals()})
     return 0 if clean else 1
 

@@ -76,8 +76,14 @@ class Lane:
         self._queue_trouble = Trouble(logger, "SQS", "this lane tries again with growing pauses")
         self._journal = Journal(metrics)
         self.checked = False
+        self.receiving = False
         self.last_beat_seconds = clock.monotonic()
         self.last_poll_at: datetime | None = None
+
+    @property
+    def held(self) -> int:
+        """Count the messages that are neither acknowledged nor released."""
+        return len(self._holding)
 
     def run(self) -> None:
         """Work until stopping is requested, then finish what has started and release the rest."""
@@ -136,6 +142,7 @@ class Lane:
     def _receive(self) -> list[Message]:
         due = self._layout.seconds_until_due(self._clock.monotonic())
         wait = self._pace.long_poll_seconds if due is None else min(self._pace.long_poll_seconds, math.ceil(due))
+        self.receiving = True
         try:
             with self._metrics.receive_seconds.time():
                 messages = self._queue.receive(wait)
@@ -143,6 +150,8 @@ class Lane:
             self._metrics.polls.labels("error").inc()
             self._pause_for_queue(exc)
             return []
+        finally:
+            self.receiving = False
         self._queue_trouble.ended()
         self._queue_backoff.reset()
         self._beat()

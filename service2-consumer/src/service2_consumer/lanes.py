@@ -7,6 +7,8 @@ from datetime import datetime
 from service2_consumer.backoff import Clock
 from service2_consumer.consumer import Lane, Stopping
 
+_LOOK_SECONDS = 0.1
+
 
 class Consumer:
     """Runs lanes; `stop`, `join` and `give_up` are apart, so that the caller decides how long to wait for what."""
@@ -41,6 +43,20 @@ class Consumer:
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+    def join_but_polls(self, timeout_seconds: float) -> bool:
+        """Wait for the lanes that hold messages, but for no long poll; tell whether nothing is left behind.
+
+        A poll cannot be broken off: what it still brings shows again after its visibility timeout.
+        """
+        deadline = self._clock.monotonic() + timeout_seconds
+        while not self.join(_LOOK_SECONDS):
+            lanes = zip(self._lanes, self._threads, strict=True)
+            if all(lane.receiving and lane.held == 0 for lane, thread in lanes if thread.is_alive()):
+                return True
+            if self._clock.monotonic() >= deadline:
+                return False
+        return True
 
     def lanes_alive(self) -> int:
         """Count the lanes that have beaten lately."""

@@ -1,0 +1,246 @@
+"""Real processes around an emulated AWS: replicas to kill, a proxy that spoils requests, what must hold at the end."""
+
+import gzip
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import boto3
+from botocore.config import Config
+
+from pillarbox.ids import new_message_id
+from pillarbox.message import Envelope, encode_body
+from pillarbox.strict_json import JsonValue
+
+from .fakes import email
+from .fault_proxy import FaultProxy
+
+EMULATOR = Path(__file__).resolve().parents[2] / ".venvs/local_stack/bin/ministack"
+REGION: Final = "eu-central-1"
+BUCKET = "archive"
+VISIBILITY_SECONDS = 4
+END_SECONDS = 90  # for whatever is left to be consumed, once the faults are over
+
+_POISON = ('{"cut": %d', '{"email_subject": "only", "n": %d}', "[%d]", "plain text %d")
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def eventually(holds: Callable[[], bool], timeout_seconds: float, what: str) -> None:
+    """Poll until something holds; fail when time is up."""
+    deadline = time.monotonic() + timeout_seconds
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+class Arena:
+    """An emulator, a queue with its dead-letter queue, a bucket, a proxy before them, and replicas of the consumer."""
+
+    def __init__(self, directory: Path, *, max_receive_count: int, seed: int, **settings: str) -> None:
+        self._directory = directory
+        self._settings = settings
+        self.chance = random.Random(seed)  # noqa: S311  # a reproducible test, no secret
+        self._emulator = self._start_emulator()
+        self.proxy = FaultProxy(self._url, seed)
+        session = boto3.Session("test", "test", region_name=REGION)
+        config = Config(max_pool_connections=16, retries={"mode": "standard"})
+        self.sqs = session.client("sqs", endpoint_url=self._url, config=config)
+        self.s3 = session.client("s3", endpoint_url=self._url, config=config)
+        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self._dead_url = self.sqs.create_queue(QueueName="dead")["QueueUrl"]
+        redrive = {
+            "deadLetterTargetArn": f"arn:aws:sqs:{REGION}:000000000000:dead",
+            "maxReceiveCount": str(max_receive_count),
+        }
+        self.queue_url = self.sqs.create_queue(QueueName="emails", Attributes={"RedrivePolicy": json.dumps(redrive)})[
+            "QueueUrl"
+        ]
+        self.valid: dict[str, dict[str, JsonValue]] = {}
+        self.poison: set[str] = set()
+        self.replicas: list[subprocess.Popen[bytes]] = []
+        self._feeder: threading.Thread | None = None
+
+    def _start_emulator(self) -> subprocess.Popen[bytes]:
+        port = free_port()
+        self._url = f"http://127.0.0.1:{port}"
+        variables = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1"}
+        variables |= {
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(self._directory),
+            "S3_DATA_DIR": str(self._directory / "s3"),
+        }
+        with (self._directory / "emulator.log").open("wb") as log:
+            process = subprocess.Popen([EMULATOR], env=os.environ | variables, stdout=log, stderr=log)  # noqa: S603
+        eventually(lambda: self._answers("/_ministack/ready"), 30, "the emulator did not start")
+        return process
+
+    def _answers(self, path: str) -> bool:
+        try:
+            with urllib.request.urlopen(self._url + path, timeout=2) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    # ---- what goes in --------------------------------------------------------------------------------------------
+
+    def feed(self, count: int, seconds: float = 0) -> None:
+        """Queue `count` e-mails, spread over some seconds in the background, with poison and repetitions among them."""
+        messages = list(self._messages(count))
+        if not seconds:
+            self._send(messages, 0)
+            return
+        self._feeder = threading.Thread(target=self._send, args=(messages, seconds))
+        self._feeder.start()
+
+    def _messages(self, count: int) -> Iterator[tuple[str, Envelope]]:
+        first = len(self.valid)
+        for number in range(first, first + count):
+            message_id = new_message_id()
+            self.valid[message_id] = email(number, email_content=f"Letter {number} \u0000 ü 👋 " * 20)
+            message = (encode_body(self.valid[message_id]), Envelope(message_id, source="service1-api"))
+            yield message
+            if number % 25 == 0:
+                yield message  # sent twice
+            if number % 40 == 0:
+                body = _POISON[number // 40 % len(_POISON)] % number
+                self.poison.add(body)
+                yield body, Envelope(new_message_id())
+
+    def _send(self, messages: list[tuple[str, Envelope]], seconds: float) -> None:
+        for start in range(0, len(messages), 10):
+            entries = [
+                {
+                    "Id": str(i),
+                    "MessageBody": body,
+                    "MessageAttributes": {
+                        name: {"DataType": "String", "StringValue": value}
+                        for name, value in envelope.to_attributes().items()
+                    },
+                }
+                for i, (body, envelope) in enumerate(messages[start : start + 10])
+            ]
+            self.sqs.send_message_batch(QueueUrl=self.queue_url, Entries=entries)  # type: ignore[arg-type]
+            time.sleep(seconds * 10 / len(messages))
+
+    # ---- replicas ------------------------------------------------------------------------------------------------
+
+    def start(self, replicas: int = 1) -> None:
+        """Start replicas."""
+        for _ in range(replicas):
+            with (self._directory / "consumers.log").open("ab") as log:
+                self.replicas.append(
+                    subprocess.Popen([sys.executable, "-m", "service2_consumer"], env=self._environment(), stderr=log)
+                )
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
+            "AWS_ENDPOINT_URL": self.proxy.url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "SQS_QUEUE_URL": self.queue_url,
+            "S3_BUCKET_NAME": BUCKET,
+            "VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_SECONDS),
+            "STORE_DEADLINE_SECONDS": "1",
+            "LONG_POLL_SECONDS": "1",
+            "LANES": "2",
+            "BIND_HOST": "127.0.0.1",
+            "PORT": str(free_port()),
+            **self._settings,
+        }
+
+    def end_one(self, how: signal.Signals, *, restart: bool = True) -> int:
+        """Signal a replica, any one, and start another; give the exit code."""
+        replica = self.replicas.pop(self.chance.randrange(len(self.replicas)))
+        replica.send_signal(how)
+        code = replica.wait(30)
+        if restart:
+            self.start()
+        return code
+
+    def sleep(self, least_seconds: float, most_seconds: float) -> None:
+        """Let a random time pass: a fault comes when it comes."""
+        time.sleep(self.chance.uniform(least_seconds, most_seconds))
+
+    # ---- what must hold ------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """End the faults, and wait until the queue is empty and every poison message is dead."""
+        self.proxy.faults = {"sqs": {}, "s3": {}}
+        if self._feeder:
+            self._feeder.join()
+        eventually(
+            lambda: self.depth(self.queue_url) == 0 and self.depth(self._dead_url) >= len(self.poison),
+            END_SECONDS,
+            "messages are left in the queue",
+        )
+        for replica in self.replicas:
+            replica.send_signal(signal.SIGTERM)
+        codes = [replica.wait(30) for replica in self.replicas]
+        assert codes == [0] * len(codes)
+
+    def depth(self, url: str) -> int:
+        """Count what is in a queue, in flight or not."""
+        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
+
+    def dead_bodies(self) -> list[str]:
+        """Read the dead-letter queue empty."""
+        bodies: list[str] = []
+        while found := self.sqs.receive_message(QueueUrl=self._dead_url, MaxNumberOfMessages=10).get("Messages"):
+            bodies += [message["Body"] for message in found]
+        return bodies
+
+    def objects(self) -> dict[str, bytes]:
+        """Read every object that holds e-mails."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        keys = [key for key in keys if not key.startswith("health/")]
+        with ThreadPoolExecutor(8) as pool:
+            bodies = pool.map(lambda key: self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read(), keys)
+            return dict(zip(keys, bodies, strict=True))
+
+    def records(self) -> list[dict[str, JsonValue]]:
+        """Give every record, whatever the layout."""
+        lines: list[bytes] = []
+        for key, body in self.objects().items():
+            assert key.startswith("messages/"), key
+            lines += gzip.decompress(body).splitlines() if key.endswith(".gz") else [body]
+        return [json.loads(line) for line in lines]
+
+    def assert_nothing_lost(self, *, exactly_once: bool = True) -> None:
+        """Hold that every valid e-mail is stored, once, unchanged, and that only poison is dead."""
+        records = self.records()
+        stored = {str(record["message_id"]): record["email_data"] for record in records}
+        assert stored == self.valid
+        if exactly_once:
+            counts = Counter(str(record["message_id"]) for record in records)
+            assert [message_id for message_id, count in counts.items() if count > 1] == []
+        assert Counter(self.dead_bodies()) == Counter(self.poison)
+
+    def close(self) -> None:
+        """End every process."""
+        for replica in self.replicas:
+            replica.kill()
+            replica.wait(10)
+        self.proxy.close()
+        self._emulator.terminate()
+        self._emulator.wait(30)

@@ -1,0 +1,134 @@
+"""Kills, outages and lies of real processes: after each, every e-mail is stored once and only poison is dead."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .fault_arena import VISIBILITY_SECONDS, Arena
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+MANY = 20
+NewArena = Callable[..., Arena]
+
+
+@pytest.fixture
+def new_arena(tmp_path: Path) -> Iterator[NewArena]:
+    arenas: list[Arena] = []
+
+    def make(*, max_receive_count: int = 10, seed: int = 1, **settings: str) -> Arena:
+        arenas.append(Arena(tmp_path, max_receive_count=max_receive_count, seed=seed, **settings))
+        return arenas[-1]
+
+    yield make
+    for arena in arenas:
+        arena.close()
+
+
+def test_twenty_kills_at_random_moments_lose_and_double_nothing(new_arena: NewArena) -> None:
+    arena = new_arena()
+    arena.feed(4000, seconds=18)
+    arena.start(3)
+    for _ in range(MANY):
+        arena.sleep(0.4, 1.4)
+        assert arena.end_one(signal.SIGKILL) == -signal.SIGKILL
+    arena.settle()
+    arena.assert_nothing_lost()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_stops_at_random_moments_lose_and_double_nothing_and_end_well(
+    new_arena: NewArena, stop: signal.Signals
+) -> None:
+    arena = new_arena()
+    arena.feed(3000, seconds=12)
+    arena.start(3)
+    for _ in range(MANY // 2):
+        arena.sleep(0.8, 1.6)  # past the start of a replica, before which a signal has nothing to drain
+        assert arena.end_one(stop) in (0, -stop)
+    arena.settle()
+    arena.assert_nothing_lost()
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "reset", "lost", "hang"])
+def test_an_unreliable_s3_loses_and_doubles_nothing(new_arena: NewArena, kind: str) -> None:
+    arena = new_arena()
+    arena.proxy.faults["s3"] = {kind: 0.02 if kind == "hang" else 0.25}
+    arena.feed(1500)
+    arena.start(2)
+    time.sleep(4)
+    arena.settle()
+    assert arena.proxy.spoilt[f"s3 {kind}"] > 10
+    arena.assert_nothing_lost()
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "reset", "lost", "hang"])
+def test_an_unreliable_sqs_loses_and_doubles_nothing(new_arena: NewArena, kind: str) -> None:
+    arena = new_arena()
+    arena.proxy.faults["sqs"] = {kind: 0.05 if kind in ("hang", "lost") else 0.3}
+    arena.feed(1500)
+    arena.start(3)
+    time.sleep(4)
+    arena.settle()
+    assert arena.proxy.spoilt[f"sqs {kind}"] > 2
+    arena.assert_nothing_lost()
+
+
+def test_everything_at_once_loses_and_doubles_nothing(new_arena: NewArena) -> None:
+    arena = new_arena(max_receive_count=20)
+    spoilt = {"500": 0.05, "503": 0.05, "reset": 0.05, "lost": 0.05, "hang": 0.01}
+    arena.proxy.faults = {"s3": spoilt, "sqs": spoilt}
+    arena.feed(2500, seconds=10)
+    arena.start(4)
+    for number in range(MANY // 2):
+        arena.sleep(0.5, 1.5)
+        arena.end_one(signal.SIGKILL if number % 2 else signal.SIGTERM)
+    arena.settle()
+    arena.assert_nothing_lost()
+
+
+def test_an_outage_of_many_visibility_timeouts_dead_letters_nothing_while_replicas_come_and_go(
+    new_arena: NewArena,
+) -> None:
+    arena = new_arena(max_receive_count=4)
+    arena.start(2)
+    arena.feed(1500, seconds=4)
+    time.sleep(2)
+    arena.proxy.faults["s3"] = {"503": 1.0}
+    over = time.monotonic() + 6 * VISIBILITY_SECONDS
+    while time.monotonic() < over:
+        arena.sleep(1.0, 2.5)
+        arena.start()
+        arena.end_one(arena.chance.choice([signal.SIGTERM, signal.SIGKILL]), restart=False)
+    arena.settle()
+    arena.assert_nothing_lost()
+
+
+BATCHES = {"OBJECT_LAYOUT": "batch", "BATCH_MAX_SECONDS": "1", "VISIBILITY_TIMEOUT_SECONDS": "6"}
+
+
+def test_batches_survive_stops_and_an_unreliable_s3_with_each_email_once(new_arena: NewArena) -> None:
+    arena = new_arena(**BATCHES)
+    arena.proxy.faults["s3"] = {"500": 0.1, "reset": 0.1, "lost": 0.1}
+    arena.feed(3000, seconds=8)
+    arena.start(2)
+    for _ in range(5):
+        arena.sleep(1.0, 2.0)
+        assert arena.end_one(signal.SIGTERM) in (0, -signal.SIGTERM)
+    arena.settle()
+    assert len(arena.objects()) < len(arena.valid) / 5
+    arena.assert_nothing_lost()
+
+
+def test_batches_survive_kills_with_each_email_at_least_once(new_arena: NewArena) -> None:
+    arena = new_arena(**BATCHES)
+    arena.feed(3000, seconds=10)
+    arena.start(3)
+    for _ in range(MANY // 2):
+        arena.sleep(0.5, 1.5)
+        arena.end_one(signal.SIGKILL)
+    arena.settle()
+    arena.assert_nothing_lost(exactly_once=False)
