@@ -158,7 +158,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
         elif progress is Progress.CHUNKS_TOO_LARGE:
             self._refuse(conn, Problem("too_large", f"a request body is at most {self.limits.max_body_bytes} bytes"))
         else:
-            conn.body_left_unread = progress is Progress.BODY_TOO_LARGE
+            conn.body_left_unread = progress is not Progress.WHOLE
             conn.parser.unreader.unread(bytes(conn.received))
             conn.received = bytearray()
             self.enqueue_req(conn)

@@ -1,0 +1,112 @@
+"""The service as a real process: gunicorn with its real configuration, on a free port, against the stub of AWS."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from .aws_stub import AwsStub
+from .fakes import TOKEN
+
+SERVICE = Path(__file__).resolve().parent.parent
+EMAIL: dict[str, object] = {
+    "email_subject": "A test",
+    "email_sender": "sender@example.org",
+    "email_timestream": 1693561101,
+    "email_content": "Hello",
+}
+BODY = json.dumps({"data": EMAIL, "token": TOKEN}).encode()
+JSON = {"Content-Type": "application/json"}
+
+
+class Api:
+    """A running service."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Give the status and the JSON of an answer, over a new connection."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, (JSON if body else {}) | (headers or {}))
+            response = connection.getresponse()
+            text = response.read()
+            is_json = "json" in response.headers.get("Content-Type", "")
+            return response.status, json.loads(text) if is_json else {"text": text.decode()}
+
+    def post(self, body: bytes = BODY, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
+        return self.request("POST", "/api/message", body, headers)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 30)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Give the log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(aws: AwsStub, folder: Path, *, ready: bool = True, **settings: str) -> Iterator[Api]:
+    """Run the service until the block ends; with `ready`, wait until it has read its token."""
+    port = free_port()
+    environment = os.environ | {
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_ENDPOINT_URL": aws.url,
+        "SQS_QUEUE_URL": f"{aws.url}/000000000000/emails",
+        "BIND": "127.0.0.1",
+        "PORT": str(port),
+        "DRAIN_SECONDS": "0",
+        **settings,
+    }
+    log = folder / "service.log"
+    command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, cwd=SERVICE, env=environment, stdout=file, stderr=file)  # noqa: S603
+    api = Api(process, port, log)
+    try:
+        until(lambda: _answers(api, "/ready" if ready else "/health"))
+        yield api
+    finally:
+        if process.poll() is None:
+            api.stop()
+
+
+def _answers(api: Api, path: str) -> bool:
+    assert api.process.poll() is None, api.log.read_text()
+    try:
+        return api.request("GET", path)[0] == 200
+    except OSError:
+        return False

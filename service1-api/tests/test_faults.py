@@ -1,0 +1,270 @@
+"""Faults under load, with real processes: AWS failing, the token rotated, the service stopped, clients that stall."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from pillarbox.ids import new_message_id
+from service1_api import auth
+
+from .aws_stub import DROP, AwsStub
+from .fakes import TOKEN
+from .server import BODY, EMAIL, JSON, Api, running, until
+
+pytestmark = pytest.mark.faults
+
+DEADLINE_SECONDS = 2.0
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsStub]:
+    stub = AwsStub()
+    yield stub
+    stub.close()
+
+
+class Load:
+    """Clients that post one e-mail after another, each over its own kept connection, until stopped."""
+
+    def __init__(self, api: Api, clients: int = 8, body: bytes = BODY) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.accepted: list[str] = []
+        self.broken = 0
+        self.slowest_seconds = 0.0
+        self.body = body
+        self._api = api
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def wait_for(self, status: int, count: int = 1) -> None:
+        reached = self.statuses[status] + count
+        until(lambda: self.statuses[status] >= reached)
+
+    def _run(self) -> None:
+        connection = HTTPConnection("127.0.0.1", self._api.port, timeout=30)
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                connection.request("POST", "/api/message", self.body, JSON)
+                response = connection.getresponse()
+                answer = json.loads(response.read())
+            except ConnectionRefusedError:
+                return  # nobody listens any more: nothing was accepted
+            except OSError:
+                with self._lock:
+                    self.broken += 1
+                connection.close()
+                continue
+            with self._lock:
+                self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - began)
+                self.statuses[response.status] += 1
+                if response.status == 200:
+                    self.accepted.append(answer["message_id"])
+        connection.close()
+
+
+@contextmanager
+def under_load(api: Api, clients: int = 8) -> Iterator[Load]:
+    load = Load(api, clients)
+    try:
+        load.wait_for(200, 20)
+        yield load
+    finally:
+        load.stop()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [(500, "InternalError"), (503, "ServiceUnavailable"), (400, "RequestThrottled"), (403, "AccessDenied"), DROP],
+    ids=str,
+)
+def test_while_sqs_fails_nothing_is_confirmed_and_afterwards_all_is_well(
+    aws: AwsStub, tmp_path: Path, fault: tuple[int, str] | str
+) -> None:
+    with (
+        running(aws, tmp_path, PUBLISH_DEADLINE_SECONDS=str(DEADLINE_SECONDS)) as api,
+        under_load(api) as load,
+    ):
+        aws.sqs = lambda: fault
+        load.wait_for(503, 8)
+        failing = load.statuses.copy()
+        load.wait_for(503, 8)
+        assert load.statuses[200] - failing[200] == 0
+        aws.sqs = lambda: None
+        load.wait_for(200, 50)
+        load.stop()
+        assert set(load.statuses) == {200, 503}
+        assert load.broken == 0
+        assert load.slowest_seconds < DEADLINE_SECONDS + 1
+        assert [message_id for message_id in load.accepted if not aws.messages[message_id]] == []
+
+
+def test_a_confirmation_that_was_lost_is_made_good_with_the_same_id(aws: AwsStub, tmp_path: Path) -> None:
+    """Every second call is taken and then cut: the message is in the queue twice, under one id, for one object."""
+    turns = iter(range(10**9))
+    with running(aws, tmp_path) as api, under_load(api) as load:
+        aws.sqs = lambda: DROP if next(turns) % 2 else None
+        load.wait_for(200, 100)
+        load.stop()
+        assert set(load.statuses) == {200}
+        assert len(set(load.accepted)) == len(load.accepted)
+        assert [message_id for message_id in load.accepted if not aws.messages[message_id]] == []
+        assert any(count > 1 for count in aws.messages.values())
+
+
+def test_a_client_that_retries_with_its_key_gets_one_id_however_often_sqs_fails(aws: AwsStub, tmp_path: Path) -> None:
+    turns = iter(range(10**9))
+    key = {"Idempotency-Key": new_message_id()}
+    with running(aws, tmp_path, PUBLISH_DEADLINE_SECONDS="1") as api:
+        aws.sqs = lambda: DROP if next(turns) < 4 else None
+        assert api.post(headers=key)[0] == 503
+        until(lambda: api.post(headers=key)[0] == 200)
+        assert set(aws.messages) == {key["Idempotency-Key"]}
+
+
+def test_a_slow_sqs_is_answered_within_the_deadline_and_health_stays_quick(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, PUBLISH_DEADLINE_SECONDS=str(DEADLINE_SECONDS)) as api, under_load(api, 100) as load:
+        aws.delay_seconds = 3
+        load.wait_for(503, 60)
+        assert slowest_health(api, seconds=4) < 1
+        aws.delay_seconds = 0
+        load.wait_for(200, 100)
+        load.stop()
+        assert load.slowest_seconds < DEADLINE_SECONDS + 1
+        assert [message_id for message_id in load.accepted if not aws.messages[message_id]] == []
+
+
+def slowest_health(api: Api, seconds: float) -> float:
+    """Ask for /health, over new connections, for some time."""
+    slowest, ends_at = 0.0, time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        began = time.monotonic()
+        assert api.request("GET", "/health")[0] == 200
+        slowest = max(slowest, time.monotonic() - began)
+    return slowest
+
+
+def test_with_every_thread_stalled_in_every_way_health_answers_within_a_second(aws: AwsStub, tmp_path: Path) -> None:
+    """Headers that stall and trickle, bodies that stall and trickle, a 3-second SQS: all at once, for ten seconds."""
+    head = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    aws.delay_seconds = 3
+    with running(aws, tmp_path) as api:
+        load = Load(api, clients=100)
+        stalled = [api.connect() for _ in range(400)]
+        for number, connection in enumerate(stalled):
+            connection.sendall(head + (b"Content-Length: 100000\r\n\r\n{" if number % 2 else b"X: "))
+        stopping = threading.Event()
+
+        def trickle() -> None:
+            while not stopping.wait(0.5):
+                for connection in stalled[::3]:
+                    try:
+                        connection.send(b" ")
+                    except OSError:  # refused by now
+                        continue
+
+        trickling = threading.Thread(target=trickle)
+        trickling.start()
+        try:
+            assert slowest_health(api, seconds=10) < 1
+        finally:
+            stopping.set()
+            trickling.join()
+            aws.delay_seconds = 0
+            load.stop()
+            for connection in stalled:
+                connection.close()
+        assert set(load.statuses) <= {200, 503}
+        assert resident_bytes(api) < 200 * 1024 * 1024
+
+
+def resident_bytes(api: Api) -> int:
+    """Give the memory of the worker, the arbiter's one child."""
+    (child,) = Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()
+    return int(Path(f"/proc/{child}/status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def test_large_bodies_that_are_dear_to_parse_leave_health_quick(aws: AwsStub, tmp_path: Path) -> None:
+    """Nobody needs a token to have a body parsed: sixteen clients post 2 MB of numbers, without one."""
+    numbers = b"[" + b"1.5," * 490_000 + b"1.5]"
+    with running(aws, tmp_path) as api:
+        load = Load(api, clients=16, body=numbers)
+        try:
+            until(lambda: sum(load.statuses.values()) > 2, seconds=60)
+            assert slowest_health(api, seconds=5) < 1
+        finally:
+            load.stop()
+        assert set(load.statuses) <= {401, 503}
+
+
+def test_a_token_rotated_under_load_fails_no_request_with_the_old_or_the_new_one(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, TOKEN_CACHE_SECONDS="1", WORKERS="2") as api, under_load(api) as load:
+        for number in range(auth.EARLY_REFRESHES):
+            old, new = aws.token.splitlines()[-1], f"token-{number}"
+            aws.token = f"{old}\n{new}"
+            load.body = json.dumps({"data": EMAIL, "token": new}).encode()
+            load.wait_for(200, 100)
+            assert api.post(json.dumps({"data": EMAIL, "token": old}).encode())[0] == 200
+        load.stop()
+        assert set(load.statuses) == {200}
+        assert load.broken == 0
+
+
+def test_an_ssm_that_fails_later_costs_no_request(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, TOKEN_CACHE_SECONDS="1") as api, under_load(api) as load:
+        aws.ssm = lambda: (400, "ThrottlingException")
+        calls = aws.calls["GetParameter"]
+        until(lambda: aws.calls["GetParameter"] > calls + 2)
+        load.wait_for(200, 50)
+        load.stop()
+        assert set(load.statuses) == {200}
+
+
+def test_a_service_that_starts_without_ssm_says_so_and_recovers_by_itself(aws: AwsStub, tmp_path: Path) -> None:
+    aws.ssm = lambda: (500, "InternalServerError")
+    with running(aws, tmp_path, ready=False) as api:
+        assert api.request("GET", "/health")[0] == 200
+        assert api.request("GET", "/ready")[0] == 503
+        status, problem = api.post()
+        assert (status, problem["code"]) == (503, "token_unavailable")
+        aws.ssm = lambda: None
+        until(lambda: api.request("GET", "/ready")[0] == 200)
+        assert api.post()[0] == 200
+
+
+@pytest.mark.parametrize("drain_seconds", ["0", "1"])
+def test_every_request_that_was_accepted_when_the_service_stops_is_answered(
+    aws: AwsStub, tmp_path: Path, drain_seconds: str
+) -> None:
+    aws.delay_seconds = 0.05
+    with running(aws, tmp_path, DRAIN_SECONDS=drain_seconds, WORKERS="2") as api, under_load(api, 32) as load:
+        assert api.stop() == 0
+        load.stop()
+        assert load.broken == 0
+        assert set(load.statuses) == {200}
+        assert sum(aws.messages.values()) == len(load.accepted)
+
+
+def test_neither_the_token_nor_an_email_is_in_the_log_at_debug(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, LOG_LEVEL="DEBUG") as api, under_load(api) as load:
+        aws.sqs = lambda: DROP
+        load.wait_for(503, 1)
+        load.stop()
+        log = api.log.read_text()
+    assert TOKEN not in log
+    assert str(EMAIL["email_sender"]) not in log

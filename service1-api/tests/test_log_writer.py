@@ -1,0 +1,57 @@
+"""The log in the background: every line, in order, and at once where it matters."""
+
+import logging
+import os
+
+from pillarbox.logs import JsonFormatter
+from service1_api.log_writer import LogWriter
+
+from .server import until
+
+
+def lines_of(read_end: int) -> list[str]:
+    return os.read(read_end, 1_000_000).decode().splitlines()
+
+
+def record(text: str, level: int = logging.INFO) -> logging.LogRecord:
+    return logging.LogRecord("test", level, "", 0, text, None, None)
+
+
+def test_lines_are_written_in_order_by_the_thread() -> None:
+    read_end, write_end = os.pipe()
+    writer = LogWriter(None, write_end)
+    thread = writer.start()
+    for number in range(100):
+        writer.handle(record(str(number)))
+    writer.stop()
+    thread.join(10)
+    assert lines_of(read_end) == [str(number) for number in range(100)]
+
+
+def test_a_warning_is_written_at_once_after_what_came_before() -> None:
+    read_end, write_end = os.pipe()
+    writer = LogWriter(None, write_end)
+    writer.handle(record("before"))
+    writer.handle(record("now", logging.WARNING))
+    assert lines_of(read_end) == ["before", "now"]
+
+
+def test_a_thread_that_runs_writes_without_being_asked() -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    writer = LogWriter(JsonFormatter("test"), write_end)
+    thread = writer.start()
+    writer.handle(record("quiet"))
+    found: list[str] = []
+
+    def arrived() -> bool:
+        try:
+            found.extend(lines_of(read_end))
+        except BlockingIOError:
+            return False
+        return True
+
+    until(arrived)
+    assert '"event":"quiet"' in found[0]
+    writer.stop()
+    thread.join(10)

@@ -1,0 +1,250 @@
+"""The service as a process: what gunicorn, its worker and its configuration make of requests and signals."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service1_api.framing import MAX_HEAD_BYTES
+
+from .aws_stub import AwsStub
+from .fakes import TOKEN
+from .server import BODY, SERVICE, Api, running, until
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where gunicorn.conf.py puts the metrics of several workers
+HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[AwsStub]:
+    stub = AwsStub()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture(scope="module")
+def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One service for the tests that leave it as it was; it gives clients little time."""
+    with running(
+        aws, tmp_path_factory.mktemp("api"), REQUEST_HEAD_SECONDS="0.5", REQUEST_BODY_SECONDS="1", LOG_LEVEL="DEBUG"
+    ) as api:
+        yield api
+
+
+def exchange(api: Api, *pieces: bytes) -> bytes:
+    """Send pieces, one after the other, and give all that comes back until the server closes."""
+    with api.connect() as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    return received
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    """Read one answer with a Content-Length."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65536)
+    head, _, rest = received.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+    while len(rest) < length:
+        rest += connection.recv(65536)
+    return head + b"\r\n\r\n" + rest
+
+
+def code_in(answer: bytes) -> str:
+    assert b"Content-Type: application/problem+json" in answer
+    return answer.partition(b'"code":"')[2].partition(b'"')[0].decode()
+
+
+def test_an_email_is_queued(api: Api, aws: AwsStub) -> None:
+    status, answer = api.post()
+    assert status == 200
+    assert aws.messages[answer["message_id"]] == 1
+
+
+def test_several_requests_travel_over_one_connection_even_cut_and_joined(api: Api) -> None:
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with api.connect() as connection:
+        connection.sendall(request + request + request[:70])
+        assert read_answer(connection).startswith(b"HTTP/1.1 200")
+        assert read_answer(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(request[70:])
+        assert read_answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_chunked_body_is_taken(api: Api) -> None:
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(BODY[at : at + 50]), BODY[at : at + 50]) for at in range(0, len(BODY), 50))
+    request = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks + b"0\r\n\r\n"
+    assert exchange(api, *[request[at : at + 40] for at in range(0, len(request), 40)]).startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_expects_to_be_told_to_continue_is_told_once(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(
+            HEAD + b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+        )
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(BODY)
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "code"),
+    [
+        (b"GARBAGE\r\n\r\n", "malformed_request"),
+        (b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", "malformed_request"),
+        (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n", "uri_too_long"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n", "headers_too_large"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD_BYTES, "headers_too_large"),
+        (HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", "malformed_request"),
+        (HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", "malformed_request"),
+        (HEAD + b"Transfer-Encoding: gzip\r\n\r\n{}", "malformed_request"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", "malformed_request"),
+        (HEAD + b"Content-Length: 99999999\r\n\r\n", "too_large"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nFFFFFFF\r\n", "too_large"),
+        (HEAD + b"Content-Length: 50\r\n", "request_timeout"),
+        (HEAD + b"Content-Length: 50\r\n\r\n{", "request_timeout"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n", "request_timeout"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_as_a_problem_and_echoes_nothing(
+    api: Api, request_bytes: bytes, code: str
+) -> None:
+    answer = exchange(api, request_bytes)
+    assert code_in(answer) == code
+    assert b"Connection: close" in answer
+    assert b"GARBAGE" not in answer
+    assert b"Bad Header" not in answer
+
+
+def test_every_line_of_the_log_is_json_and_none_holds_the_token(api: Api) -> None:
+    api.post()
+    exchange(api, b"GET /" + TOKEN.encode() + b" HTTP/1.1\r\nBad " + TOKEN.encode() + b": x\r\n\r\n")
+    until(lambda: any(line["event"] == "request refused" for line in api.lines()))
+    assert {line["service"] for line in api.lines()} == {"service1-api"}
+    assert TOKEN not in api.log.read_text()
+
+
+def test_clients_that_stall_hold_no_thread(api: Api) -> None:
+    """More connections than threads, half of them without an end to their headers, half without a body."""
+    stalled = [api.connect() for _ in range(160)]
+    for number, connection in enumerate(stalled):
+        connection.sendall(HEAD + (b"Content-Length: 500\r\n\r\n{" if number % 2 else b""))
+    for _ in range(5):
+        began = time.monotonic()
+        assert api.request("GET", "/health")[0] == 200
+        assert api.post()[0] == 200
+        assert time.monotonic() - began < 2
+    assert {code_in(read_all(connection)) for connection in stalled} == {"request_timeout"}
+    for connection in stalled:
+        connection.close()
+
+
+def test_a_client_that_does_not_close_after_a_refusal_holds_nobody_up(api: Api) -> None:
+    refused = [api.connect() for _ in range(20)]
+    for connection in refused:
+        connection.sendall(b"GARBAGE\r\n\r\n")
+    began = time.monotonic()
+    assert api.request("GET", "/health")[0] == 200
+    assert time.monotonic() - began < 2
+    for connection in refused:
+        connection.close()
+
+
+def test_bodies_past_the_budget_are_refused_and_memory_stays_bounded(aws: AwsStub, tmp_path: Path) -> None:
+    budget = 4 * 1024 * 1024
+    with running(aws, tmp_path, MAX_BODY_BYTES_IN_FLIGHT=str(budget)) as api:
+        connections = [api.connect() for _ in range(12)]
+        for connection in connections:
+            connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n")
+            connection.sendall(b'"' + b"a" * 900_000)
+        until(lambda: any(line.get("code") == "overloaded" for line in api.lines()))
+        assert api.post()[0] == 200
+        for connection in connections:
+            connection.close()
+        assert api.stop() == 0
+
+
+def test_workers_share_their_metrics_and_leave_no_files(aws: AwsStub, tmp_path: Path) -> None:
+    before = set(SHARED_MEMORY.glob("service1-api-metrics-*"))
+    with running(aws, tmp_path, WORKERS="2") as api:
+        (folder,) = set(SHARED_MEMORY.glob("service1-api-metrics-*")) - before
+        for _ in range(20):
+            assert api.post()[0] == 200
+        workers = {
+            int(pid) for pid in Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()
+        }
+        assert len(workers) == 2
+
+        def metrics() -> str:
+            text: str = api.request("GET", "/metrics")[1]["text"]
+            return text
+
+        assert 'pillarbox_api_requests_total{route="/api/message",status="200"} 20.0' in metrics()
+        killed = workers.pop()
+        assert list(folder.glob(f"gauge_live*_{killed}.db"))
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: not list(folder.glob(f"gauge_live*_{killed}.db")))
+        assert 'pillarbox_api_requests_total{route="/api/message",status="200"} 20.0' in metrics()
+        assert api.stop() == 0
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_draining_service_says_so_and_still_answers(aws: AwsStub, tmp_path: Path, sent: signal.Signals) -> None:
+    with running(aws, tmp_path, DRAIN_SECONDS="1.5", WORKERS="2") as api:
+        api.process.send_signal(sent)
+        until(lambda: api.request("GET", "/ready")[0] == 503)
+        assert api.request("GET", "/ready")[1]["status"] == "draining"
+        assert api.post()[0] == 200
+        assert api.process.wait(30) == 0
+
+
+def test_a_second_signal_ends_the_drain(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, DRAIN_SECONDS="60") as api:
+        api.process.send_signal(signal.SIGTERM)
+        until(lambda: api.request("GET", "/ready")[0] == 503)
+        assert api.stop() == 0
+
+
+def test_a_request_in_flight_when_the_service_stops_is_answered(aws: AwsStub, tmp_path: Path) -> None:
+    answers: list[int] = []
+    with running(aws, tmp_path) as api:
+        aws.delay_seconds = 1
+        client = threading.Thread(target=lambda: answers.append(api.post()[0]))
+        calls = aws.calls["SendMessageBatch"]
+        client.start()
+        until(lambda: aws.calls["SendMessageBatch"] > calls)
+        assert api.stop() == 0
+        client.join(30)
+        aws.delay_seconds = 0
+    assert answers == [200]
+
+
+def test_wrong_settings_end_the_process_with_2_a_line_each_and_no_traceback() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"],
+        cwd=SERVICE,
+        env={"PATH": os.environ["PATH"], "PORT": "hunter2"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode == 2
+    assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == ["AWS_REGION", "SQS_QUEUE_URL", "PORT"]
+    assert "hunter2" not in ended.stderr + ended.stdout
