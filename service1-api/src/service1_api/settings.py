@@ -4,7 +4,7 @@ import sys
 from typing import Annotated, Literal
 
 import limits
-from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EXIT_WRONG_SETTINGS = 2
@@ -26,10 +26,10 @@ def _rate(text: str) -> str:
     return text
 
 
-def _storage(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().startswith(("memory://", "redis://", "rediss://")):
+def _storage(uri: str) -> str:
+    if not uri.startswith(("memory://", "redis://", "rediss://")):
         raise ValueError("expected memory:// or redis://host:port (rediss:// for TLS)")
-    return secret
+    return uri
 
 
 class Settings(BaseSettings):
@@ -124,9 +124,11 @@ class Settings(BaseSettings):
         validation_alias="RATE_LIMIT",
         description="Requests that a client address may make, such as 100/minute; unset: no limit",
     )
-    rate_limit_storage: Annotated[SecretStr, AfterValidator(_storage)] = Field(
-        SecretStr("memory://"),
+    rate_limit_storage: Annotated[str, AfterValidator(_storage)] = Field(
+        "memory://",
         validation_alias="RATE_LIMIT_STORAGE",
+        repr=False,
+        exclude=True,  # a URI may hold a password
         description="Where requests are counted: memory:// (each worker alone) or redis://host:port (shared)",
     )
     trusted_proxy_hops: int = Field(

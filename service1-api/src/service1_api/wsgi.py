@@ -72,7 +72,7 @@ def _publisher(settings: Settings, session: boto3.Session, metrics: Metrics) -> 
 def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
     if settings.rate_limit is None:
         return None
-    store = shared_or_memory(settings.rate_limit_storage.get_secret_value())
+    store = shared_or_memory(settings.rate_limit_storage)
     return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
 
 
