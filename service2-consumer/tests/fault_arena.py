@@ -101,23 +101,23 @@ class Arena:
 
     # ---- what goes in --------------------------------------------------------------------------------------------
 
-    def feed(self, count: int, seconds: float = 0) -> None:
-        """Queue `count` e-mails, spread over some seconds in the background, with poison and repetitions among them."""
-        messages = list(self._messages(count))
+    def feed(self, count: int, seconds: float = 0, *, repeats: bool = True) -> None:
+        """Queue e-mails, over some seconds in the background, with poison and, where told, repetitions among them."""
+        messages = list(self._messages(count, repeats))
         if not seconds:
             self._send(messages, 0)
             return
         self._feeder = threading.Thread(target=self._send, args=(messages, seconds))
         self._feeder.start()
 
-    def _messages(self, count: int) -> Iterator[tuple[str, Envelope]]:
+    def _messages(self, count: int, repeats: bool) -> Iterator[tuple[str, Envelope]]:
         first = len(self.valid)
         for number in range(first, first + count):
             message_id = new_message_id()
             self.valid[message_id] = email(number, email_content=f"Letter {number} \u0000 ü 👋 " * 20)
             message = (encode_body(self.valid[message_id]), Envelope(message_id, source="service1-api"))
             yield message
-            if number % 25 == 0:
+            if repeats and number % 25 == 0:
                 yield message  # sent twice
             if number % 40 == 0:
                 body = _POISON[number // 40 % len(_POISON)] % number
@@ -175,6 +175,11 @@ class Arena:
         if restart:
             self.start()
         return code
+
+    def until_spoilt(self, service: str, kind: str, times: int) -> None:
+        """Wait until a fault has struck some times."""
+        name = f"{service} {kind}"
+        eventually(lambda: self.proxy.spoilt.get(name, 0) >= times, END_SECONDS, f"too few faults: {name}")
 
     def sleep(self, least_seconds: float, most_seconds: float) -> None:
         """Let a random time pass: a fault comes when it comes."""

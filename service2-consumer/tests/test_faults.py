@@ -47,8 +47,8 @@ def test_stops_at_random_moments_lose_and_double_nothing_and_end_well(
     arena.feed(3000, seconds=12)
     arena.start(3)
     for _ in range(MANY // 2):
-        arena.sleep(0.8, 1.6)  # past the start of a replica, before which a signal has nothing to drain
-        assert arena.end_one(stop) in (0, -stop)
+        arena.sleep(0.4, 1.6)
+        assert arena.end_one(stop) == 0
     arena.settle()
     arena.assert_nothing_lost()
 
@@ -59,21 +59,19 @@ def test_an_unreliable_s3_loses_and_doubles_nothing(new_arena: NewArena, kind: s
     arena.proxy.faults["s3"] = {kind: 0.02 if kind == "hang" else 0.25}
     arena.feed(1500)
     arena.start(2)
-    time.sleep(4)
+    arena.until_spoilt("s3", kind, 20)
     arena.settle()
-    assert arena.proxy.spoilt[f"s3 {kind}"] > 10
     arena.assert_nothing_lost()
 
 
 @pytest.mark.parametrize("kind", ["500", "503", "reset", "lost", "hang"])
 def test_an_unreliable_sqs_loses_and_doubles_nothing(new_arena: NewArena, kind: str) -> None:
     arena = new_arena()
-    arena.proxy.faults["sqs"] = {kind: 0.05 if kind in ("hang", "lost") else 0.3}
+    arena.proxy.faults["sqs"] = {kind: 0.1 if kind in ("hang", "lost") else 0.3}
     arena.feed(1500)
     arena.start(3)
-    time.sleep(4)
+    arena.until_spoilt("sqs", kind, 10)
     arena.settle()
-    assert arena.proxy.spoilt[f"sqs {kind}"] > 2
     arena.assert_nothing_lost()
 
 
@@ -112,12 +110,12 @@ BATCHES = {"OBJECT_LAYOUT": "batch", "BATCH_MAX_SECONDS": "1", "VISIBILITY_TIMEO
 
 def test_batches_survive_stops_and_an_unreliable_s3_with_each_email_once(new_arena: NewArena) -> None:
     arena = new_arena(**BATCHES)
-    arena.proxy.faults["s3"] = {"500": 0.1, "reset": 0.1, "lost": 0.1}
-    arena.feed(3000, seconds=8)
+    arena.proxy.faults["s3"] = {"500": 0.2, "reset": 0.2}
+    arena.feed(3000, seconds=8, repeats=False)  # a batch cannot know what another holds
     arena.start(2)
     for _ in range(5):
         arena.sleep(1.0, 2.0)
-        assert arena.end_one(signal.SIGTERM) in (0, -signal.SIGTERM)
+        assert arena.end_one(signal.SIGTERM) == 0
     arena.settle()
     assert len(arena.objects()) < len(arena.valid) / 5
     arena.assert_nothing_lost()

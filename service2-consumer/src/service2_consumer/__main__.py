@@ -1,8 +1,17 @@
 """Composition root: settings, clients, lanes, health server, signals. Started as `python -m service2_consumer`."""
+# ruff: noqa: E402  # signals are blocked before the other imports
+
+import signal
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+if __name__ == "__main__":
+    # Before the imports, which take half a second: a signal must not get lost meanwhile, as it would for PID 1. Signals
+    # are waited for rather than handled, and every thread inherits the mask: no handler can break a lane off.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 import logging
 import os
-import signal
 import sys
 from importlib.metadata import version
 
@@ -27,7 +36,6 @@ from service2_consumer.settings import SQS_CALL_SECONDS, Settings, explain
 from service2_consumer.sqs import open_queue
 
 SERVICE = "service2-consumer"
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DEPTH_SECONDS = 30  # how often the queue is asked for its depth
 
 logger = logging.getLogger("service2_consumer")
@@ -145,9 +153,7 @@ def _joined(consumer: Consumer, seconds: float) -> bool:
 
 
 def main() -> int:
-    """Run the service; give the exit code: 2 if the settings are wrong."""
-    # Signals are waited for rather than handled, and every thread inherits the mask: no handler can break a lane off.
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Run the service, its signals blocked; give the exit code: 2 if the settings are wrong."""
     try:
         settings = Settings()
     except ValidationError as exc:
