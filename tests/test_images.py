@@ -74,7 +74,11 @@ class Container:
         self.id = container_tool("run", "--detach", *HARDENED, *options, f"pillarbox/{service}:{tag}")
 
     def wait_ready(self, service: str) -> None:
-        eventually(lambda: answers(f"{self.url}/ready"), f"{service} is ready")
+        try:
+            eventually(lambda: answers(f"{self.url}/ready"), f"{service} is ready", timeout_seconds=30)
+        except AssertionError as exc:
+            done = subprocess.run([RUNNER, "logs", "--tail=20", self.id], capture_output=True, text=True, check=False)
+            raise AssertionError(f"{exc}; the end of its log:\n{done.stdout}{done.stderr}") from exc
 
     def execute(self, *command: str) -> str:
         return container_tool("exec", self.id, *command)

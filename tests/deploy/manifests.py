@@ -51,7 +51,7 @@ def container_of(service: str) -> Manifest:
 def settings_of(service: str) -> dict[str, str]:
     """The environment that the service's ConfigMap gives it."""
     lines = (K8S / "base" / f"{service}.env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines)
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
 def render(
