@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service2_consumer.s3 import PROBE_KEY
 from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import ACCOUNT_ID, REGION, running_emulator
 
@@ -61,7 +62,7 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
             "Archive", ["s3:PutObject", "s3:GetObject"], [f"{BUCKET_ARN}/messages/*", f"{BUCKET_ARN}/conflicts/*"]
         ),
         # s3: the start write
-        "ProveAtStart": allow("ProveAtStart", "s3:PutObject", f"{BUCKET_ARN}/health/service2-consumer"),
+        "ProveAtStart": allow("ProveAtStart", "s3:PutObject", f"{BUCKET_ARN}/{PROBE_KEY}"),
         # s3: 404 rather than 403 to that HEAD
         "TellMissingFromForbidden": allow("TellMissingFromForbidden", "s3:ListBucket", BUCKET_ARN),
     }

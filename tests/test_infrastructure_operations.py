@@ -1,0 +1,98 @@
+"""docs/operations.md speaks of what exists: outputs, options, settings, metrics, alarms, chapters."""
+
+import re
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from service1_api.metrics import Metrics as ApiMetrics
+from service1_api.settings import Settings as ApiSettings
+from service2_consumer.metrics import Metrics as ConsumerMetrics
+from service2_consumer.settings import Settings as ConsumerSettings
+from tests.deploy.emulator import ROOT
+from tests.test_infrastructure_template import TemplateLoader
+
+TEXT = (ROOT / "docs/operations.md").read_text()
+FIELDS_OF_LOGS_AND_CAUSES = {"message_id", "message_ids", "access_denied", "no_such_bucket", "server_error"}
+ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
+# A subclass of SafeLoader, which makes nothing but plain values.
+TEMPLATE = yaml.load((ROOT / "infrastructure/pipeline.yaml").read_text(), TemplateLoader)  # noqa: S506
+
+
+def settings() -> set[str]:
+    aliases = [
+        field.validation_alias for model in (ApiSettings, ConsumerSettings) for field in model.model_fields.values()
+    ]
+    return {
+        name for alias in aliases for name in ([alias] if isinstance(alias, str) else getattr(alias, "choices", []))
+    }
+
+
+def metric_names() -> set[str]:
+    api, consumer = CollectorRegistry(), CollectorRegistry()
+    ApiMetrics(api)
+    ConsumerMetrics(consumer)
+    return {
+        name for registry in (api, consumer) for metric in registry.collect() for name in named(metric.name, metric)
+    }
+
+
+def named(name: str, metric: object) -> set[str]:
+    return {name, f"{name}_total"} if getattr(metric, "type", "") == "counter" else {name}
+
+
+def test_each_output_that_is_read_is_one_of_the_stack() -> None:
+    read = set(re.findall(r"output ([A-Z]\w+)", TEXT))
+    assert read
+    assert read <= set(TEMPLATE["Outputs"])
+
+
+def test_each_parameter_that_is_given_is_one_of_the_stack() -> None:
+    given = set(re.findall(r"--parameter ([A-Za-z]+)", TEXT))
+    assert given
+    assert given <= set(TEMPLATE["Parameters"])
+
+
+def test_each_option_of_deploy_sh_is_one_that_it_takes() -> None:
+    lines = [line for line in TEXT.splitlines() if "deploy.sh" in line or line.startswith("| `--")]
+    used = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
+    assert used
+    for option in used:
+        assert f"    {option}) " in ARGUMENTS
+
+
+def test_each_setting_is_one_that_a_service_reads() -> None:
+    words = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)[=`]", TEXT))
+    of_deploy_sh = {"ROLLOUT_TIMEOUT_SECONDS", "VERIFY_TIMEOUT_SECONDS", "IMAGE_TAG"}
+    assert words & settings()
+    assert words <= settings() | of_deploy_sh
+
+
+def test_each_metric_is_one_that_is_exposed() -> None:
+    full = set(re.findall(r"pillarbox_(?:api|consumer)_[a-z_]*[a-z]", TEXT))
+    short = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)(?:\{[^}]*\})?`", TEXT)) - FIELDS_OF_LOGS_AND_CAUSES
+    known = metric_names()
+    assert full <= known
+    assert short - full <= {name.split("_", 2)[2] for name in known}
+
+
+@pytest.mark.parametrize(
+    "alarm",
+    [r["Properties"]["AlarmName"] for r in TEMPLATE["Resources"].values() if r["Type"] == "AWS::CloudWatch::Alarm"],
+    ids=lambda name: str(name["Sub"]),
+)
+def test_each_alarm_has_a_row_that_says_what_to_do(alarm: dict[str, str]) -> None:
+    assert f"| `{alarm['Sub'].replace('${AWS::StackName}', 'pillarbox-ENV')}` |" in TEXT
+
+
+def test_each_link_leads_somewhere() -> None:
+    chapters = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        if target.startswith("#"):
+            assert target[1:] in chapters
+        else:
+            assert (ROOT / "docs" / target).exists()
