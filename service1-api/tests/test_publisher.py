@@ -195,7 +195,7 @@ def test_a_bug_in_the_queues_adapter_leaves_nobody_waiting() -> None:
 
     queue.whole_call = whole_call
     callers = Callers(queue)
-    futures = [callers.publish(message(str(n))) for n in range(3)]
+    futures = [callers.publish(message(str(n))) for n in range(1 + FLY_WITH[1])]
     queue.wait_for_calls(2)
     queue.answer()
     until(lambda: all(future.done() for future in futures))

@@ -24,10 +24,11 @@ def create_app(
     max_request_bytes: int,
     max_requests_in_flight: int,
     rate_limit: RateLimit | None = None,
+    tell: observe.Tell = observe.tell_by_logging,
 ) -> Flask:
     """Give the WSGI application."""
     app = Flask("service1_api", static_folder=None)
-    observe.register(app, metrics)
+    observe.register(app, metrics, tell)
     error_handlers.register(app, metrics)
     intake = Intake(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
     messages = message_routes(intake, publisher, metrics)

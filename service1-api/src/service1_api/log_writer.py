@@ -5,6 +5,13 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import orjson
+
+from pillarbox.logs import JsonFormatter
+from pillarbox.message import rfc3339
 
 FLUSH_SECONDS = 0.05
 _MAX_LINES = 10_000  # what is kept while standard error does not take more; past it the oldest are lost, not memory
@@ -13,9 +20,10 @@ _MAX_LINES = 10_000  # what is kept while standard error does not take more; pas
 class LogWriter(logging.Handler):
     """Formats on the caller's thread and writes every FLUSH_SECONDS; a warning or worse is written at once."""
 
-    def __init__(self, formatter: logging.Formatter | None, file_descriptor: int = 2) -> None:
+    def __init__(self, service: str, file_descriptor: int = 2) -> None:
         super().__init__()
-        self.setFormatter(formatter)
+        self.setFormatter(JsonFormatter(service))
+        self._service = service
         self._file_descriptor = file_descriptor
         self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._writing = threading.Lock()
@@ -30,6 +38,17 @@ class LogWriter(logging.Handler):
         self._lines.append(self.format(record))
         if record.levelno >= logging.WARNING:
             self.flush()
+
+    def tell(self, logger: logging.Logger, level: int, event: str, fields: Mapping[str, object]) -> None:
+        """Take the line that `logger.log(level, event, extra=fields)` would give, for a fifth of its cost."""
+        line = {
+            "time": rfc3339(datetime.now(UTC)),
+            "level": logging.getLevelName(level),
+            "service": self._service,
+            "logger": logger.name,
+            "event": event,
+        }
+        self._lines.append(orjson.dumps(line | fields).decode())  # type: ignore[operator]  # a mapping is enough
 
     def flush(self) -> None:
         """Write what has been taken so far."""
@@ -57,12 +76,11 @@ class LogWriter(logging.Handler):
         self.flush()
 
 
-def write_in_background() -> LogWriter:
+def write_in_background(service: str) -> LogWriter:
     """Put a started LogWriter in the place of the root logger's handler; call it after the fork."""
     # Nobody reads these fields, and each costs every line (logging's own advice, HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    root = logging.getLogger()
-    writer = LogWriter(root.handlers[0].formatter)
-    root.handlers[:] = [writer]
+    writer = LogWriter(service)
+    logging.getLogger().handlers[:] = [writer]
     writer.start()
     return writer

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import Flask, Response
 from flask.globals import request_ctx
@@ -14,6 +14,8 @@ from service1_api.metrics import Metrics
 
 # Probes ask every few seconds; their lines would drown the others.
 QUIET_ROUTES = frozenset({"/health", "/ready", "/metrics"})
+
+Tell: TypeAlias = Callable[[logging.Logger, int, str, Mapping[str, object]], None]
 
 _NOTES = "service1_api.notes"
 
@@ -44,7 +46,14 @@ def notes_of(environ: dict[str, Any]) -> Notes:
     return notes
 
 
-def register(app: Flask, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
+def tell_by_logging(logger: logging.Logger, level: int, event: str, fields: Mapping[str, object]) -> None:
+    """Log an event with its fields."""
+    logger.log(level, event, extra=fields)
+
+
+def register(
+    app: Flask, metrics: Metrics, tell: Tell = tell_by_logging, clock: Callable[[], float] = time.perf_counter
+) -> None:
     """Give every request a trace, and when it is answered count it, time it and log it."""
     # labels() takes a lock and builds a tuple of texts at each call; routes and statuses are few.
     requests: dict[tuple[str, int], Any] = {}
@@ -68,7 +77,7 @@ def register(app: Flask, metrics: Metrics, clock: Callable[[], float] = time.per
         seconds_of[route].observe(seconds)
         level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
         if log.isEnabledFor(level):
-            log.log(level, "request", extra=_fields(notes, request.method, route, status, seconds))
+            tell(log, level, "request", _fields(notes, request.method, route, status, seconds))
         return response
 
     app.before_request(begin)

@@ -12,7 +12,7 @@ from service1_api.metrics import Metrics
 
 # How many e-mails must wait before one more call flies beside 0, 1, 2 and 3 others. An idle service sends at once;
 # a busy one lets batches fill, since every call that ends takes along what waits.
-FLY_WITH = (1, 2, 5, 8)
+FLY_WITH = (1, 3, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)

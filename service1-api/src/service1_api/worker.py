@@ -12,7 +12,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -26,6 +25,7 @@ from service1_api.connection import Connection, Limits, closing_response
 from service1_api.error_handlers import REJECTIONS
 from service1_api.errors import Problem
 from service1_api.framing import MAX_HEAD_BYTES, Progress
+from service1_api.pool import HandlerPool, WakeOnceQueue
 
 _FIRST_RECEIVE_BYTES = 16 * 1024  # most requests; each call pays for its buffer, used or not
 _RECEIVE_BYTES = 256 * 1024
@@ -53,6 +53,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.method_queue = WakeOnceQueue()
         self._held_bytes = 0
         self._closing: deque[Connection] = deque()
         self._next_check = 0.0
@@ -88,10 +89,21 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, time.monotonic() + _STOPPING_SECONDS)
 
-    def finish_request(self, conn: Connection, fs: "Future[object]") -> None:
+    def get_thread_pool(self) -> HandlerPool:
+        """Start the threads."""
+        return HandlerPool(self.cfg.threads, self.handle, self._handled)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Hand a whole request to a thread."""
+        self.tpool.submit(conn)
+
+    def _handled(self, conn: Connection, keep: bool) -> None:
+        self.method_queue.defer(self.finish_request, conn, keep)
+
+    def finish_request(self, conn: Connection, keep: bool) -> None:
         """Wait for the next request of a connection that a thread is done with, or close it."""
         self._release(conn)
-        if fs.cancelled() or fs.exception() or not fs.result():
+        if not keep:
             self._close(conn)
             return
         read_ahead = conn.parser.unreader.take_buffered()

@@ -5,6 +5,8 @@ import os
 
 import boto3
 from botocore.config import Config
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
 from flask import Flask
 from limits import parse
 from prometheus_client import CollectorRegistry
@@ -15,17 +17,17 @@ from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.auth import SsmTokenSource, TokenKeeper
 from service1_api.drain import FLAG
-from service1_api.log_writer import write_in_background
+from service1_api.log_writer import LogWriter, write_in_background
 from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.settings import Settings, load_or_exit
-from service1_api.sqs import SqsQueue
+from service1_api.sqs import SendsBatches, SqsClient, SqsQueue
 
 log = logging.getLogger(__name__)
 
 
-def build(settings: Settings) -> Flask:
+def build(settings: Settings, log_writer: LogWriter) -> Flask:
     """Give the application, its token thread started; call it once a process, after the fork."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
@@ -46,6 +48,7 @@ def build(settings: Settings) -> Flask:
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
         rate_limit=_rate_limit(settings, metrics),
+        tell=log_writer.tell,
     )
     log.info("started", extra=settings.model_dump(mode="json"))
     return app
@@ -56,9 +59,7 @@ def _publisher(settings: Settings, session: boto3.Session, metrics: Metrics) -> 
     connect_seconds, read_seconds = 0.1 * settings.publish_deadline_seconds, 0.38 * settings.publish_deadline_seconds
     attempt_seconds = connect_seconds + read_seconds
     queue = SqsQueue(
-        session.client("sqs", config=_client_config(connect_seconds, read_seconds)),
-        settings.sqs_queue_url,
-        attempt_seconds=attempt_seconds,
+        _sqs_client(session, connect_seconds, read_seconds), settings.sqs_queue_url, attempt_seconds=attempt_seconds
     )
     return Publisher(
         queue,
@@ -66,6 +67,21 @@ def _publisher(settings: Settings, session: boto3.Session, metrics: Metrics) -> 
         deadline_seconds=settings.publish_deadline_seconds,
         attempt_seconds=attempt_seconds,
         max_waiting=settings.max_messages_waiting,
+    )
+
+
+def _sqs_client(session: boto3.Session, connect_seconds: float, read_seconds: float) -> SendsBatches:
+    client = session.client("sqs", config=_client_config(connect_seconds, read_seconds))
+    endpoint_url = client.meta.endpoint_url
+    if get_environ_proxies(endpoint_url):
+        return client  # boto3 knows proxies, ours does not
+    return SqsClient(
+        endpoint_url,
+        client.meta.region_name,
+        session.get_credentials(),
+        ca_certs=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True) or "",
+        connect=connect_seconds,
+        read=read_seconds,
     )
 
 
@@ -98,5 +114,4 @@ def _exposition(registry: CollectorRegistry) -> CollectorRegistry:
 
 settings = load_or_exit()
 logs.configure(SERVICE, settings.log_level)
-write_in_background()
-app = build(settings)
+app = build(settings, write_in_background(SERVICE))
