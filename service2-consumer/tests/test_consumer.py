@@ -114,6 +114,12 @@ def test_poison_reaches_the_dead_letter_queue_and_is_counted_and_logged_once(
     assert "secret" not in caplog.text + line.problem  # type: ignore[attr-defined]
 
 
+def test_poison_is_named_by_the_id_that_its_sender_knows(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.queue.send("{", {"message_id": message_id(7)})
+    bench.lane.run_once()
+    assert [r.message_id for r in caplog.records] == [message_id(7)]  # type: ignore[attr-defined]
+
+
 def test_poison_without_a_dead_letter_queue_slows_down() -> None:
     bench = Bench(max_receive_count=10_000).checked()
     poison = bench.queue.send("{")
@@ -121,6 +127,7 @@ def test_poison_without_a_dead_letter_queue_slows_down() -> None:
         bench.lane.run_once()
     assert 100 < bench.queue.receives_of(poison) <= 101 + 50 * 20 / 300
     assert bench.queue.visible() == []
+    assert bench.lane.held == 0
 
 
 def test_an_object_that_s3_will_never_take_is_treated_as_poison(bench: Bench) -> None:
@@ -208,6 +215,32 @@ def test_an_extension_that_fails_does_not_end_the_keeping(bench: Bench) -> None:
     bench.clock.at(1000, lambda: setattr(bench.archive, "failing", None))
     bench.lane.run_once()
     assert bench.queue.deleted == [sent]
+    assert max(bench.clock.waits) > 10  # and does not hurry the tries
+
+
+def test_an_extension_that_failed_is_tried_again_before_the_message_shows(bench: Bench) -> None:
+    sent = send(bench, 1)
+    bench.archive.failing = SERVER_ERROR
+    bench.queue.failing_extensions = True
+    bench.clock.at(200, lambda: setattr(bench.queue, "failing_extensions", False))
+    bench.clock.at(2000, lambda: setattr(bench.archive, "failing", None))
+    bench.lane.run_once()
+    assert bench.queue.extensions[0][0] < bench.visibility_seconds
+    assert bench.queue.deleted == [sent]
+
+
+def test_many_causes_in_one_attempt_are_one_line(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(10):
+        send(bench, number)
+    causes = itertools.cycle([StoreError("timeout"), StoreError("throttled"), StoreError("server_error")])
+    bench.archive.when_put = lambda: setattr(
+        bench.archive, "failing", next(causes) if bench.clock.seconds < 600 else None
+    )
+    with caplog.at_level(logging.INFO):
+        bench.lane.run_once()
+    told = [r.message for r in caplog.records if r.message.startswith("S3 ")]
+    assert 2 <= len(told) <= 4
+    assert told[-1] == "S3 works again"
 
 
 @pytest.mark.parametrize("cause", ["access_denied", "no_such_bucket", "credentials"])

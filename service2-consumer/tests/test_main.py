@@ -167,18 +167,24 @@ def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
     assert aws.sqs.receive_message(QueueUrl=url)["Messages"]
 
 
+def ended() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 def test_the_depth_of_the_queue_becomes_a_metric(aws: Aws, environment: dict[str, str]) -> None:
     url = environment["SQS_QUEUE_URL"]
     metrics = Metrics(CollectorRegistry())
     aws.sqs.send_message(QueueUrl=url, MessageBody="body")
-    root.watch_depth(root.build_queue(Settings(), aws.session), metrics)
+    root.watch_depth(root.build_queue(Settings(), aws.session), metrics, ended())
     assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) == 1
 
 
 def test_a_depth_that_is_not_known_keeps_the_last_one(aws: Aws, environment: dict[str, str]) -> None:
     metrics = Metrics(CollectorRegistry())
     aws.sqs.delete_queue(QueueUrl=environment["SQS_QUEUE_URL"])
-    root.watch_depth(root.build_queue(Settings(), aws.session), metrics)
+    root.watch_depth(root.build_queue(Settings(), aws.session), metrics, ended())
     assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) is None
 
 

@@ -23,7 +23,7 @@ def test_a_single_failure_is_not_worth_a_line(trouble: Trouble, caplog: pytest.L
 
 
 def test_a_trouble_is_told_when_it_begins_changes_and_ends(trouble: Trouble, caplog: pytest.LogCaptureFixture) -> None:
-    for cause in ["timeout", "timeout", "timeout", "throttled", "throttled"]:
+    for cause in ["timeout", "timeout", "throttled", "timeout", "throttled"]:
         trouble.failed(cause)
     assert trouble.lasts
     trouble.ended()

@@ -13,6 +13,7 @@ if __name__ == "__main__":
 import logging
 import os
 import sys
+import threading
 from importlib.metadata import version
 
 import boto3
@@ -117,27 +118,31 @@ def build_consumer(settings: Settings, queue: Queue, archive: Archive, metrics: 
     return consumer
 
 
-def watch_depth(queue: Queue, metrics: Metrics) -> None:
-    """Refresh the metric of the queue's depth; a failure is the lanes' to report."""
-    try:
-        for state, count in queue.depth().items():
-            metrics.queue_messages.labels(state).set(count)
-    except QueueError as exc:
-        logger.debug("the queue's depth is not known", extra={"cause": exc.cause})
+def watch_depth(queue: Queue, metrics: Metrics, ended: threading.Event) -> None:
+    """Refresh the metric of the queue's depth until ended; a failure is the lanes' to report."""
+    while True:
+        try:
+            for state, count in queue.depth().items():
+                metrics.queue_messages.labels(state).set(count)
+        except QueueError as exc:
+            logger.debug("the queue's depth is not known", extra={"cause": exc.cause})
+        if ended.wait(DEPTH_SECONDS):
+            return
 
 
 def run(settings: Settings, consumer: Consumer, queue: Queue, metrics: Metrics) -> int:
     """Consume until a signal comes, then drain; give the exit code: 1 if a lane had to be left behind."""
+    ended = threading.Event()
+    threading.Thread(target=watch_depth, args=(queue, metrics, ended), name="depth", daemon=True).start()
     consumer.start()
-    while not (received := signal.sigtimedwait(SIGNALS, DEPTH_SECONDS)):
-        watch_depth(queue, metrics)
-    reason = signal.Signals(received.si_signo).name
+    reason = signal.Signals(signal.sigwaitinfo(SIGNALS).si_signo).name
     logger.info("stopping: no more is received, what is held is stored or released", extra={"reason": reason})
     consumer.stop()
     if not _joined(consumer, settings.drain_seconds):
         logger.warning("stopping at once: what is not stored is released")
         consumer.give_up()
     clean = consumer.join_but_polls(SQS_CALL_SECONDS)
+    ended.set()
     logger.info("stopped", extra={"reason": reason, "clean": clean, **metrics.totals()})
     return 0 if clean else 1
 

@@ -14,7 +14,7 @@ from service2_consumer.layouts import Held, Layout, NewObject, Parcel
 from service2_consumer.metrics import Metrics
 from service2_consumer.pool import Pool
 from service2_consumer.ports import Archive, Outcome, Queue, QueueError, RefusedObjectError, StoreError
-from service2_consumer.record import Message, PoisonError, Recorder
+from service2_consumer.record import Message, PoisonError, Recorder, message_id_of
 from service2_consumer.trouble import Trouble
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Lane:
         except QueueError as exc:
             self._pause_for_queue(exc)
         except StoreError as exc:
-            self._journal.store_failed(exc)
+            self._journal.store_failed([exc])
             self._clock.wait(self._stopping.requested, self._queue_backoff.next_seconds())
         else:
             self._journal.store_works()
@@ -177,10 +177,10 @@ class Lane:
             try:
                 record = self._recorder.record(message, moment)
             except PoisonError as exc:
-                self._journal.poison(message.receive_count, message.sqs_message_id, exc.reason, str(exc))
-                held = self._holding.add(message, message.sqs_message_id, now)
+                message_id = message_id_of(message)
+                self._journal.poison(message.receive_count, message_id, exc.reason, str(exc))
                 if message.receive_count <= _QUICK_RELEASES:
-                    poison.append(held)
+                    poison.append(self._holding.add(message, message_id, now))
                 continue
             self._layout.add(self._holding.add(message, record.message_id, now), record, now)
         self._holding.release(poison)
@@ -221,11 +221,12 @@ class Lane:
                     self._journal.poison(held.receive_count, held.message_id, "refused_by_store", str(result))
             else:
                 again.append(parcel)
-                if result:
-                    self._journal.store_failed(result)
         self._journal.stored(stored, self._clock.now())
         self._holding.acknowledge([held for messages in stored.values() for held in messages])
         self._holding.release(refused)
+        failures = [result for result in results if isinstance(result, StoreError)]
+        if failures:
+            self._journal.store_failed(failures)
         if not again:
             self._journal.store_works()
         return again

@@ -12,7 +12,9 @@ logger = logging.getLogger(__name__)
 
 # However often it is extended, SQS shows a message again twelve hours after its receive:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
-MAX_HELD_SECONDS = 12 * 3600
+MAX_HELD_SECONDS = 12 * 3600 - 60  # a margin, for SQS counts from when it sent its answer
+
+_AFTER_FAILURE = 5 / 8  # of the timeout: an extension that failed is tried again in an eighth of it
 
 
 class Holding:
@@ -79,8 +81,8 @@ class Holding:
                 return True
             failed = set(self._queue.change_visibility(receipts, timeout))
             for receipt in receipts:
-                if receipt not in failed:
-                    self._held[receipt].hidden_until_seconds = now_seconds + timeout
+                hidden = self._visibility_seconds * _AFTER_FAILURE if receipt in failed else timeout
+                self._held[receipt].hidden_until_seconds = now_seconds + hidden
         return False
 
     def seconds_until_extension(self, now_seconds: float) -> float:

@@ -55,10 +55,12 @@ class Journal:
         extra = {"message_id": message_id, "reason": reason, "problem": problem}
         logger.warning("can never be stored; redrive will move it to the dead-letter queue", extra=extra)
 
-    def store_failed(self, exc: StoreError) -> None:
-        """Note a failed attempt."""
-        self._metrics.store_failures.labels(exc.cause).inc()
-        self._trouble.failed(str(exc), loud=exc.cause in _NEEDS_AN_OPERATOR)
+    def store_failed(self, failures: Sequence[StoreError]) -> None:
+        """Note what went wrong in one attempt to store some objects."""
+        for exc in failures:
+            self._metrics.store_failures.labels(exc.cause).inc()
+        worst = next((exc for exc in failures if exc.cause in _NEEDS_AN_OPERATOR), failures[0])
+        self._trouble.failed(str(worst), loud=worst.cause in _NEEDS_AN_OPERATOR)
         if self._trouble.lasts:
             self._metrics.store_healthy.set(0)
 

@@ -76,9 +76,8 @@ class KeyTemplate:
 
     def key(self, message_id: str, moment: datetime, sender: str) -> str:
         """Give the key of a message."""
-        return self._template.format(
-            prefix=self._prefix, date=moment, message_id=message_id, sender=sender_slug(sender)
-        )
+        slug = sender_slug(sender) if "{sender}" in self._template else ""
+        return self._template.format(prefix=self._prefix, date=moment, message_id=message_id, sender=slug)
 
 
 def _check_fields(template: str) -> None:
@@ -120,6 +119,11 @@ def sender_slug(sender: str) -> str:
     plain = unicodedata.normalize("NFKD", local[: 4 * MAX_SENDER_LENGTH]).encode("ascii", "ignore").decode().lower()
     slug = _UNSAFE.sub("-", plain)[:MAX_SENDER_LENGTH].strip("-.")
     return slug or "unknown"
+
+
+def message_id_of(message: Message) -> str:
+    """Give the id that names a message everywhere: its `message_id` attribute if that is valid, else the SQS id."""
+    return Envelope.from_attributes(message.attributes).message_id or message.sqs_message_id
 
 
 class Recorder:

@@ -74,7 +74,7 @@ class S3Archive:
         try:
             return obstore.get(self._store, key, options={"head": True}).attributes.get(digest_name)
         except FileNotFoundError as exc:
-            raise StoreError("other", "ConditionalRequestConflict") from exc
+            raise StoreError("contended", "ConditionalRequestConflict") from exc
         except (BaseError, OSError, ValueError) as exc:
             raise _explained(exc) from exc
 
