@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # The steps of deploy.sh in AWS: credentials, the stacks and their outputs, the token.
+# shellcheck disable=SC2153  # arguments.sh sets what is read here
 
 declare -A OUTPUTS=()
 

@@ -128,6 +128,7 @@ confirm() {
   local answer=""
   read -r -p "Apply this to $ENVIRONMENT ($CLUSTER)? [y/N] " answer || true
   if [[ "$answer" != [yY]* ]]; then
+    # shellcheck disable=SC2034  # deploy.sh reads it
     ROLL_BACK_ON_FAILURE=no
     fail "not applied"
   fi

@@ -1,5 +1,6 @@
 """The manifests under k8s/, read as they are written and as kustomize renders them."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -82,7 +83,7 @@ def render(
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "KUBECONFIG": "/dev/null"},
+        env=os.environ | {"KUBECONFIG": "/dev/null"},
     )
     assert done.returncode == 0, done.stderr
     return documents(done.stdout)
