@@ -30,13 +30,13 @@ PLACE_service1-api := 1 of 3
 PLACE_service2-consumer := 2 of 3
 PLACE_local_stack := 3 of 3
 
-# $(1) name, $(2) locked requirements, $(3) packages of this repository
+# $(1) name, $(2) locked requirements, $(3) packages of this repository. Wheels only: a newcomer has no compiler.
 define environment
 if [ -z "$(PYTHON)" ]; then echo "Pillarbox needs Python 3.11 or newer on PATH (or: make PYTHON=/path/to/python3)" >&2; exit 2; fi
 echo "setting up environment $(or $(PLACE_$(1)),for development): .venvs/$(1), $$($(PYTHON) --version), some 15 seconds"
 rm -rf ".venvs/$(1)"
 $(PYTHON) -m venv ".venvs/$(1)" || { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-.venvs/$(1)/bin/pip --disable-pip-version-check --quiet install --require-hashes --requirement $(2)
+.venvs/$(1)/bin/pip --disable-pip-version-check --quiet install --only-binary :all: --require-hashes --requirement $(2)
 if [ -n "$(3)" ]; then .venvs/$(1)/bin/pip --disable-pip-version-check --quiet install --no-deps $(3); fi
 touch $@
 endef

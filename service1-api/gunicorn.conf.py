@@ -59,7 +59,6 @@ limit_request_field_size = 8190
 worker_tmp_dir = "/dev/shm"  # noqa: S108  # the heartbeat file must not be on a disk that may stall
 control_socket_disable = True  # the root file system is read-only
 forwarded_allow_ips = ""  # nothing here depends on the scheme that a proxy claims
-http_parser = "fast"  # the C parser, or fail: the Python one costs four times as much
 logger_class = JsonLogger
 loglevel = _settings.log_level.lower()
 
