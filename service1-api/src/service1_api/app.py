@@ -9,6 +9,7 @@ from service1_api import error_handlers, observe
 from service1_api.docs import docs_routes
 from service1_api.health import health_routes
 from service1_api.intake import Intake, Tokens
+from service1_api.lean_flask import LeanFlask
 from service1_api.messages import PublishesMessages, message_routes
 from service1_api.metrics import Metrics
 from service1_api.rate_limit import RateLimit
@@ -27,7 +28,7 @@ def create_app(
     tell: observe.Tell = observe.tell_by_logging,
 ) -> Flask:
     """Give the WSGI application."""
-    app = Flask("service1_api", static_folder=None)
+    app = LeanFlask("service1_api")
     observe.register(app, metrics, tell)
     error_handlers.register(app, metrics)
     intake = Intake(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
