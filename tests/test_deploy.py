@@ -162,7 +162,12 @@ def test_a_step_that_fails_before_the_cluster_is_touched_ends_the_run(
 
 
 @pytest.mark.parametrize(
-    ("fail", "step"), [("rollout status deployment/service1-api", "wait"), ("get-parameter .*--with-dec", "verify")]
+    ("fail", "step"),
+    [
+        ("kubectl .*apply", "apply"),
+        ("rollout status deployment/service1-api", "wait"),
+        ("get-parameter .*--with-decryption", "verify"),
+    ],
 )
 def test_a_release_that_does_not_prove_itself_gives_way_to_the_last_that_did(
     prepared: Stage, first: Run, fail: str, step: str
@@ -182,6 +187,14 @@ def test_a_load_balancer_that_never_answers_fails_the_deployment(prepared: Stage
     assert run.code == 1
     assert "the load balancer (none yet) does not answer" in run.said
     assert "rolled back" in run.said
+
+
+def test_a_token_that_cannot_be_made_ends_the_run_before_anything_is_built(tmp_path: Path) -> None:
+    with stage(tmp_path) as set_stage:
+        run = set_stage.deploy(*V1, fail="put-parameter")
+        assert (run.code, set_stage.applied) == (1, "")
+    assert "failed at step token" in run.said
+    assert run.called("make") == []
 
 
 def test_a_first_deployment_that_fails_is_left_as_it_is_and_says_so(tmp_path: Path) -> None:
