@@ -2,11 +2,10 @@
 
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 from flask import Request
+from prometheus_client import Gauge
 
 from pillarbox import strict_json
 from pillarbox.strict_json import JsonError, JsonValue
@@ -34,27 +33,31 @@ class Tokens(Protocol):
         ...
 
 
+class Slots:
+    """The places for requests being handled: hold one with `with`. Raises Problem at once if there is none."""
+
+    def __init__(self, count: int, in_use: Gauge) -> None:
+        self._free = threading.BoundedSemaphore(count)
+        self._in_use = in_use
+
+    def __enter__(self) -> None:
+        if not self._free.acquire(blocking=False):
+            raise Problem("overloaded", "too many requests are being handled")
+        self._in_use.inc()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._in_use.dec()
+        self._free.release()
+
+
 class Intake:
     """Reads requests that carry e-mails: at most `max_in_flight` at once, each of at most `max_bytes`."""
 
     def __init__(self, tokens: Tokens, metrics: Metrics, *, max_bytes: int, max_in_flight: int) -> None:
         self._tokens = tokens
-        self._in_flight = metrics.requests_in_flight
         self._max_bytes = max_bytes
-        self._slots = threading.BoundedSemaphore(max_in_flight)
+        self.slots = Slots(max_in_flight, metrics.requests_in_flight)
         self._large_body = threading.Lock()
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold one of the places for requests being handled. Raises Problem at once if there is none."""
-        if not self._slots.acquire(blocking=False):
-            raise Problem("overloaded", "too many requests are being handled")
-        self._in_flight.inc()
-        try:
-            yield
-        finally:
-            self._in_flight.dec()
-            self._slots.release()
 
     def data(self, request: Request) -> JsonValue:
         """Give the request's `data`, of any type, once the token has been found good. Raises Problem."""

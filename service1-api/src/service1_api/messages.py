@@ -50,7 +50,7 @@ class _Posting:
     def one(self) -> Response:
         request = request_ctx.request
         notes = notes_of(request.environ)
-        with self._intake.slot():
+        with self._intake.slots:
             data = self._intake.data(request)
             now = datetime.now(UTC)
             (message_id,) = message_ids(request.environ.get(_KEY_HEADER), now, None)
@@ -64,7 +64,7 @@ class _Posting:
     def many(self) -> Response:
         request = request_ctx.request
         notes = notes_of(request.environ)
-        with self._intake.slot():
+        with self._intake.slots:
             items = _items(self._intake.data(request))
             now = datetime.now(UTC)
             ids = message_ids(request.environ.get(_KEY_HEADER), now, len(items))
