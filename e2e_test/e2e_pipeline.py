@@ -29,13 +29,14 @@ class Target:
     api_url: str
     connect_to: str
     token: str
+    region: str
     bucket: str
     prefix: str
     timeout_seconds: float
 
 
 def target_of(environment: Mapping[str, str]) -> Target:
-    """Read the target from environment variables. Raises KeyError or ValueError that says which one is wrong."""
+    """Read the target from environment variables. Raises ValueError that says which one is wrong."""
     load_balancer = environment.get("ALB_DNS", "")
     url = environment.get("API_URL", "") or (f"http://{load_balancer}" if load_balancer else "")
     required = {name: environment.get(name, "") for name in ("API_TOKEN", "S3_BUCKET_NAME", "AWS_REGION")}
@@ -49,6 +50,7 @@ def target_of(environment: Mapping[str, str]) -> Target:
         api_url=url.rstrip("/"),
         connect_to=load_balancer if environment.get("API_URL") else "",
         token=required["API_TOKEN"],
+        region=required["AWS_REGION"],
         bucket=required["S3_BUCKET_NAME"],
         prefix=environment.get("S3_PREFIX", "messages/"),
         timeout_seconds=int(timeout),
@@ -114,7 +116,7 @@ def run(target: Target) -> None:
         "email_timestream": str(int(time.time())),
         "email_content": "Sent by e2e_test/run_e2e.sh; removed when the test ends. ✓ \U0001f4ee",
     }
-    archive = Archive(boto3.client("s3"), target.bucket, target.prefix)
+    archive = Archive(boto3.client("s3", region_name=target.region), target.bucket, target.prefix)
     message_id = send(target, email)
     print("[2/5] accepted by SQS: the 200 says so (receiving it here would take it from the consumer)")
     found = wait_for(archive, message_id, target.timeout_seconds)
@@ -126,7 +128,6 @@ def run(target: Target) -> None:
 
 def main() -> int:
     """Run the test against what the environment names; 0 passed, 1 failed, 2 wrong settings."""
-    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", ""))  # boto3 reads no AWS_REGION
     try:
         target = target_of(os.environ)
     except ValueError as exc:
