@@ -167,6 +167,24 @@ def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
     assert aws.sqs.receive_message(QueueUrl=url)["Messages"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "endpoint"),
+    [
+        ({}, None),
+        ({"AWS_ENDPOINT_URL": "http://all"}, "http://all"),
+        ({"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"}, "http://s3"),
+    ],
+)
+def test_endpoints_are_those_of_the_sdk(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], endpoint: str | None
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert root.endpoint_url("S3") == endpoint
+
+
 def ended() -> threading.Event:
     event = threading.Event()
     event.set()

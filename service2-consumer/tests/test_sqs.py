@@ -94,8 +94,7 @@ def test_a_queue_that_is_gone_is_an_error_with_its_code(aws: Aws, url: str) -> N
         queue.depth()
 
 
-def test_nobody_listening_is_an_error(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+def test_nobody_listening_is_an_error(aws: Aws) -> None:
     queue = opened(aws, "http://127.0.0.1:1/000000000000/q")
     with pytest.raises(QueueError, match="NewConnectionError"):
         queue.receive(0)
@@ -106,8 +105,7 @@ def test_nobody_listening_is_an_error(aws: Aws, monkeypatch: pytest.MonkeyPatch)
 OK = answer(200, "{}")
 
 
-def told(server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch, *replies: Reply) -> SqsQueue:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+def told(server: ToldServer, aws: Aws, *replies: Reply) -> SqsQueue:
     server.replies["POST"] = list(replies)
     return opened(aws, f"{server.url}/000000000000/q")
 
@@ -116,18 +114,14 @@ def told(server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch, *replies
     "trouble",
     [answer(500, "{}"), answer(503, "<html>"), answer(400, '{"__type":"com.amazonaws.sqs#RequestThrottled"}'), cut],
 )
-def test_a_delete_is_asked_again_when_sqs_stumbles(
-    server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch, trouble: Reply
-) -> None:
-    queue = told(server, aws, monkeypatch, trouble, trouble, OK)
+def test_a_delete_is_asked_again_when_sqs_stumbles(server: ToldServer, aws: Aws, trouble: Reply) -> None:
+    queue = told(server, aws, trouble, trouble, OK)
     assert queue.delete(["receipt"]) == []
     assert len(server.asked) == 3
 
 
-def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(
-    server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue = told(server, aws, monkeypatch, answer(500, "{}"), OK)
+def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(server: ToldServer, aws: Aws) -> None:
+    queue = told(server, aws, answer(500, "{}"), OK)
     with pytest.raises(QueueError, match="HTTP 500"):
         queue.receive(0)
     assert queue.receive(0) == []
@@ -143,16 +137,14 @@ def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(
         (cut, "ProtocolError"),
     ],
 )
-def test_an_error_has_the_code_that_sqs_gave(
-    server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch, reply: Reply, cause: str
-) -> None:
+def test_an_error_has_the_code_that_sqs_gave(server: ToldServer, aws: Aws, reply: Reply, cause: str) -> None:
     with pytest.raises(QueueError) as caught:
-        told(server, aws, monkeypatch, reply).receive(0)
+        told(server, aws, reply).receive(0)
     assert caught.value.cause == cause
 
 
-def test_each_call_is_signed_for_sqs(server: ToldServer, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(server, aws, monkeypatch, OK).receive(0)
+def test_each_call_is_signed_for_sqs(server: ToldServer, aws: Aws) -> None:
+    told(server, aws, OK).receive(0)
     (method, _, headers) = server.asked[0]
     assert (method, headers["X-Amz-Target"]) == ("POST", "AmazonSQS.ReceiveMessage")
     assert "/eu-central-1/sqs/aws4_request" in headers["Authorization"]
@@ -169,7 +161,7 @@ class FoundCredentials:
 
 
 def test_credentials_that_cannot_be_had_are_an_error_of_the_queue(
-    server: ToldServer, monkeypatch: pytest.MonkeyPatch
+    server: ToldServer,
 ) -> None:
     def refresh() -> dict[str, str]:
         raise CredentialRetrievalError(provider="test", error_msg="down")
@@ -177,8 +169,14 @@ def test_credentials_that_cannot_be_had_are_an_error_of_the_queue(
     core = botocore.session.Session()
     expired = RefreshableCredentials("k", "s", "t", datetime.now(UTC) - timedelta(1), refresh, "test")
     core.register_component("credential_provider", FoundCredentials(expired))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     session = boto3.Session(botocore_session=core, region_name=REGION)
     queue = open_queue(session, f"{server.url}/000000000000/q", lanes=1, batch=1, visibility_seconds=3)
     with pytest.raises(QueueError, match="CredentialRetrievalError"):
         queue.receive(0)
+
+
+def test_an_endpoint_of_its_own_takes_the_calls_of_a_queue_elsewhere(server: ToldServer, aws: Aws) -> None:
+    server.replies["POST"] = [OK]
+    url = "https://sqs.eu-central-1.amazonaws.com/000000000000/emails"
+    queue = open_queue(aws.session, url, lanes=1, batch=1, visibility_seconds=3, endpoint_url=server.url)
+    assert queue.receive(0) == []

@@ -54,6 +54,14 @@ def build_layout(settings: Settings) -> Layout:
     )
 
 
+def endpoint_url(service: str) -> str | None:
+    """Give the endpoint that the environment names for AWS SDKs; None: AWS's own.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL")
+
+
 def build_queue(settings: Settings, session: boto3.Session) -> Queue:
     """Open the queue."""
     return open_queue(
@@ -62,18 +70,19 @@ def build_queue(settings: Settings, session: boto3.Session) -> Queue:
         lanes=settings.lanes,
         batch=settings.max_messages_per_poll,
         visibility_seconds=settings.visibility_timeout_seconds,
+        endpoint_url=endpoint_url("SQS"),
         ca_bundle=os.environ.get("AWS_CA_BUNDLE"),
     )
 
 
 def build_archive(settings: Settings, session: boto3.Session) -> Archive:
-    """Open the bucket, at the endpoint that the environment names for the SDK."""
+    """Open the bucket."""
     encryption = {"server_side_encryption": settings.sse, "sse_kms_key_id": settings.kms_key_id}
     return open_archive(
         session,
         settings.bucket,
         region=settings.region,
-        endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        endpoint_url=endpoint_url("S3"),
         deadline_seconds=settings.store_deadline_seconds,
         encryption={name: value for name, value in encryption.items() if value},
     )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import orjson
@@ -138,10 +139,11 @@ def open_queue(
     lanes: int,
     batch: int,
     visibility_seconds: int,
+    endpoint_url: str | None = None,
     ca_bundle: str | None = None,
 ) -> SqsQueue:
-    """Open a queue where the SDK would find it, with room for `lanes` calls at once. Raises CredentialsError."""
-    endpoint_url = session.client("sqs").meta.endpoint_url
+    """Open a queue, by default where its URL points, with room for `lanes` calls at once. Raises CredentialsError."""
+    endpoint_url = endpoint_url or "{0.scheme}://{0.netloc}/".format(urlsplit(url))
     credentials = session.get_credentials()
     if credentials is None:
         raise CredentialsError("AWS credentials: none found")
