@@ -119,7 +119,7 @@ TAG ?= $(shell git rev-parse HEAD)
 images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG=…)
 	@for service in $(SERVICES); do \
 		echo "building pillarbox/$$service:$(TAG)"; \
-		$(CONTAINER_TOOL) build --file "$$service/Dockerfile" --build-arg REVISION="$(TAG)" \
+		$(CONTAINER_TOOL) build --file "$$service/Dockerfile" --label org.opencontainers.image.revision="$(TAG)" \
 			--tag "pillarbox/$$service:$(TAG)" .; done
 
 # ---- upkeep ---------------------------------------------------------------------------------------------------------

@@ -147,6 +147,20 @@ def test_the_image_s_own_health_check_passes(service: str, tag: str, containers:
     containers[service].execute(*health_check(f"pillarbox/{service}:{tag}")[1:])
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_container_can_trade_its_service_account_for_credentials(
+    service: str, containers: dict[str, Container]
+) -> None:
+    trade = (
+        "import boto3, os, pathlib; pathlib.Path('/tmp/token').write_text('a web identity token');"
+        "os.environ.update(AWS_ROLE_ARN='arn:aws:iam::000000000000:role/x', AWS_WEB_IDENTITY_TOKEN_FILE='/tmp/token');"
+        "del os.environ['AWS_ACCESS_KEY_ID'];"
+        "credentials = boto3.Session().get_credentials(); credentials.get_frozen_credentials();"
+        "print(credentials.method)"
+    )
+    assert containers[service].execute("python", "-c", trade) == "assume-role-with-web-identity"
+
+
 def test_an_email_travels_through_the_containers_from_http_to_s3(
     containers: dict[str, Container], environment: dict[str, str]
 ) -> None:
