@@ -205,6 +205,13 @@ def test_a_first_deployment_that_fails_is_left_as_it_is_and_says_so(tmp_path: Pa
         assert "service1-api:v1" in set_stage.applied
 
 
+@pytest.mark.parametrize(("answer", "code", "applied"), [("n\n", 1, False), ("\n", 1, False), ("y\n", 0, True)])
+def test_only_a_yes_at_the_question_touches_the_cluster(prepared: Stage, answer: str, code: int, applied: bool) -> None:
+    run = prepared.deploy("--only", "apply", "--image-tag", "v1", answer=answer)
+    assert run.code == code, run.said
+    assert bool(run.called("kubectl --namespace pillarbox apply")) is applied
+
+
 def test_steps_that_are_skipped_call_nothing(prepared: Stage, first: Run) -> None:
     run = prepared.deploy(*V1, "--skip-build", "--skip-infrastructure")
     assert run.code == 0, run.said

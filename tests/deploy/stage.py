@@ -1,6 +1,7 @@
 """A stage for deploy.sh: the emulator with a cluster, stand-ins for docker, make and the cluster, real services."""
 
 import os
+import pty
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,8 @@ class Stage:
         for tool in TOOLS:
             (self.folder / "bin" / tool).symlink_to(ROOT / "tests/deploy/stand_in.sh")
 
-    def deploy(self, *options: str, fail: str = "", **settings: str) -> Run:
+    def deploy(self, *options: str, fail: str = "", answer: str = "", **settings: str) -> Run:
+        """Run it; an answer is typed at a terminal, and without one there is no terminal."""
         calls = self.folder / "calls"
         calls.write_text("")
         (self.folder / "failed").unlink(missing_ok=True)
@@ -55,14 +57,15 @@ class Stage:
             "ROLLOUT_TIMEOUT_SECONDS": "20",
             "VERIFY_TIMEOUT_SECONDS": "20",
         } | settings  # fmt: skip
-        done = subprocess.run(
-            [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
+        with terminal(answer) as stdin:
+            done = subprocess.run(
+                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
+                stdin=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=environment,
+            )
         return Run(done.returncode, done.stdout + done.stderr, calls.read_text().splitlines())
 
     @property
@@ -85,6 +88,21 @@ def client_options(aws: dict[str, str]) -> dict[str, str]:
         "aws_access_key_id": aws["AWS_ACCESS_KEY_ID"],
         "aws_secret_access_key": aws["AWS_SECRET_ACCESS_KEY"],
     }
+
+
+@contextmanager
+def terminal(typed: str) -> Iterator[int]:
+    """Give a file descriptor to read from: a terminal at which that was typed, or nothing at all."""
+    if not typed:
+        yield subprocess.DEVNULL
+        return
+    keyboard, screen = pty.openpty()
+    try:
+        os.write(keyboard, typed.encode())
+        yield screen
+    finally:
+        os.close(keyboard)
+        os.close(screen)
 
 
 @contextmanager
