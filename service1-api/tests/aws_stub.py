@@ -1,17 +1,29 @@
 """SQS and SSM over real sockets, in this process, failing on demand: what moto cannot do."""
 
+import contextlib
 import hashlib
 import json
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from .fakes import TOKEN
 
 DROP = "drop"  # take the messages, then cut the connection instead of answering
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came."""
+
+    line: str
+    headers: Message
+    body: bytes
 
 
 class AwsStub:
@@ -25,6 +37,7 @@ class AwsStub:
         self.ssm: Callable[[], tuple[int, str] | None] = lambda: None
         self.messages: Counter[str] = Counter()  # message id → how often it is in the queue
         self.calls: Counter[str] = Counter()
+        self.requests: deque[Request] = deque(maxlen=10)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -61,14 +74,16 @@ class AwsStub:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = stub.answer(self.headers["X-Amz-Target"].rpartition(".")[2], request)
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                stub.requests.append(Request(self.requestline, self.headers, body))
+                answer = stub.answer(self.headers["X-Amz-Target"].rpartition(".")[2], json.loads(body))
                 if answer is None:
                     self.close_connection = True
                     return
-                body = json.dumps(answer[1]).encode()
+                reply = json.dumps(answer[1]).encode()
                 head = f"HTTP/1.1 {answer[0]} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
-                self.wfile.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                with contextlib.suppress(OSError):  # a client that timed out has gone
+                    self.wfile.write(f"{head}Content-Length: {len(reply)}\r\n\r\n".encode() + reply)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
                 """Keep quiet."""

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from pillarbox.ids import message_id_at, new_message_id, parse_message_id, time_of
+from pillarbox.ids import new_message_id, parse_message_id
 from pillarbox.message import MAX_MESSAGE_BYTES
 from service1_api.publisher import MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
 
@@ -202,84 +200,6 @@ def test_without_a_confirmation_there_is_no_2xx(
     assert ("Retry-After" in response.headers) == (status == 503)
 
 
-def test_a_batch_answers_item_by_item_in_order(service: Service) -> None:
-    response = post(service.client, "/api/messages", [EMAIL, {"email_subject": 7}, EMAIL | {"n": 2}])
-
-    assert response.status_code == 207
-    body = response.get_json()
-    assert (body["status"], body["queued"]) == ("partial", 2)
-    assert [(r["index"], r["status"]) for r in body["results"]] == [(0, "success"), (1, "error"), (2, "success")]
-    assert body["results"][1]["problem"]["errors"][0]["pointer"] == "#/data/1/email_subject"
-    assert [m.attributes["message_id"] for m in service.publisher.published] == [
-        body["results"][0]["message_id"],
-        body["results"][2]["message_id"],
-    ]
-
-
-@pytest.mark.parametrize("count", [1, 100])
-def test_a_batch_that_is_queued_whole_is_200(service: Service, count: int) -> None:
-    response = post(service.client, "/api/messages", [EMAIL] * count)
-    assert response.status_code == 200
-    assert response.get_json()["queued"] == count
-    assert len({m.attributes["message_id"] for m in service.publisher.published}) == count
-
-
-@pytest.mark.parametrize("data", [[], [EMAIL] * 101, EMAIL, None])
-def test_a_batch_holds_1_to_100_emails(service: Service, data: object) -> None:
-    response = post(service.client, "/api/messages", data)
-    assert code_of(response) == "invalid_data"
-    assert not service.publisher.published
-
-
-def test_a_batch_of_which_nothing_was_queued_is_503_if_a_retry_may_help(service: Service) -> None:
-    failing(QueueUnavailableError("deadline"), service)
-    response = post(service.client, "/api/messages", [{}, EMAIL])
-    assert code_of(response) == "queue_unavailable"
-    assert [r["problem"]["code"] for r in response.get_json()["results"]] == ["invalid_data", "queue_unavailable"]
-
-
-def test_a_batch_of_wrong_items_alone_is_400_and_calls_no_queue(service: Service) -> None:
-    assert code_of(post(service.client, "/api/messages", [{}, 7])) == "invalid_data"
-    assert not service.publisher.published
-
-
-def test_an_idempotency_key_becomes_the_message_id(service: Service) -> None:
-    key = new_message_id().upper()
-    ids = [post(service.client, **{"Idempotency-Key": key}).get_json()["message_id"] for _ in range(2)]
-    assert ids == [key.lower()] * 2
-
-
-def test_the_ids_of_a_batch_derive_from_the_key_and_the_position(service: Service) -> None:
-    key = new_message_id()
-    answers = [
-        post(service.client, "/api/messages", data, **{"Idempotency-Key": key}).get_json()["results"]
-        for data in ([EMAIL] * 3, [EMAIL, {}, EMAIL])
-    ]
-    ids = [[result["message_id"] for result in results] for results in answers]
-    assert ids[0] == ids[1]
-    assert len({*ids[0], key}) == 4
-    assert {time_of(parse_message_id(message_id)) for message_id in ids[0]} == {time_of(key)}
-
-
-@pytest.mark.parametrize(
-    ("age", "status"),
-    [
-        (timedelta(days=13, hours=23), 200),
-        (timedelta(days=14, minutes=1), 400),
-        (-timedelta(minutes=4), 200),
-        (-timedelta(minutes=6), 400),
-    ],
-)
-def test_the_time_of_a_key_is_bounded(client: FlaskClient, age: timedelta, status: int) -> None:
-    key = message_id_at(datetime.now(UTC) - age, bytes(10))
-    assert post(client, **{"Idempotency-Key": key}).status_code == status
-
-
-@pytest.mark.parametrize("key", ["", "7", "00000000-0000-4000-8000-000000000000", "{" + new_message_id() + "}"])
-def test_a_key_that_is_no_uuidv7_is_refused(client: FlaskClient, key: str) -> None:
-    assert code_of(post(client, **{"Idempotency-Key": key})) == "invalid_idempotency_key"
-
-
 def test_requests_past_the_number_that_is_handled_at_once_are_503(service: Service) -> None:
     answers: list[TestResponse] = []
 
@@ -291,51 +211,3 @@ def test_requests_past_the_number_that_is_handled_at_once_are_503(service: Servi
     occupy(4)
     assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 503]
     assert code_of(answers[0]) == "overloaded"
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-emails = st.fixed_dictionaries(
-    {name: st.text(min_size=1) for name in ("email_subject", "email_sender", "email_content")}
-    | {"email_timestream": st.integers(-10, 2**33) | st.text(max_size=12)},
-    optional={"extra": json_values},
-)
-many_examples = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@many_examples
-@given(data=json_values | emails, path=st.sampled_from(ONE))
-def test_an_email_is_queued_unchanged_or_refused_with_a_4xx(service: Service, path: str, data: object) -> None:
-    service.publisher.published.clear()
-    raw = json.dumps({"data": data, "token": TOKEN}).encode()
-    response = service.client.post(path, data=raw, content_type="application/json")
-    if response.status_code == 200:
-        assert json.loads(service.publisher.published[0].body) == data
-    else:
-        assert 400 <= response.status_code < 500
-        code_of(response)
-        assert not service.publisher.published
-
-
-@many_examples
-@given(data=json_values | st.lists(emails | json_values, max_size=5))
-def test_a_batch_is_answered_in_full_or_refused_with_a_4xx(service: Service, data: object) -> None:
-    raw = json.dumps({"data": data, "token": TOKEN}).encode()
-    response = service.client.post("/api/messages", data=raw, content_type="application/json")
-    assert response.status_code < 500
-    if response.status_code in (200, 207):
-        assert isinstance(data, list)
-        assert [result["index"] for result in response.get_json()["results"]] == list(range(len(data)))
-    else:
-        code_of(response)
-
-
-@many_examples
-@given(raw=st.binary(max_size=200), path=st.sampled_from(ALL))
-def test_bytes_of_any_kind_are_refused_with_a_4xx(client: FlaskClient, path: str, raw: bytes) -> None:
-    response = client.post(path, data=raw, content_type="application/json")
-    assert 400 <= response.status_code < 500
-    code_of(response)

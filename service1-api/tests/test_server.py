@@ -173,7 +173,7 @@ def test_bodies_past_the_budget_are_refused_and_memory_stays_bounded(aws: AwsStu
             connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n")
             connection.sendall(b'"' + b"a" * 900_000)
         until(lambda: any(line.get("code") == "overloaded" for line in api.lines()))
-        assert api.post()[0] == 200
+        assert {api.post()[0] for _ in range(20)} == {200}  # small requests are not shut out by large ones
         for connection in connections:
             connection.close()
         assert api.stop() == 0

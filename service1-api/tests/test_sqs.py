@@ -6,12 +6,20 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from botocore.credentials import Credentials
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 from moto import mock_aws
 
 from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError
-from service1_api.sqs import SqsQueue
+from service1_api.sqs import SendsBatches, SqsClient, SqsQueue, _entry
 
+from .aws_stub import DROP, AwsStub
 from .fakes import FakeClock
 
 ATTRIBUTES = {"message_id": "01890a5d-ac96-774b-bcce-b302099a8057", "source": "service1-api"}
@@ -120,3 +128,63 @@ def test_each_entry_has_its_own_result_whatever_the_order_of_the_reply() -> None
     kinds: list[type[PublishError] | None] = [type(result) if result else None for result in results]
     assert kinds == [None, QueueUnavailableError, MessageRefusedError, None, QueueUnavailableError]
     assert str(results[4]) == "not_confirmed"
+
+
+@pytest.fixture
+def stub() -> Iterator[AwsStub]:
+    stub = AwsStub()
+    yield stub
+    stub.close()
+
+
+def client_of(url: str, credentials: Credentials | None = Credentials("testing", "testing")) -> SqsClient:  # noqa: B008
+    return SqsClient(url, "eu-central-1", lambda: credentials, ca_certs="", connect=1, read=0.5)
+
+
+def send_by(client: SendsBatches) -> Any:
+    entry: Any = _entry(0, message('{"n": "\U0001f4ee"}'))
+    return client.send_message_batch(QueueUrl="https://sqs/1/emails", Entries=[entry])
+
+
+def test_our_client_sends_what_boto3_sends(stub: AwsStub) -> None:
+    """The same request to the same path, and a signature over at least what boto3 signs."""
+    theirs = boto3.client(
+        "sqs",
+        region_name="eu-central-1",
+        endpoint_url=stub.url,
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    replies = [send_by(client) for client in (theirs, client_of(stub.url))]
+    assert replies[0]["Successful"] == replies[1]["Successful"]
+    boto3s, ours = stub.requests
+    assert (boto3s.line, json.loads(boto3s.body)) == (ours.line, json.loads(ours.body))
+    for name in ("Host", "Content-Type", "X-Amz-Target", "x-amzn-query-mode"):
+        assert boto3s.headers[name] == ours.headers[name]
+    signed = [r.headers["Authorization"].partition("SignedHeaders=")[2].split(",")[0] for r in (boto3s, ours)]
+    assert signed[0] == signed[1]
+    assert boto3s.headers["Authorization"].split("/")[1:4] == ours.headers["Authorization"].split("/")[1:4]
+
+
+def test_our_client_reports_an_error_under_the_name_that_boto3_gives_it(stub: AwsStub) -> None:
+    stub.sqs = lambda: (400, "QueueDoesNotExist")
+    with pytest.raises(ClientError, match="QueueDoesNotExist"):
+        send_by(client_of(stub.url))
+
+
+@pytest.mark.parametrize(
+    ("delay_seconds", "outcome", "error"), [(2, None, ReadTimeoutError), (0, DROP, ConnectionClosedError)]
+)
+def test_our_client_raises_botocores_errors(
+    stub: AwsStub, delay_seconds: float, outcome: str | None, error: type[Exception]
+) -> None:
+    stub.delay_seconds, stub.sqs = delay_seconds, lambda: outcome
+    with pytest.raises(error):
+        send_by(client_of(stub.url))
+
+
+def test_our_client_says_when_nobody_listens_or_no_credentials_are_found() -> None:
+    with pytest.raises(EndpointConnectionError):
+        send_by(client_of("http://127.0.0.1:1"))
+    with pytest.raises(NoCredentialsError):
+        send_by(client_of("http://127.0.0.1:1", None))

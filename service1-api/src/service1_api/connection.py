@@ -1,5 +1,6 @@
 """One client connection of the worker: the bytes of the request that is arriving on it, and what it may take."""
 
+import logging
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -7,10 +8,13 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from gunicorn.http import errors as http_errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 from service1_api.errors import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
 from service1_api.framing import Framing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,21 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn's classes are untyped
         self.framing = Framing(self._max_body_bytes)
         self.body_left_unread = False
         self.told_to_continue = False
+
+
+_CODES: tuple[tuple[type[Exception], str], ...] = (
+    (http_errors.LimitRequestLine, "uri_too_long"),
+    (http_errors.LimitRequestHeaders, "headers_too_large"),
+    (http_errors.ParseException, "malformed_request"),
+)
+
+
+def problem_of(exc: Exception) -> Problem:
+    """Give the problem for what gunicorn's parser raised; its text, which echoes the input, is left behind."""
+    code = next((code for kind, code in _CODES if isinstance(exc, kind)), "internal_error")
+    if code == "internal_error":
+        log.error("request failed in the server", extra={"exception_type": type(exc).__name__})
+    return Problem(code, "the request is not HTTP/1.1 as this server reads it")
 
 
 def closing_response(problem: Problem) -> bytes:

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import orjson
 import urllib3
@@ -37,6 +38,7 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
     "X-Amz-Target": "AmazonSQS.SendMessageBatch",
+    "x-amzn-query-mode": "true",  # asks for the older names of errors as well
     "User-Agent": f"pillarbox/{SERVICE}",
 }
 
@@ -64,9 +66,16 @@ class SqsClient:
     """
 
     def __init__(
-        self, endpoint_url: str, region: str, credentials: Credentials | None, *, ca_certs: str, **timeouts: float
+        self,
+        endpoint_url: str,
+        region: str,
+        credentials: Callable[[], Credentials | None],
+        *,
+        ca_certs: str,
+        **timeouts: float,
     ) -> None:
         self._url = endpoint_url.rstrip("/") + "/"
+        self._path = urlsplit(self._url).path
         self._region = region
         self._credentials = credentials
         tls = {"ca_certs": ca_certs} if self._url.startswith("https:") else {}
@@ -77,9 +86,10 @@ class SqsClient:
     def send_message_batch(self, **parameters: Any) -> Any:
         """Send up to ten messages; the parameters and the reply are those of the API reference."""
         request = AWSRequest(method="POST", url=self._url, headers=_HEADERS, data=orjson.dumps(parameters))
-        if self._credentials is None:
+        credentials = self._credentials()  # a session keeps what it has found, and looks again if it has found none
+        if credentials is None:
             raise NoCredentialsError
-        SigV4Auth(self._credentials.get_frozen_credentials(), "sqs", self._region).add_auth(request)
+        SigV4Auth(credentials.get_frozen_credentials(), "sqs", self._region).add_auth(request)
         response = self._exchange(request)
         try:
             reply = orjson.loads(response.data)
@@ -92,7 +102,7 @@ class SqsClient:
     def _exchange(self, request: AWSRequest) -> urllib3.BaseHTTPResponse:
         try:
             return self._connections.urlopen(
-                "POST", self._url, body=request.data, headers=dict(request.headers.items()), redirect=False
+                "POST", self._path, body=request.data, headers=dict(request.headers.items()), redirect=False
             )
         except urllib3.exceptions.ReadTimeoutError as exc:
             raise ReadTimeoutError(endpoint_url=self._url, error=exc) from exc

@@ -15,13 +15,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from gunicorn.http import errors as http_errors  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
-    STOP_KEEPALIVE_LINGER,
-    ThreadWorker,
-)
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker  # type: ignore[import-untyped]
 
-from service1_api.connection import Connection, Limits, closing_response
+from service1_api.connection import Connection, Limits, closing_response, problem_of
 from service1_api.error_handlers import REJECTIONS
 from service1_api.errors import Problem
 from service1_api.framing import MAX_HEAD_BYTES, Progress
@@ -32,12 +28,6 @@ _RECEIVE_BYTES = 256 * 1024
 _LINGER_SECONDS = 2.0
 _CHECK_SECONDS = 0.25
 _STOPPING_SECONDS = 5.0  # what a request that is arriving gets when the worker stops
-
-_CODES: tuple[tuple[type[Exception], str], ...] = (
-    (http_errors.LimitRequestLine, "uri_too_long"),
-    (http_errors.LimitRequestHeaders, "headers_too_large"),
-    (http_errors.ParseException, "malformed_request"),
-)
 
 log = logging.getLogger(__name__)
 
@@ -78,27 +68,23 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
         if enabled or self.alive:
             super().set_accept_enabled(enabled)
             return
+        super().set_accept_enabled(enabled)
         for listener in self.sockets:
             accepted = -1
             while accepted != self.nr_conns:
                 accepted = self.nr_conns
                 self.accept(listener)
-        super().set_accept_enabled(enabled)
-        for listener in self.sockets:
             listener.close()
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, time.monotonic() + _STOPPING_SECONDS)
 
     def get_thread_pool(self) -> HandlerPool:
         """Start the threads."""
-        return HandlerPool(self.cfg.threads, self.handle, self._handled)
+        return HandlerPool(self.cfg.threads, self.handle, partial(self.method_queue.defer, self.finish_request))
 
     def enqueue_req(self, conn: Connection) -> None:
         """Hand a whole request to a thread."""
         self.tpool.submit(conn)
-
-    def _handled(self, conn: Connection, keep: bool) -> None:
-        self.method_queue.defer(self.finish_request, conn, keep)
 
     def finish_request(self, conn: Connection, keep: bool) -> None:
         """Wait for the next request of a connection that a thread is done with, or close it."""
@@ -122,10 +108,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
 
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
         """Answer a request that gunicorn's parser refuses; its own text would echo the input."""
-        code = next((code for kind, code in _CODES if isinstance(exc, kind)), "internal_error")
-        if code == "internal_error":
-            log.error("request failed in the server", extra={"exception_type": type(exc).__name__})
-        self._answer(client, Problem(code, "the request is not HTTP/1.1 as this server reads it"))
+        self._answer(client, problem_of(exc))
 
     def murder_pending(self) -> None:
         """Refuse requests that take too long to arrive, and end what has lingered long enough."""
@@ -144,13 +127,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
             data = conn.sock.recv(_RECEIVE_BYTES if conn.received else _FIRST_RECEIVE_BYTES)
         except BlockingIOError:
             self._wait(conn)
+            return
         except OSError:
-            self._drop(conn)
+            data = b""
+        if data:
+            self._received(conn, data)
         else:
-            if data:
-                self._received(conn, data)
-            else:
-                self._drop(conn)
+            self._drop(conn)
 
     def _received(self, conn: Connection, data: bytes) -> None:
         conn.began = conn.began or time.monotonic()
@@ -158,9 +141,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
         conn.held_bytes += len(data)
         self._held_bytes += len(data)
         progress = conn.framing.progress(conn.received)
-        if self._held_bytes > self.limits.max_held_bytes:
-            self._refuse(conn, Problem("overloaded", "too many bytes of requests are being handled"))
-        elif progress is Progress.HEAD:
+        if self._held_bytes > self.limits.max_held_bytes and self._gave_up_the_greediest(conn) is conn:
+            return
+        if progress is Progress.HEAD:
             self._wait(conn, conn.began + self.limits.head_seconds)
         elif progress is Progress.BODY:
             self._tell_to_continue(conn)
@@ -183,13 +166,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
 
     def _wait(self, conn: Connection, until: float | None = None) -> None:
         """Wait for more of a request until its deadline; without one, for a request to begin."""
-        if until is None:
-            conn.set_timeout()
-            if not self.alive:
-                conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
-        else:
-            conn.timeout = until
-        self._wait_in(self.keepalived_conns if until is None else self.pending_conns, conn, self._readable)
+        conn.timeout = until or time.monotonic() + (self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+        self._wait_in(self.pending_conns if until else self.keepalived_conns, conn, self._readable)
 
     def _wait_in(self, place: "deque[Connection]", conn: Connection, callback: Callable[..., None]) -> None:
         place.append(conn)
@@ -220,6 +198,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
             self._drop(conn)
         elif self.keepalived_conns:
             self._drop(self.keepalived_conns[0])
+
+    def _gave_up_the_greediest(self, newest: Connection) -> Connection:
+        """Refuse the arriving request that holds most of the budget: large ones must not shut out small ones."""
+        greediest: Connection = max([newest, *self.pending_conns], key=lambda conn: conn.held_bytes)
+        self._stop_waiting(greediest)
+        self._refuse(greediest, Problem("overloaded", "too many bytes of requests are being handled"))
+        return greediest
 
     def _refuse(self, conn: Connection, problem: Problem) -> None:
         self._answer(conn.sock, problem)

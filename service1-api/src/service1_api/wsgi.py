@@ -78,7 +78,7 @@ def _sqs_client(session: boto3.Session, connect_seconds: float, read_seconds: fl
     return SqsClient(
         endpoint_url,
         client.meta.region_name,
-        session.get_credentials(),
+        session.get_credentials,
         ca_certs=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True) or "",
         connect=connect_seconds,
         read=read_seconds,
