@@ -33,6 +33,13 @@ class LogWriter(logging.Handler):
         """Do without logging's lock: appending to a deque needs none."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a line that no filter holds back; from Python 3.13 on logging's own insists on a lock."""
+        passes = bool(self.filter(record))
+        if passes:
+            self.emit(record)
+        return passes
+
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line."""
         self._lines.append(self.format(record))
