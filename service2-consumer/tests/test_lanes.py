@@ -3,6 +3,7 @@
 import threading
 
 from service2_consumer.lanes import Consumer
+from service2_consumer.layouts import BatchPerHour
 
 from .fakes import Bench
 
@@ -59,23 +60,27 @@ def test_lanes_that_have_ended_while_stopping_are_no_alarm() -> None:
     assert whole.lanes_alive() == 0
 
 
-def test_giving_up_does_not_wait_for_a_long_poll_that_holds_nothing() -> None:
-    bench = Bench().checked()
+def test_giving_up_releases_open_batches_without_waiting_for_a_long_poll() -> None:
+    bench = Bench(layout=BatchPerHour("messages/", max_messages=30, max_bytes=1_000_000, max_seconds=30)).checked()
     whole = consumer(bench)
     polling, over = threading.Event(), threading.Event()
+    sent = bench.queue.send()
 
     def poll() -> None:
-        polling.set()
-        over.wait(30)
+        if bench.value("in_flight"):
+            polling.set()
+            over.wait(30)
 
     bench.queue.when_received = poll
     whole.start()
     assert polling.wait(10)
     whole.give_up()
     assert whole.join_but_polls(10)
+    assert bench.queue.visible() == [sent]
     assert not whole.join(0.01)
     over.set()
-    assert whole.join_but_polls(10)
+    assert whole.join(10)
+    assert bench.archive.objects == {}
 
 
 def test_giving_up_reports_a_lane_that_is_stuck_with_messages() -> None:

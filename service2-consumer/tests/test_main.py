@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -61,13 +62,26 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return variables
 
 
-def wait_for_object(aws: Aws, key: str) -> dict[str, object]:
+def wait_for_object(aws: Aws, key: str) -> bytes:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         if any(item["Key"] == key for item in aws.s3.list_objects_v2(Bucket=BUCKET, Prefix=key).get("Contents", [])):
-            return dict(json.loads(aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()))
+            return aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         time.sleep(0.05)
     raise AssertionError(f"{key} did not appear")
+
+
+def wait_until_ready(port: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+                assert answer.status == 200
+                return
+        except urllib.error.HTTPError as exc:
+            exc.close()  # 503: not yet
+        time.sleep(0.02)
+    raise AssertionError("it did not get ready")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -83,19 +97,31 @@ def test_a_process_stores_an_email_and_ends_well_when_told_to(
     process = start(environment)
     try:
         stored = wait_for_object(aws, f"messages/2026/12/10/{message_id(number)}.json")
-        with urllib.request.urlopen(f"http://127.0.0.1:{environment['PORT']}/ready", timeout=5) as answer:
-            assert answer.status == 200
+        wait_until_ready(environment["PORT"])
         process.send_signal(stop)
         _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     finally:
         process.kill()
     lines = [json.loads(line) for line in errors.splitlines()]
-    assert stored["email_data"] == email(number)
+    assert json.loads(stored)["email_data"] == email(number)
     assert process.returncode == 0
     assert (lines[0]["event"], lines[0]["bucket"]) == ("starting", BUCKET)
     last = lines[-1]
     assert (last["event"], last["reason"], last["stored"], last["deleted"]) == ("stopped", stop.name, 1, 1)
     assert "hush-hush" not in errors
+
+
+def test_without_validation_a_process_stores_any_body_as_it_is(aws: Aws, environment: dict[str, str]) -> None:
+    url = environment["SQS_QUEUE_URL"]
+    message_id = aws.sqs.send_message(QueueUrl=url, MessageBody="no e-mail, ü\r\n")["MessageId"]
+    process = start(environment | {"MESSAGE_VALIDATION": "none", "S3_KEY_TEMPLATE": "raw/{message_id}.txt"})
+    try:
+        assert wait_for_object(aws, f"raw/{message_id}.txt") == "no e-mail, ü\r\n".encode()
+        process.terminate()
+        process.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 0
 
 
 def test_wrong_settings_are_named_a_line_each_and_no_secret_is_printed(environment: dict[str, str]) -> None:
@@ -113,6 +139,12 @@ def test_a_port_in_use_is_named(environment: dict[str, str]) -> None:
         _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 2
     assert errors.splitlines() == [f"PORT: {port} on 127.0.0.1 cannot be had: Address already in use"]
+
+
+def test_a_ca_bundle_that_cannot_be_read_is_named(environment: dict[str, str]) -> None:
+    process = start(environment | {"AWS_CA_BUNDLE": "/nonexistent"})
+    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, errors) == (2, "AWS_CA_BUNDLE: cannot be read: No such file or directory\n")
 
 
 def test_without_credentials_it_says_so(environment: dict[str, str]) -> None:

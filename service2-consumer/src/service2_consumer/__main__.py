@@ -85,6 +85,7 @@ def build_archive(settings: Settings, session: boto3.Session) -> Archive:
         endpoint_url=endpoint_url("S3"),
         deadline_seconds=settings.store_deadline_seconds,
         encryption={name: value for name, value in encryption.items() if value},
+        ca_bundle=os.environ.get("AWS_CA_BUNDLE"),
     )
 
 
@@ -181,6 +182,9 @@ def main() -> int:
         queue, archive = build_queue(settings, session), build_archive(settings, session)
     except CredentialsError as exc:
         print(exc, file=sys.stderr)
+        return 2
+    except OSError as exc:
+        print(f"AWS_CA_BUNDLE: cannot be read: {exc.strerror}", file=sys.stderr)
         return 2
     consumer = build_consumer(settings, queue, archive, metrics)
     try:

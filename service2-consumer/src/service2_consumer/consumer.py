@@ -80,10 +80,9 @@ class Lane:
         self.last_beat_seconds = clock.monotonic()
         self.last_poll_at: datetime | None = None
 
-    @property
-    def held(self) -> int:
-        """Count the messages that are neither acknowledged nor released."""
-        return len(self._holding)
+    def release_held(self) -> int:
+        """Release what is neither acknowledged nor released yet, and tell how many messages that were."""
+        return self._holding.release_all()
 
     def run(self) -> None:
         """Work until stopping is requested, then finish what has started and release the rest."""
@@ -118,7 +117,7 @@ class Lane:
         open_parcels = self._layout.take_due(self._clock.monotonic(), everything=True)
         if not self._journal.store_fails and not self._stopping.gave_up.is_set():
             self._deliver(open_parcels)
-        released = self._holding.release_all()
+        released = self.release_held()
         if released:
             logger.info("released what was not stored", extra={"messages": released})
 

@@ -26,10 +26,6 @@ class Holding:
         self._visibility_seconds = visibility_seconds
         self._held: dict[str, Held] = {}
 
-    def __len__(self) -> int:
-        """Count what is held."""
-        return len(self._held)
-
     def add(self, message: Message, message_id: str, now_seconds: float) -> Held:
         """Hold a message received at `now_seconds` (monotonic)."""
         held = Held(

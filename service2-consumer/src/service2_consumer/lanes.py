@@ -45,14 +45,16 @@ class Consumer:
         return not any(thread.is_alive() for thread in self._threads)
 
     def join_but_polls(self, timeout_seconds: float) -> bool:
-        """Wait for the lanes that hold messages, but for no long poll; tell whether nothing is left behind.
+        """Once given up: wait for the lanes, but for no long poll; tell whether nothing that is held is left behind.
 
         A poll cannot be broken off: what it still brings shows again after its visibility timeout.
         """
         deadline = self._clock.monotonic() + timeout_seconds
         while not self.join(_LOOK_SECONDS):
-            lanes = zip(self._lanes, self._threads, strict=True)
-            if all(lane.receiving and lane.held == 0 for lane, thread in lanes if thread.is_alive()):
+            lanes = [lane for lane, thread in zip(self._lanes, self._threads, strict=True) if thread.is_alive()]
+            if all(lane.receiving for lane in lanes):
+                for lane in lanes:
+                    lane.release_held()  # open batches; the lane itself will find nothing left to release
                 return True
             if self._clock.monotonic() >= deadline:
                 return False

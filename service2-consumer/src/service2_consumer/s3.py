@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -17,7 +18,7 @@ from service2_consumer.layouts import NewObject
 from service2_consumer.ports import CredentialsError, Outcome, RefusedObjectError, StoreError
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config, S3Credential
+    from obstore.store import ClientConfig, S3Config, S3Credential
 
 PROBE_KEY = "health/service2-consumer"
 
@@ -30,9 +31,8 @@ _KIND = re.compile(r"kind: (\w+)")
 _CREDENTIAL_CODES = frozenset(
     {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "RequestExpired", "TokenRefreshRequired"}
 )
-_OWN_FAULTS = frozenset(
-    {"KeyTooLongError", "EntityTooLarge", "MetadataTooLarge"}
-)  # no outage: this object alone is refused
+# No outage: these speak of one object alone.
+_OWN_FAULTS = frozenset({"KeyTooLongError", "EntityTooLarge", "MetadataTooLarge"})
 
 
 class S3Archive:
@@ -109,8 +109,9 @@ def open_archive(
     endpoint_url: str | None,
     deadline_seconds: float,
     encryption: Mapping[str, str],
+    ca_bundle: str | None = None,
 ) -> S3Archive:
-    """Open a bucket; `encryption` holds S3Config's sse keys. Raises CredentialsError."""
+    """Open a bucket; `encryption` holds S3Config's sse keys. Raises CredentialsError, and OSError for the CA bundle."""
     config: S3Config = {"region": region, **encryption}  # type: ignore[typeddict-item]
     if endpoint_url:
         config |= {"endpoint": endpoint_url, "aws_endpoint_url_s3": endpoint_url, "virtual_hosted_style_request": False}
@@ -118,16 +119,19 @@ def open_archive(
         # A certificate of S3 covers one label before its name: a bucket with dots has to go into the path.
         config["virtual_hosted_style_request"] = "." not in bucket
     request_seconds = timedelta(seconds=deadline_seconds / _REQUESTS_PER_ATTEMPT)
+    options: ClientConfig = {
+        "allow_http": bool(endpoint_url and endpoint_url.startswith("http://")),
+        "timeout": request_seconds,
+        "connect_timeout": min(request_seconds, timedelta(seconds=3)),
+        "pool_idle_timeout": timedelta(seconds=5),  # S3 closes idle connections soon after
+        "user_agent": "pillarbox-consumer",
+    }
+    if ca_bundle:
+        options["root_certificate"] = Path(ca_bundle).read_bytes()
     store = S3Store(
         bucket,
         config=config,
-        client_options={
-            "allow_http": bool(endpoint_url and endpoint_url.startswith("http://")),
-            "timeout": request_seconds,
-            "connect_timeout": min(request_seconds, timedelta(seconds=3)),
-            "pool_idle_timeout": timedelta(seconds=5),  # S3 closes idle connections soon after
-            "user_agent": "pillarbox-consumer",
-        },
+        client_options=options,
         retry_config={"max_retries": 0},  # the lane retries: it must extend visibility in between
         credential_provider=CredentialProvider(session),
     )
