@@ -27,13 +27,21 @@ def message(body: str, size_bytes: int = 100) -> Message:
 class Callers:
     """Threads that publish through one publisher."""
 
-    def __init__(self, queue: FakeQueue, *, deadline_seconds: float = 10, max_waiting: int = 1000) -> None:
+    def __init__(
+        self,
+        queue: FakeQueue,
+        *,
+        deadline_seconds: float = 10,
+        max_waiting: int = 1000,
+        patience_seconds: float = 10,
+    ) -> None:
         self.publisher = Publisher(
             queue,
             new_metrics(),
             deadline_seconds=deadline_seconds,
             attempt_seconds=deadline_seconds / 4,
             max_waiting=max_waiting,
+            patience_seconds=patience_seconds,
         )
         self._pool = ThreadPoolExecutor(max_workers=128)
 
@@ -148,6 +156,23 @@ def test_a_caller_with_many_messages_gets_each_ones_result_in_order() -> None:
     results = Callers(queue).publisher.publish([message(str(n)) for n in range(100)])
     assert [n for n, result in enumerate(results) if result is failure] == [0, 57]
     assert [len(call) for call in queue.calls] == [10] * 10
+
+
+def test_a_call_that_hangs_does_not_hold_up_the_next_messages() -> None:
+    queue, released = FakeQueue(), threading.Event()
+
+    def result(message: Message, _count: int) -> PublishError | None:
+        assert message.body != "hangs" or released.wait(10)
+        return None
+
+    queue.result = result
+    callers = Callers(queue, patience_seconds=0.01)
+    hanging = callers.publish(message("hangs"))
+    queue.wait_for_calls(1)
+    assert callers.publisher.publish([message("next")]) == [None]
+    assert not hanging.done()
+    released.set()
+    assert hanging.result(10) == [None]
 
 
 def test_past_the_bound_a_message_is_refused_at_once() -> None:

@@ -14,6 +14,8 @@ from service1_api.metrics import Metrics
 # a busy one lets batches fill, since every call that ends takes along what waits.
 FLY_WITH = (1, 3, 8, 10)
 
+PATIENCE_SECONDS = 0.1  # who has waited this long may send at once: a call that hangs must not hold up the next ones
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -58,7 +60,7 @@ class Queue(Protocol):
 class _Request:
     """One caller and its messages; it is woken when all have their results, or when it may lead a call."""
 
-    __slots__ = ("_asleep", "deadline", "left", "results", "sending")
+    __slots__ = ("_asleep", "deadline", "impatient", "left", "results", "sending")
 
     def __init__(self, count: int, deadline: float) -> None:
         self._asleep = threading.Lock()  # a bare lock that the waker releases: an Event costs four times as much
@@ -67,6 +69,7 @@ class _Request:
         self.left = count
         self.results: list[PublishError | None] = [QueueUnavailableError("deadline")] * count
         self.sending = False
+        self.impatient = False
 
     def sleep(self, seconds: float) -> bool:
         """Wait to be woken; false after that many seconds. It may wake for nothing: look again at what has changed."""
@@ -101,6 +104,7 @@ class Publisher:
         deadline_seconds: float,
         attempt_seconds: float,
         max_waiting: int,
+        patience_seconds: float = PATIENCE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
@@ -108,6 +112,7 @@ class Publisher:
         self._deadline_seconds = deadline_seconds
         self._attempt_seconds = attempt_seconds
         self._max_waiting = max_waiting
+        self._patience_seconds = patience_seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[_Entry] = deque()
@@ -121,8 +126,10 @@ class Publisher:
             while batch or request.left:
                 if batch:
                     self._lead(batch, request)
-                elif not request.sleep(max(request.deadline - self._clock(), 0)):
-                    break
+                elif not request.sleep(max(min(request.deadline - self._clock(), self._patience_seconds), 0)):
+                    if self._clock() >= request.deadline:
+                        break
+                    request.impatient = True
                 batch = self._next(request)
         finally:
             results = self._leave(request)
@@ -151,7 +158,8 @@ class Publisher:
     def _take(self, request: _Request) -> list[_Entry]:
         """Take the next batch if a call may fly now; the lock is held."""
         waiting = self._waiting
-        if not self._may_fly() or not self._has_time(request):
+        may_fly = self._may_fly() or (request.impatient and waiting and self._in_flight < len(FLY_WITH))
+        if not may_fly or not self._has_time(request):
             return []
         batch = [waiting.popleft()]
         size = batch[0].message.size_bytes
