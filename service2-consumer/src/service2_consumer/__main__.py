@@ -145,7 +145,7 @@ def run(settings: Settings, consumer: Consumer, queue: Queue, metrics: Metrics) 
     ended = threading.Event()
     threading.Thread(target=watch_depth, args=(queue, metrics, ended), name="depth", daemon=True).start()
     consumer.start()
-    reason = signal.Signals(signal.sigwaitinfo(SIGNALS).si_signo).name
+    reason = signal.Signals(signal.sigwait(SIGNALS)).name
     logger.info("stopping: no more is received, what is held is stored or released", extra={"reason": reason})
     consumer.stop()
     if not _joined(consumer, settings.drain_seconds):
@@ -162,7 +162,7 @@ def _joined(consumer: Consumer, seconds: float) -> bool:
     clock = SystemClock()
     deadline = clock.monotonic() + seconds
     while not consumer.join(0.1):
-        if clock.monotonic() >= deadline or signal.sigtimedwait(SIGNALS, 0):
+        if clock.monotonic() >= deadline or signal.sigpending().intersection(SIGNALS):
             return False
     return True
 
