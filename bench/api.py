@@ -179,7 +179,7 @@ def case_running(case: str, stub_port: int) -> Iterator[Server]:
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{stub_port}",
         "SQS_QUEUE_URL": f"http://127.0.0.1:{stub_port}/000000000000/emails",
         "SSM_PARAMETER_NAME": "/bench/token",
-        "BIND": "127.0.0.1",
+        "BIND_HOST": "127.0.0.1",
         "PORT": str(port),
         "DRAIN_SECONDS": "0",
     }

@@ -123,7 +123,7 @@ class LocalStack:
     def _service(
         self, name: str, folder: str, command: tuple[str | Path, ...], port: int, settings: dict[str, str]
     ) -> Process:
-        here = {"BIND": "127.0.0.1", "BIND_HOST": "127.0.0.1", "PORT": str(port)}
+        here = {"BIND_HOST": "127.0.0.1", "PORT": str(port)}
         return Process(
             name,
             command,

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pillarbox import logs
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 _settings = load_or_exit()
 logs.configure(SERVICE, _settings.log_level)
 
+_MEMORY_DIR = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # Linux; elsewhere the usual temporary folder
 _MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _metrics_dir = None
 if _settings.workers > 1:
     # prometheus_client reads the variable when it is first imported, so this comes before the worker's import below.
     # A directory of its own for each start: no file of an earlier process is added up.
-    _metrics_dir = tempfile.mkdtemp(prefix="service1-api-metrics-", dir="/dev/shm")  # memory, not disk
+    _metrics_dir = tempfile.mkdtemp(prefix="service1-api-metrics-", dir=_MEMORY_DIR)
     os.environ[_MULTIPROC_DIR] = _metrics_dir
 
 from service1_api.connection import Limits  # noqa: E402
@@ -45,7 +47,7 @@ class _Worker(BufferingWorker):
     )
 
 
-bind = f"{_settings.bind}:{_settings.port}"
+bind = f"{_settings.bind_host}:{_settings.port}"
 workers = _settings.workers
 worker_class = _Worker
 threads = _settings.max_requests_in_flight + 8  # room for /health and the like when every e-mail slot is taken
@@ -56,7 +58,7 @@ timeout = 60  # a worker whose main thread has not turned for so long is replace
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
-worker_tmp_dir = "/dev/shm"  # noqa: S108  # the heartbeat file must not be on a disk that may stall
+worker_tmp_dir = _MEMORY_DIR  # the heartbeat file must not be on a disk that may stall
 control_socket_disable = True  # the root file system is read-only
 forwarded_allow_ips = ""  # nothing here depends on the scheme that a proxy claims
 logger_class = JsonLogger

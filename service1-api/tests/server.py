@@ -86,7 +86,7 @@ def running(aws: AwsStub, folder: Path, *, ready: bool = True, **settings: str) 
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_ENDPOINT_URL": aws.url,
         "SQS_QUEUE_URL": f"{aws.url}/000000000000/emails",
-        "BIND": "127.0.0.1",
+        "BIND_HOST": "127.0.0.1",
         "PORT": str(port),
         "DRAIN_SECONDS": "0",
         **settings,

@@ -128,7 +128,6 @@ def services(set_stage: Stage, outputs: dict[str, str]) -> Iterator[str]:
         "SSM_PARAMETER_NAME": outputs["TokenParameterName"],
         "DRAIN_SECONDS": "0",
         "LONG_POLL_SECONDS": "1",
-        "BIND": "127.0.0.1",
         "BIND_HOST": "127.0.0.1",
     }  # fmt: skip
     commands = {

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="Name of the SSM parameter (SecureString) that holds the token, or several, one a line",
     )
-    bind: str = Field("0.0.0.0", validation_alias="BIND", min_length=1, description="Address to listen on")  # noqa: S104  # a pod listens on all of its addresses
+    bind_host: str = Field("0.0.0.0", validation_alias="BIND_HOST", min_length=1, description="Address to listen on")  # noqa: S104  # a pod listens on all of its addresses
     port: int = Field(8080, validation_alias="PORT", ge=1, le=65535, description="TCP port to listen on")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", validation_alias="LOG_LEVEL", description="Least severe level that is logged"
