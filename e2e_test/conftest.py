@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local_stack.processes import free_port
-from local_stack.provision import session_of
+from local_stack.provision import client
 from local_stack.stack import LocalStack, Options
 
 if TYPE_CHECKING:
@@ -141,8 +141,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         },
     )
     with LocalStack(options) as stack:
-        session, endpoint = session_of(stack.environment), stack.environment["AWS_ENDPOINT_URL"]
-        sqs, s3 = session.client("sqs", endpoint_url=endpoint), session.client("s3", endpoint_url=endpoint)
+        sqs, s3 = client(stack.environment, "sqs"), client(stack.environment, "s3")
         yield Pipeline(stack, sqs, s3)
         sqs.close()
         s3.close()

@@ -21,6 +21,7 @@ PYTHON = REPOSITORY / ".venvs/local_stack/bin/python"
 NAMES = [
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
+    "AWS_DEFAULT_REGION",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "API_URL",
@@ -154,6 +155,84 @@ def test_a_port_in_use_is_named(runs: list[Run], tmp_path: Path) -> None:
         assert run.process.wait(10) == 1
 
 
+def test_two_equal_ports_are_refused(runs: list[Run], tmp_path: Path) -> None:
+    port = str(free_port())
+    run = Run(tmp_path, PORT=port, CONSUMER_PORT=port)
+    runs.append(run)
+    run.wait_line("must be three different ports")
+    assert run.process.wait(10) == 2
+
+
+def test_a_run_takes_over_from_one_that_was_killed_on_the_same_ports(runs: list[Run], tmp_path: Path) -> None:
+    ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT")}
+    first = Run(tmp_path, **ports)
+    runs.append(first)
+    first.wait_line(r"^accepted 1")
+    first.process.kill()
+    first.process.wait(10)
+    second = Run(tmp_path, **ports)
+    runs.append(second)
+    second.wait_line(r"^accepted 1   stored 1")
+    assert second.interrupt() == 0
+
+
+def test_a_killed_emulator_costs_neither_the_objects_nor_the_token(runs: list[Run], tmp_path: Path) -> None:
+    first = Run(tmp_path)
+    runs.append(first)
+    key = first.wait_line(r"object +s3://\S+/(messages/\S+)$")[1]
+    first.wait_line(r"^accepted 1")
+    token = read_environment(tmp_path)["API_TOKEN"]
+    os.kill(int((tmp_path / "run/emulator.pid").read_text().split()[0]), signal.SIGKILL)
+    first.wait_line("emulator ended by itself with exit code -9")
+    assert first.process.wait(30) == 1
+    second = Run(tmp_path)
+    runs.append(second)
+    second.wait_line(r"^accepted 1   stored 1")
+    assert read_environment(tmp_path)["API_TOKEN"] == token
+    assert list((tmp_path / "emulator/s3").rglob(key.rpartition("/")[2]))
+    assert second.interrupt() == 0
+
+
+def test_a_terminal_that_goes_away_stops_everything(runs: list[Run], tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    runs.append(run)
+    run.wait_line(r"^accepted 1")
+    run.process.send_signal(signal.SIGHUP)
+    assert run.process.wait(30) == 0
+    assert not list((tmp_path / "run").glob("*.pid"))
+
+
+def test_a_second_interrupt_still_lets_the_emulator_save_its_state(runs: list[Run], tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    runs.append(run)
+    run.wait_line(r"^accepted 1")
+    os.kill(
+        int((tmp_path / "run/service1-api.pid").read_text().split()[0]), signal.SIGSTOP
+    )  # stopping it would take long
+    run.process.send_signal(signal.SIGINT)
+    run.wait_line("^stopping")
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(30) == 0
+    assert not list((tmp_path / "run").glob("*.pid"))
+
+
+def test_a_proxy_in_the_environment_is_not_in_the_way(runs: list[Run], tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    run = Run(tmp_path, **dict.fromkeys(names, nobody))
+    runs.append(run)
+    run.wait_line(r"^accepted 1   stored 1")
+    assert run.interrupt() == 0
+
+
+def test_another_object_layout_is_found_too(runs: list[Run], tmp_path: Path) -> None:
+    run = Run(tmp_path, S3_KEY_TEMPLATE="emails/{date:%Y}/{sender}/{message_id}.json")
+    runs.append(run)
+    assert run.wait_line(r"object +s3://[^/]+/(\S+)$")[1].startswith("emails/")
+    run.wait_line(r"^accepted 1   stored 1")
+    assert run.interrupt() == 0
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
 def test_a_port_that_is_none_is_refused(runs: list[Run], tmp_path: Path, port: str) -> None:
     run = Run(tmp_path, PORT=port)
@@ -166,7 +245,7 @@ def test_a_service_that_dies_ends_the_run_with_its_name(runs: list[Run], tmp_pat
     run = Run(tmp_path)
     runs.append(run)
     run.wait_line(r"^accepted 1")
-    os.kill(int((tmp_path / "run/service2-consumer.pid").read_text()), signal.SIGKILL)
+    os.kill(int((tmp_path / "run/service2-consumer.pid").read_text().split()[0]), signal.SIGKILL)
     run.wait_line("service2-consumer ended by itself with exit code -9")
     assert run.process.wait(30) == 1
     assert not list((tmp_path / "run").glob("service1*.pid")), "the rest was stopped"

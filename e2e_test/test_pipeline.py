@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from e2e_test.conftest import EMAIL, Pipeline, eventually
-from local_stack.provision import TOKEN_PARAMETER, session_of
+from local_stack.provision import TOKEN_PARAMETER, client
 
 EVERY_CHARACTER = "".join(chr(code) for code in range(0x3000) if not 0xD800 <= code <= 0xDFFF)
 CONTENTS = {
@@ -49,7 +49,7 @@ def test_the_documented_request_is_stored_with_its_fields_unchanged(pipeline: Pi
 def test_the_documented_token_works_once_it_is_the_one_in_ssm(pipeline: Pipeline) -> None:
     token = "$DJISA<$#45ex3RtYr"
     environment = pipeline.stack.environment
-    ssm = session_of(environment).client("ssm", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    ssm = client(environment, "ssm")
     ssm.put_parameter(Name=TOKEN_PARAMETER, Value=f"{pipeline.token}\n{token}", Type="SecureString", Overwrite=True)
     body = json.dumps({"data": EMAIL, "token": token}).encode()
 

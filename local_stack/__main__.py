@@ -1,6 +1,7 @@
 """`make run`: start the stack, take one e-mail through it, show how to send more, stay up until Ctrl-C."""
 
 import argparse
+import http.client
 import json
 import os
 import shlex
@@ -26,26 +27,29 @@ def main() -> int:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         if stopping.is_set():
-            stack.kill()
-            return
-        stopping.set()
-        raise KeyboardInterrupt
+            stack.hurry()
+        else:
+            stopping.set()
+            raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    code, last_words = 0, "stopped"
     try:
         stack.start()
         _show_journey(stack)
         _stay(stack)
     except KeyboardInterrupt:
-        _say("\nstopping (what is stored and queued stays for the next run)")
+        _say_if_heard("\nstopping (what is stored and queued stays for the next run)")
     except StackError as exc:
-        _say(f"local_stack: {exc}")
-        return 1
+        code, last_words = 1, f"local_stack: {exc}"
+    except BrokenPipeError:  # nobody reads what is printed any longer
+        code = 1
     finally:
+        stopping.set()
         stack.stop()
-    _say("stopped")
-    return 0
+    _say_if_heard(last_words)
+    return code
 
 
 def _options() -> Options:
@@ -53,7 +57,7 @@ def _options() -> Options:
     parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where the state lives")
     arguments = parser.parse_args()
     try:
-        return Options(
+        options = Options(
             directory=arguments.directory.resolve(),
             api_port=_port("PORT", 8080),
             consumer_port=_port("CONSUMER_PORT", 8081),
@@ -61,6 +65,9 @@ def _options() -> Options:
         )
     except ValueError as exc:
         parser.error(str(exc))
+    if len({options.api_port, options.consumer_port, options.emulator_port}) < 3:
+        parser.error("PORT (8080), CONSUMER_PORT (8081) and EMULATOR_PORT (4566) must be three different ports")
+    return options
 
 
 def _port(variable: str, default: int) -> int:
@@ -105,7 +112,7 @@ def _stay(stack: LocalStack) -> None:
             raise StackError(f"{ended.name} ended by itself with exit code {ended.exit_code()}{ended.log_end()}")
         try:
             line = str(live.read(stack.environment["API_URL"], f"http://127.0.0.1:{stack.options.consumer_port}"))
-        except OSError:
+        except (OSError, http.client.HTTPException):
             line = "a service does not answer at this moment"
         if terminal:
             print(f"\r\033[K{line}", end="", flush=True)
@@ -117,6 +124,14 @@ def _stay(stack: LocalStack) -> None:
 
 def _say(text: str) -> None:
     print(text, flush=True)
+
+
+def _say_if_heard(text: str) -> None:
+    """Print while stopping, which goes on though the terminal is gone."""
+    try:
+        _say(text)
+    except OSError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  else the interpreter fails once more as it ends
 
 
 if __name__ == "__main__":

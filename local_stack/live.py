@@ -1,11 +1,12 @@
 """The live line of a running stack: accepted, stored, waiting, failed."""
 
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+
+from local_stack.processes import direct
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Figures:
 
 
 def read(api_url: str, consumer_url: str) -> Figures:
-    """Read both services' /metrics. Raises OSError when one does not answer.
+    """Read both services' /metrics. Raises OSError or HTTPException when one does not answer.
 
     `failed` adds what the API refused to what the consumer found unfit to store.
     """
@@ -45,6 +46,6 @@ def figures(metrics: str) -> Figures:
 
 
 def _metrics(service_url: str) -> str:
-    with urllib.request.urlopen(f"{service_url}/metrics", timeout=2) as response:  # noqa: S310  a URL of this machine
+    with direct.open(f"{service_url}/metrics", timeout=2) as response:
         text: str = response.read().decode()
         return text

@@ -1,18 +1,22 @@
 """One child process: started with a log file and a pid file, waited for until ready, stopped by SIGTERM."""
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _POLL_SECONDS = 0.02
+_LEFTOVER_SECONDS = 15
+
+# What runs here is on this machine: no proxy that the environment names lies in between.
+direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class StackError(Exception):
@@ -40,6 +44,7 @@ class Process:
         self._working_directory = working_directory
         self._pid_path = directory / "run" / f"{name}.pid"
         self._popen: subprocess.Popen[bytes] | None = None
+        self._log_from = 0
 
     @property
     def pid(self) -> int:
@@ -53,11 +58,11 @@ class Process:
         return self._popen.poll() if self._popen else None
 
     def start(self) -> None:
-        """Start it, ending first what a killed run left behind under the same pid file."""
+        """Start it; its log goes on where an earlier start left it."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self._pid_path.parent.mkdir(parents=True, exist_ok=True)
-        self._end_leftover()
         with self.log_path.open("ab") as log:
+            self._log_from = log.tell()
             self._popen = subprocess.Popen(  # noqa: S603  the commands are the stack's own
                 self._command,
                 cwd=self._working_directory,
@@ -67,14 +72,17 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._pid_path.write_text(f"{self._popen.pid}\n")
+        self._pid_path.write_text(f"{self._popen.pid}\n{self._command[0]}\n")
 
     def wait_ready(self, timeout_seconds: float) -> None:
         """Return once the ready URL answers 200. Raises StackError, with the log's end, when it exits or time is up."""
         deadline = time.monotonic() + timeout_seconds
-        while not answers(self.ready_url):
-            if self.exit_code() is not None:
+        while True:
+            ready = answers(self.ready_url)
+            if self.exit_code() is not None:  # whoever answered then, it was not this process
                 raise StackError(f"{self.name} ended with exit code {self.exit_code()}{self.log_end()}")
+            if ready:
+                return
             if time.monotonic() > deadline:
                 raise StackError(f"{self.name} was not ready within {timeout_seconds:.0f} s{self.log_end()}")
             time.sleep(_POLL_SECONDS)
@@ -113,38 +121,58 @@ class Process:
                 os.killpg(self._popen.pid, signal.SIGKILL)
 
     def log_end(self, lines: int = 12) -> str:
-        """Give the last lines of the log, to stand behind an error text."""
+        """Give the last lines logged since the last start, to stand behind an error text."""
         if not self.log_path.exists():
             return ""
-        with self.log_path.open(errors="replace") as log:
-            tail = "".join(deque(log, maxlen=lines))
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_from)
+            tail = b"".join(deque(log, maxlen=lines)).decode(errors="replace")
         return f"; the end of {self.log_path}:\n{tail}"
 
-    def _end_leftover(self) -> None:
-        try:
-            pid = int(self._pid_path.read_text())
-        except (FileNotFoundError, ValueError):
-            return
-        if self._is_ours(pid):
-            os.kill(pid, signal.SIGTERM)
-            deadline = time.monotonic() + 15
-            while self._is_ours(pid) and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
-            if self._is_ours(pid):
-                os.kill(pid, signal.SIGKILL)
 
-    def _is_ours(self, pid: int) -> bool:
-        """Tell whether the pid still is this program: a number may have been given to another one since."""
-        found = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)  # noqa: S603, S607
-        return self._command[0] in found.stdout and "<defunct>" not in found.stdout
+def end_leftovers(directory: Path, names: Sequence[str]) -> None:
+    """End, in this order, what a killed run of the stack in `directory` has left running."""
+    for name in names:
+        path = directory / "run" / f"{name}.pid"
+        try:
+            number, program = path.read_text().split("\n")[:2]
+            pid = int(number)
+        except (FileNotFoundError, ValueError):
+            continue
+        if pid > 0 and program and program in _command_line(pid):
+            _end(pid, program)
+        path.unlink(missing_ok=True)
+
+
+def _end(pid: int, program: str) -> None:
+    deadline = time.monotonic() + _LEFTOVER_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        while program in _command_line(pid):
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                return
+            time.sleep(_POLL_SECONDS)
+
+
+def _command_line(pid: int) -> str:
+    """Give the command line of a process, empty where there is none: a number may belong to another program by now."""
+    proc = Path(f"/proc/{pid}/cmdline")
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    found = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    return found.stdout
 
 
 def answers(url: str) -> bool:
     """Tell whether a GET of the URL gives a status below 300 within a second."""
     try:
-        with urllib.request.urlopen(url, timeout=1):  # noqa: S310  an http URL of this machine
+        with direct.open(url, timeout=1):
             return True
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException):
         return False
 
 

@@ -3,11 +3,14 @@
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_stack.processes import StackError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -19,23 +22,44 @@ NAMES = ("API_TOKEN", "SQS_QUEUE_URL", "SQS_DLQ_URL", "S3_BUCKET_NAME", "SSM_PAR
 STACK_NAME = "pillarbox-local"
 TOKEN_PARAMETER = "/email-service/api-token"  # noqa: S105  the parameter's name, not a token
 _TEMPLATE = Path(__file__).resolve().parent.parent / "infrastructure" / "pipeline.yaml"
+_USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 
 
-def session_of(environment: Mapping[str, str]) -> boto3.Session:
-    """Give a session with the region and keys of the environment given, whatever the process's own says."""
-    return boto3.Session(
+def client(environment: Mapping[str, str], service: str) -> Any:
+    """Give a client of the environment's endpoint, region and keys, whatever the process's own environment says."""
+    session = boto3.Session(
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_REGION"],
     )
+    return session.client(
+        service,  # type: ignore[call-overload]  # any service by its name
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        config=Config(proxies={}),  # the endpoint is on this machine: no proxy lies in between
+    )
+
+
+def is_provisioned(environment: Mapping[str, str]) -> bool:
+    """Tell whether the stack is there already. Raises StackError."""
+    try:
+        return _status(client(environment, "cloudformation")) in _USABLE
+    except BotoCoreError as exc:
+        raise StackError(f"the emulator does not answer: {exc}") from exc
 
 
 def create_resources(environment: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create or update the stack, make the token where there is none, and give NAMES with their values."""
-    session, endpoint = session_of(environment), environment["AWS_ENDPOINT_URL"]
-    outputs = _deploy(session.client("cloudformation", endpoint_url=endpoint), parameters)
+    """Create or update the stack, make the token where there is none, and give NAMES with their values.
+
+    Raises StackError.
+    """
+    try:
+        outputs = _deploy(client(environment, "cloudformation"), parameters)
+        token = _token(client(environment, "ssm"))
+    except (BotoCoreError, ClientError) as exc:
+        raise StackError(f"the emulator did not set up what the services need: {exc}") from exc
+    endpoint = environment["AWS_ENDPOINT_URL"]
     return {
-        "API_TOKEN": _token(session.client("ssm", endpoint_url=endpoint)),
+        "API_TOKEN": token,
         "SQS_QUEUE_URL": _at(endpoint, outputs["QueueUrl"]),
         "SQS_DLQ_URL": _at(endpoint, outputs["DeadLetterQueueUrl"]),
         "S3_BUCKET_NAME": outputs["BucketName"],
@@ -53,15 +77,38 @@ def _deploy(cloudformation: "CloudFormationClient", parameters: Mapping[str, str
     values: list[ParameterTypeDef] = [
         {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
     ]
-    try:
-        cloudformation.describe_stacks(StackName=STACK_NAME)
-    except ClientError:
-        cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=template, Parameters=values)
-        cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK_NAME, WaiterConfig={"Delay": 1})
-    else:
+    status = _status(cloudformation)
+    if status in _USABLE:
         _update(cloudformation, template, values)
+    else:
+        if status:  # left by a creation that failed, which no update mends
+            cloudformation.delete_stack(StackName=STACK_NAME)
+            cloudformation.get_waiter("stack_delete_complete").wait(StackName=STACK_NAME, WaiterConfig={"Delay": 1})
+        cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=template, Parameters=values)
+        _created(cloudformation)
     (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _status(cloudformation: "CloudFormationClient") -> str:
+    try:
+        (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    except ClientError:
+        return ""
+    return stack["StackStatus"]
+
+
+def _created(cloudformation: "CloudFormationClient") -> None:
+    try:
+        cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK_NAME, WaiterConfig={"Delay": 1})
+    except BotoCoreError:
+        events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+        reasons = [event.get("ResourceStatusReason", "") for event in events if "FAILED" in event["ResourceStatus"]]
+        raise StackError(
+            f"the stack could not be created: {'; '.join(filter(None, reasons)) or 'no reason given'}. If the emulator "
+            "was killed it may have kept the bucket's files and lost the rest: move the folder `emulator` of the "
+            "state away (its `s3` holds what was stored) and start again"
+        ) from None
 
 
 def _update(cloudformation: "CloudFormationClient", template: str, values: "list[ParameterTypeDef]") -> None:

@@ -1,5 +1,7 @@
 """One e-mail sent through the running stack and found again, with the time between."""
 
+import gzip
+import http.client
 import json
 import time
 import urllib.error
@@ -9,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from local_stack.processes import StackError
-from local_stack.provision import session_of
+from local_stack.processes import StackError, direct
+from local_stack.provision import client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,6 +27,7 @@ SAMPLE = {
 }
 
 _POLL_SECONDS = 0.005
+_LOOK_ELSEWHERE_AFTER_SECONDS = 2  # in the default layout the object is there long before
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +42,61 @@ class Journey:
 
 
 def send(environment: Mapping[str, str], data: Mapping[str, Any]) -> tuple[int, str]:
-    """POST one e-mail and give the status and the text of the answer, whatever they are."""
+    """POST one e-mail and give the status and the text of the answer. Raises StackError when there is none."""
     request = urllib.request.Request(  # noqa: S310  an http URL of this machine
         f"{environment['API_URL']}/api/message",
         data=json.dumps({"data": data}).encode(),
         headers={"Content-Type": "application/json", "Authorization": f"Bearer {environment['API_TOKEN']}"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with direct.open(request, timeout=20) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as exc:
         return exc.code, exc.read().decode()
+    except (OSError, http.client.HTTPException) as exc:
+        raise StackError(f"service1-api does not answer: {exc}") from exc
 
 
-def take_through(environment: Mapping[str, str], timeout_seconds: float = 30) -> Journey:
+def take_through(environment: Mapping[str, str], timeout_seconds: float = 60) -> Journey:
     """Send the sample and wait for its object. Raises StackError when it is refused or not stored in time."""
-    s3 = session_of(environment).client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    s3, bucket = client(environment, "s3"), environment["S3_BUCKET_NAME"]
     status, answer = send(environment, SAMPLE)
     accepted = time.monotonic()
     if status != 200:
         raise StackError(f"the sample e-mail was refused with {status}: {answer}")
     message_id = json.loads(answer)["message_id"]
-    while time.monotonic() < accepted + timeout_seconds:
-        found = find_object(s3, environment["S3_BUCKET_NAME"], message_id)
-        if found:
-            seconds = time.monotonic() - accepted
-            body = s3.get_object(Bucket=environment["S3_BUCKET_NAME"], Key=found)["Body"].read()
-            return Journey(status, answer, found, json.loads(body), seconds)
-        time.sleep(_POLL_SECONDS)
+    try:
+        while (waited := time.monotonic() - accepted) < timeout_seconds:
+            key = find_object(s3, bucket, message_id, everywhere=waited > _LOOK_ELSEWHERE_AFTER_SECONDS)
+            if key:
+                return Journey(status, answer, key, _record(s3, bucket, key), waited)
+            time.sleep(_POLL_SECONDS if waited < _LOOK_ELSEWHERE_AFTER_SECONDS else 0.5)
+    except (BotoCoreError, ClientError) as exc:
+        raise StackError(f"the emulator does not answer: {exc}") from exc
     raise StackError(f"the sample e-mail {message_id} was accepted but not stored within {timeout_seconds:.0f} s")
 
 
-def find_object(s3: "S3Client", bucket: str, message_id: str) -> str | None:
-    """Give the key of a message's object in the default layout, None while it is not there."""
+def find_object(s3: "S3Client", bucket: str, message_id: str, *, everywhere: bool) -> str | None:
+    """Give the key of a message's object in the default layout, or wherever a key holds its id; None: not there."""
     milliseconds = int(message_id.replace("-", "")[:12], 16)  # UUIDv7: its first 48 bits are the time
     day = datetime.fromtimestamp(milliseconds / 1000, UTC)
     key = f"messages/{day:%Y/%m/%d}/{message_id}.json"
     try:
         s3.head_object(Bucket=bucket, Key=key)
     except ClientError as exc:
-        if exc.response["Error"]["Code"] in {"404", "NoSuchKey"}:
-            return None
-        raise
-    return key
+        if exc.response["Error"]["Code"] not in {"404", "NoSuchKey"}:
+            raise
+    else:
+        return key
+    if not everywhere:
+        return None
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = (entry["Key"] for page in pages for entry in page.get("Contents", []))
+    return next((key for key in keys if message_id in key), None)
+
+
+def _record(s3: "S3Client", bucket: str, key: str) -> dict[str, Any]:
+    raw = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    first = gzip.decompress(raw).splitlines()[0] if key.endswith(".gz") else raw
+    record: dict[str, Any] = json.loads(first)
+    return record

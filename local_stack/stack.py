@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from local_stack import provision
-from local_stack.processes import Process, StackError, require_free_port
+from local_stack.processes import Process, StackError, end_leftovers, require_free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEFAULT_DIRECTORY = REPOSITORY / ".local"
@@ -18,6 +18,8 @@ DEFAULT_DIRECTORY = REPOSITORY / ".local"
 _REGION = "us-east-1"
 _START_SECONDS = 60
 _STOP_SECONDS = 20
+_NAMES = ("service1-api", "service2-consumer", "emulator")  # in the order of stopping
+_HERE = "127.0.0.1,localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,16 @@ class LocalStack:
         self._aws = {
             "AWS_ENDPOINT_URL": self._endpoint,
             "AWS_REGION": _REGION,
+            "AWS_DEFAULT_REGION": _REGION,  # the name that boto3 and version 1 of the aws CLI read
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",  # the emulator takes any
         }
-        self._base_environment = outer | self._aws | {"AWS_EC2_METADATA_DISABLED": "true"}
+        self._base_environment = (
+            outer
+            | self._aws
+            | {"AWS_EC2_METADATA_DISABLED": "true"}
+            | {name: f"{outer[name]},{_HERE}" if outer.get(name) else _HERE for name in ("NO_PROXY", "no_proxy")}
+        )
         self.environment: dict[str, str] = {}
         self.emulator = self._emulator()
         self.api: Process
@@ -60,48 +68,55 @@ class LocalStack:
         Raises StackError when a port is taken, the directory is in use, or a process ends or is not ready in time.
         """
         self._take_directory()
-        try:
-            for port, variable in (
-                (self.options.api_port, "PORT"),
-                (self.options.consumer_port, "CONSUMER_PORT"),
-                (self.options.emulator_port, "EMULATOR_PORT"),
-            ):
-                require_free_port(port, variable)
-            self._announce("[1/4] starting the AWS emulator")
-            self.emulator.start()
-            self.emulator.wait_ready(_START_SECONDS)
-            self._announce("[2/4] creating queue, dead-letter queue and bucket from infrastructure/pipeline.yaml")
-            resources = provision.create_resources(self._aws, self.options.template_parameters)
-            self.environment = self._aws | resources | {"API_URL": f"http://127.0.0.1:{self.options.api_port}"}
-            self._write_environment()
-            self._announce("[3/4] starting service1-api")
-            self.api = self.new_api("service1-api", self.options.api_port)
-            self.api.start()
-            self._announce("[4/4] starting service2-consumer")
-            self.consumer = self.new_consumer("service2-consumer", self.options.consumer_port)
-            self.consumer.start()
-            self.api.wait_ready(_START_SECONDS)
-            self.consumer.wait_ready(_START_SECONDS)
-        except BaseException:
-            self.stop()
-            raise
+        end_leftovers(self.options.directory, _NAMES)
+        for port, variable in (
+            (self.options.api_port, "PORT"),
+            (self.options.consumer_port, "CONSUMER_PORT"),
+            (self.options.emulator_port, "EMULATOR_PORT"),
+        ):
+            require_free_port(port, variable)
+        self._announce("[1/4] starting the AWS emulator")
+        self._start_emulator()
+        self._announce("[2/4] creating queue, dead-letter queue and bucket from infrastructure/pipeline.yaml")
+        self._provision()
+        self._announce("[3/4] starting service1-api")
+        self.api = self.new_api("service1-api", self.options.api_port)
+        self.api.start()
+        self._announce("[4/4] starting service2-consumer")
+        self.consumer = self.new_consumer("service2-consumer", self.options.consumer_port)
+        self.consumer.start()
+        self.api.wait_ready(_START_SECONDS)
+        self.consumer.wait_ready(_START_SECONDS)
 
     def stop(self) -> None:
         """Stop what runs: first the API, then the consumer, the emulator last, for it saves the queues as it ends."""
-        for name in ("api", "consumer", "emulator"):
-            process: Process | None = getattr(self, name, None)
-            if process:
-                process.stop(_STOP_SECONDS)
+        for process in self._started():
+            process.stop(_STOP_SECONDS)
         if self._lock:
             self._lock.close()
             self._lock = None
 
-    def kill(self) -> None:
-        """End everything at once; the emulator may lose what it held."""
-        for name in ("api", "consumer", "emulator"):
-            process: Process | None = getattr(self, name, None)
-            if process:
+    def hurry(self) -> None:
+        """While `stop` waits: kill the services, whose messages come again; the emulator still saves its state."""
+        for process in self._started():
+            if process is not self.emulator:
                 process.kill()
+
+    def _started(self) -> list[Process]:
+        return [process for name in ("api", "consumer", "emulator") if (process := getattr(self, name, None))]
+
+    def _start_emulator(self) -> None:
+        self.emulator.start()
+        self.emulator.wait_ready(_START_SECONDS)
+
+    def _provision(self) -> None:
+        new = not provision.is_provisioned(self._aws)
+        resources = provision.create_resources(self._aws, self.options.template_parameters)
+        if new:  # it saves the stack and the token as it ends, but objects at once: a kill must not leave these alone
+            self.emulator.stop(_STOP_SECONDS)
+            self._start_emulator()
+        self.environment = self._aws | resources | {"API_URL": f"http://127.0.0.1:{self.options.api_port}"}
+        self._write_environment()
 
     def dead(self) -> Process | None:
         """Give a process that ended by itself, None while all run."""
@@ -162,8 +177,11 @@ class LocalStack:
 
     def _take_directory(self) -> None:
         """Hold the directory for this stack alone: two emulators over one state would destroy it."""
-        self.options.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.options.directory / "lock").open("a")
+        try:
+            self.options.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.options.directory / "lock").open("a")
+        except OSError as exc:
+            raise StackError(f"{self.options.directory} cannot hold the state: {exc.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -176,11 +194,16 @@ class LocalStack:
     def _write_environment(self) -> None:
         names = (*self._aws, "API_URL", *provision.NAMES)
         path = self.options.directory / "stack.env"
-        path.touch(mode=0o600)  # it holds the token
+        path.touch()
+        path.chmod(0o600)  # it holds the token
         path.write_text("".join(f"export {name}={shlex.quote(self.environment[name])}\n" for name in names))
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(

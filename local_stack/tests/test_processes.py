@@ -3,13 +3,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from local_stack.processes import Process, StackError, answers, free_port, require_free_port
+from local_stack.processes import Process, StackError, answers, end_leftovers, free_port, require_free_port
 
 SERVER = """
 import http.server, os, signal, sys
@@ -57,7 +57,7 @@ def test_a_process_starts_answers_and_stops_by_sigterm(make: MakeProcess, tmp_pa
     server.start()
     server.wait_ready(10)
     assert answers(server.ready_url)
-    assert (tmp_path / "run/server.pid").read_text() == f"{server.pid}\n"
+    assert (tmp_path / "run/server.pid").read_text() == f"{server.pid}\n{sys.executable}\n"
     assert server.stop(5) == 0
     assert not answers(server.ready_url)
     assert not (tmp_path / "run/server.pid").exists()
@@ -95,32 +95,49 @@ def test_a_process_never_started_has_no_pid_and_stops_silently(make: MakeProcess
         idle.wait(1)
 
 
-def test_what_a_killed_run_left_behind_is_ended_first(make: MakeProcess, tmp_path: Path) -> None:
+def test_only_what_was_logged_since_the_start_is_shown(make: MakeProcess, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log/server.log").write_text("of an earlier run\n")
+    broken = make("-c", "print('of this one')")
+    broken.start()
+    assert broken.wait(10) == 0
+    assert "of this one" in broken.log_end()
+    assert "earlier" not in broken.log_end()
+
+
+def test_an_answer_from_another_process_is_no_readiness(make: MakeProcess) -> None:
     port = free_port()
-    left = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stdout=subprocess.DEVNULL)  # noqa: S603
+    other, broken = make("-c", SERVER, str(port), port=port), make("-c", "raise SystemExit(3)", port=port)
+    other.start()
+    other.wait_ready(10)
+    broken.start()
+    assert broken.wait(10) == 3
+    with pytest.raises(StackError, match="server ended with exit code 3"):
+        broken.wait_ready(10)
+
+
+def test_what_a_killed_run_left_running_is_ended(tmp_path: Path) -> None:
+    left = subprocess.Popen(["sleep", "60"])  # noqa: S607
     try:
         (tmp_path / "run").mkdir()
-        (tmp_path / "run/server.pid").write_text(f"{left.pid}\n")
-        deadline = time.monotonic() + 10
-        while not answers(f"http://127.0.0.1:{port}/ready") and time.monotonic() < deadline:
-            time.sleep(0.02)
-        server = make("-c", SERVER, str(port), port=port)
-        server.start()
-        server.wait_ready(10)
-        assert left.wait(10) == 0
-        assert server.exit_code() is None
+        (tmp_path / "run/server.pid").write_text(f"{left.pid}\nsleep\n")
+        reaper = threading.Thread(target=left.wait)  # a child stays in the table until it is waited for
+        reaper.start()
+        end_leftovers(tmp_path, ["another", "server"])
+        reaper.join(10)
+        assert left.returncode == -signal.SIGTERM
+        assert not (tmp_path / "run/server.pid").exists()
     finally:
         left.kill()
-        left.wait()
 
 
-def test_a_pid_that_is_another_programs_by_now_is_left_alone(make: MakeProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["{pid}\nanother-program\n", "{pid}\n\n", "{pid}\n", "-1\nsleep\n", "garbage", ""])
+def test_a_pid_that_is_not_the_stacks_own_is_left_alone(tmp_path: Path, content: str) -> None:
     other = subprocess.Popen(["sleep", "60"])  # noqa: S607
     try:
         (tmp_path / "run").mkdir()
-        (tmp_path / "run/server.pid").write_text(f"{other.pid}\n")
-        server = make()
-        server.start()
+        (tmp_path / "run/server.pid").write_text(content.format(pid=other.pid))
+        end_leftovers(tmp_path, ["server"])
         assert other.poll() is None
     finally:
         other.kill()

@@ -165,11 +165,9 @@ class FakeArchive:
         self.failing_keys: set[str] = set()
         self.refusing: set[str] = set()
         self.probes = 0
-        self.attempts = 0
         self.when_put: Callable[[], None] = lambda: None
 
     def put(self, item: NewObject) -> Outcome:
-        self.attempts += 1
         self.when_put()
         if item.key in self.refusing:
             raise RefusedObjectError("KeyTooLongError")
