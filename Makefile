@@ -32,7 +32,8 @@ PLACE_local_stack := 3 of 3
 
 # $(1) name, $(2) locked requirements, $(3) packages of this repository. Wheels only: a newcomer has no compiler.
 define environment
-if [ -z "$(PYTHON)" ]; then echo "Pillarbox needs Python 3.11 or newer on PATH (or: make PYTHON=/path/to/python3)" >&2; exit 2; fi
+if ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	echo "Pillarbox needs Python 3.11 or newer on PATH (or: make PYTHON=/path/to/python3)" >&2; exit 2; fi
 echo "setting up environment $(or $(PLACE_$(1)),for development): .venvs/$(1), $$($(PYTHON) --version), some 15 seconds"
 rm -rf ".venvs/$(1)"
 $(PYTHON) -m venv ".venvs/$(1)" || { echo "Python's venv module is missing; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
@@ -50,13 +51,15 @@ setup: .venvs/service1-api/.ready .venvs/service2-consumer/.ready .venvs/local_s
 run: setup ## start the whole pipeline here, send one e-mail through it and stay up (PORT=8080)
 	@.venvs/local_stack/bin/python -m local_stack
 
+# What suits a laptop, unless the environment says otherwise: not reachable from outside, and quick to stop.
 .PHONY: run-api
 run-api: .venvs/service1-api/.ready ## run service1-api alone against what the environment names
-	@cd service1-api && exec ../.venvs/service1-api/bin/gunicorn --config gunicorn.conf.py service1_api.wsgi:app
+	@export BIND_HOST="$${BIND_HOST:-127.0.0.1}" DRAIN_SECONDS="$${DRAIN_SECONDS:-0}"; cd service1-api; exec ../.venvs/service1-api/bin/gunicorn --config gunicorn.conf.py service1_api.wsgi:app
 
 .PHONY: run-consumer
 run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone against what the environment names
-	@exec .venvs/service2-consumer/bin/python -m service2_consumer
+	@export BIND_HOST="$${BIND_HOST:-127.0.0.1}" LONG_POLL_SECONDS="$${LONG_POLL_SECONDS:-1}"; \
+	exec .venvs/service2-consumer/bin/python -m service2_consumer
 
 # ---- checking -------------------------------------------------------------------------------------------------------
 
@@ -105,6 +108,10 @@ bench-latency: setup .venvs/dev/.ready ## time from accepted to stored on an idl
 .PHONY: bench-api
 bench-api: setup .venvs/dev/.ready ## CPU and requests/s of the API beside the usual way to write it
 	@$(DEV)/python -m bench.api
+
+.PHONY: bench-soak
+bench-soak: setup .venvs/dev/.ready ## memory and open files of the consumer over 200,000 messages
+	@$(DEV)/python -m bench.soak
 
 .PHONY: bench-consumer
 bench-consumer: setup .venvs/dev/.ready ## CPU and messages/s of the consumer beside the usual loop

@@ -68,6 +68,9 @@ def imports_of(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: imports are absolute"
             yield node.module
+            if node.module in PACKAGES:
+                modules = (alias.name for alias in node.names if (PACKAGES[node.module] / f"{alias.name}.py").exists())
+                yield from (f"{node.module}.{name}" for name in modules)
 
 
 def tops(path: Path) -> set[str]:
@@ -89,13 +92,19 @@ def test_no_package_imports_a_service_other_than_itself(package: str, path: Path
 def test_pure_modules_do_no_io(package: str, name: str) -> None:
     found = tops(PACKAGES[package] / f"{name}.py")
     assert not found & (DOES_IO | AWS_LIBRARIES | {"flask", "logging"})
+    own = {tuple(module.split(".")) for module in imports_of(PACKAGES[package] / f"{name}.py")}
+    assert {parts for parts in own if parts[0] in PACKAGES and len(parts) > 1} <= PURE
 
 
 @pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
 def test_only_composition_roots_read_the_environment(package: str, path: Path) -> None:
     if path.stem not in {"wsgi", "__main__", "settings"}:
-        assert "os.environ" not in path.read_text()
-        assert "getenv" not in path.read_text()
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        imported = {
+            alias.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "os" for alias in n.names
+        }
+        used = {n.attr for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "os"}
+        assert not (imported | used) & {"environ", "environb", "getenv", "getenvb"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

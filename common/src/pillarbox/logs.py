@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 
 import orjson
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -34,7 +32,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(service: str, level: str = "INFO") -> None:
-    """Send every logger of the process through one JSON handler, at `level` (one of LEVELS).
+    """Send every logger of the process through one JSON handler, at `level`, a name that the standard library knows.
 
     Libraries stay at WARNING or above: botocore and urllib3 log bodies and signed headers at DEBUG.
     """

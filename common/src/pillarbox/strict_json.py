@@ -55,7 +55,7 @@ def _explained(library_text: str) -> JsonError:
         return JsonError("invalid_json", "has an object with the same name twice")
     if "hex escape" in library_text or "surrogate" in library_text:
         return JsonError("invalid_json", "has a \\u escape that is half of a surrogate pair")
-    if "number out of range" in library_text:
+    if "number out of range" in library_text or "InvalidOperation" in library_text:  # the latter: of decimal's exponent
         return JsonError("number_precision", "has a number too long to be kept exactly")
     place = library_text.rpartition(" at line ")[2]
     where = f" (line {place})" if place.replace(" column ", "").isdecimal() else ""
