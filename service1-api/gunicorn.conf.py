@@ -33,6 +33,7 @@ if _settings.workers > 1:
 from service1_api.connection import Limits  # noqa: E402
 from service1_api.drain import FLAG  # noqa: E402
 from service1_api.gunicorn_log import JsonLogger  # noqa: E402
+from service1_api.wire import freeze  # noqa: E402
 from service1_api.worker import BufferingWorker  # noqa: E402
 
 _STALL_SECONDS = 5  # a thread waits no longer than this for a client that neither sends nor reads
@@ -96,6 +97,11 @@ def when_ready(server: "Arbiter") -> None:
     signal.signal(signal.SIGALRM, stop)
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGINT, drain)
+
+
+def post_fork(_server: "Arbiter", worker: "Worker") -> None:
+    """Read the settings once a worker, not many times a request."""
+    freeze(worker.cfg)
 
 
 def post_worker_init(_worker: "Worker") -> None:

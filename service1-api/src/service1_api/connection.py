@@ -13,6 +13,7 @@ from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 from service1_api.errors import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
 from service1_api.framing import Framing
+from service1_api.wire import PlainParser
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn's classes are untyped
         self._max_body_bytes = max_body_bytes
         self.waits_in: deque[Connection] | None = None
         self.held_bytes = 0
-        self.init()  # makes the parser
+        self.init()  # makes gunicorn's own parser, and the TLS that it may be set to
+        self.parser = PlainParser(cfg, self.sock, client)
         self.expect_request()
 
     def expect_request(self) -> None:

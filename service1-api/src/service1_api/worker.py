@@ -22,6 +22,7 @@ from service1_api.error_handlers import REJECTIONS
 from service1_api.errors import Problem
 from service1_api.framing import MAX_HEAD_BYTES, Progress
 from service1_api.pool import HandlerPool, WakeOnceQueue
+from service1_api.wire import in_one_send
 
 _FIRST_RECEIVE_BYTES = 16 * 1024  # most requests; each call pays for its buffer, used or not
 _RECEIVE_BYTES = 256 * 1024
@@ -104,7 +105,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn's classes
         req._expected_100_continue = False  # noqa: SLF001  # the body is here already, or not wanted
         if conn.body_left_unread:
             req.force_close()
-        return super().handle_request(req, conn)
+        return in_one_send(super().handle_request, req, conn)
 
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
         """Answer a request that gunicorn's parser refuses; its own text would echo the input."""
