@@ -85,7 +85,9 @@ e2e: setup ## send one e-mail through the running local stack and check its obje
 
 .PHONY: coverage
 coverage: setup .venvs/dev/.ready ## run the tests and report the lines and branches that they reach
+	@$(DEV)/python -m coverage erase
 	@$(DEV)/python -m coverage run -m pytest $(ARGS)
+	@$(DEV)/python -m coverage combine --quiet
 	@$(DEV)/python -m coverage html --quiet && echo "HTML report: .cache/coverage-html/index.html"
 	@$(DEV)/python -m coverage report
 
