@@ -90,16 +90,16 @@ def test_a_slow_sqs_is_answered_within_the_deadline_and_health_stays_quick(aws: 
 
 
 def assert_health_is_quick(api: Api, seconds: float) -> None:
-    """Ask for /health, over new connections, for some time: nine in ten answers within a second, each within five.
+    """Ask for /health, over new connections, for some time: all but three answers within a second, those within five.
 
-    A busy machine may hold one answer up; where threads wait for clients, the first takes tens of seconds.
+    A busy machine may hold an answer up; where threads wait for clients, the first takes tens of seconds.
     """
     waits, ends_at = [], time.monotonic() + seconds
     while time.monotonic() < ends_at:
         began = time.monotonic()
         assert api.request("GET", "/health")[0] == 200
         waits.append(time.monotonic() - began)
-    assert sorted(waits)[len(waits) * 9 // 10] < 1
+    assert len([wait for wait in waits if wait >= 1]) <= 3
     assert max(waits) < 5
 
 
