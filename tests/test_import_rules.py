@@ -11,14 +11,16 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "pillarbox": REPOSITORY / "common/src/pillarbox",
+    "pillarbox_aws": REPOSITORY / "common/src/pillarbox_aws",
     "service1_api": REPOSITORY / "service1-api/src/service1_api",
     "service2_consumer": REPOSITORY / "service2-consumer/src/service2_consumer",
 }
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
-    "service1_api": {"wsgi", "sqs", "auth"},
-    "service2_consumer": {"__main__", "sqs", "s3"},
+    "service1_api": {"wsgi", "auth"},
+    "service2_consumer": {"__main__", "s3"},
     "pillarbox": set[str](),
+    "pillarbox_aws": {"session", "credentials", "sqs_client"},
 }
 PURE = {("pillarbox", name) for name in ("message", "ids", "strict_json", "trace")} | {
     ("service1_api", "errors"),
@@ -42,7 +44,7 @@ DOES_IO = {
 DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"} | {
     "uuid_utils": "uuid-utils",
     "pillarbox": "pillarbox-common",
-    "botocore": "boto3",
+    "pillarbox_aws": "pillarbox-common",
     "pydantic_core": "pydantic",
     "werkzeug": "flask",
 }
@@ -86,6 +88,11 @@ def test_only_adapters_and_composition_roots_import_an_aws_library(package: str,
 @pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
 def test_no_package_imports_a_service_other_than_itself(package: str, path: Path) -> None:
     assert not tops(path) & ({"service1_api", "service2_consumer"} - {package})
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGES["pillarbox"].rglob("*.py")), ids=lambda path: path.stem)
+def test_the_message_contract_knows_nothing_of_aws(path: Path) -> None:
+    assert not tops(path) & (AWS_LIBRARIES | {"pillarbox_aws", "urllib3"})
 
 
 @pytest.mark.parametrize(("package", "name"), sorted(PURE))

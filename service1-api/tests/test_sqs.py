@@ -1,27 +1,24 @@
 """SQS as the queue: what arrives there, and what its errors mean."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import boto3
 import pytest
-from botocore.credentials import Credentials
-from botocore.exceptions import (
-    ClientError,
-    ConnectionClosedError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    ReadTimeoutError,
-)
-from moto import mock_aws
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
 
+from pillarbox_aws.credentials import SessionCredentials
+from pillarbox_aws.session import new_session
+from pillarbox_aws.sqs_client import SqsClient, SqsError, open_client
 from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError
-from service1_api.sqs import SendsBatches, SqsClient, SqsQueue, _entry
+from service1_api.sqs import SqsQueue
 
-from .aws_stub import DROP, AwsStub
 from .fakes import FakeClock
 
+REGION = "eu-central-1"
 ATTRIBUTES = {"message_id": "01890a5d-ac96-774b-bcce-b302099a8057", "source": "service1-api"}
 
 
@@ -31,19 +28,31 @@ def message(body: str = "{}") -> Message:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, str]]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        client = boto3.client("sqs", region_name="eu-central-1")
-        yield client, client.create_queue(QueueName="emails")["QueueUrl"]
+    """A client of boto3's and a queue's URL, in an emulator of this process."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    client = boto3.client("sqs", region_name=REGION)
+    yield client, client.create_queue(QueueName="emails")["QueueUrl"]
+    server.stop()
+
+
+def client_of(url: str) -> SqsClient:
+    session = new_session(REGION)
+    credentials = SessionCredentials(session.get_credentials)
+    credentials.start()
+    return open_client(session, credentials, url, environ={}, user_agent="test", connections=1, connect_seconds=2)
 
 
 def test_messages_arrive_with_body_and_attributes(aws: tuple[Any, str]) -> None:
     client, url = aws
     bodies = [json.dumps({"n": n, "text": "\U0001f4ee\u05d0"}, ensure_ascii=False) for n in range(10)]
 
-    results = SqsQueue(client, url, attempt_seconds=1).send([message(body) for body in bodies], deadline=0)
+    queue = SqsQueue(client_of(url), url, read_seconds=5, attempt_seconds=1)
+    results = queue.send([message(body) for body in bodies], deadline=0)
 
     assert results == [None] * 10
     arrived = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])["Messages"]
@@ -53,19 +62,19 @@ def test_messages_arrive_with_body_and_attributes(aws: tuple[Any, str]) -> None:
 
 
 def test_a_queue_that_does_not_exist_is_unavailable(aws: tuple[Any, str]) -> None:
-    client, url = aws
-    with pytest.raises(QueueUnavailableError, match="NonExistentQueue"):
-        SqsQueue(client, url + "-gone", attempt_seconds=1).send([message()], deadline=0)
+    _, url = aws
+    with pytest.raises(QueueUnavailableError, match=r"NonExistentQueue|QueueDoesNotExist"):
+        SqsQueue(client_of(url), url + "-gone", read_seconds=5, attempt_seconds=1).send([message()], deadline=0)
 
 
 class ScriptedClient:
     """An SQS client that answers as the script says; the last line repeats."""
 
-    def __init__(self, *script: Exception | dict[str, Any]) -> None:
+    def __init__(self, *script: SqsError | dict[str, Any]) -> None:
         self.script = list(script)
         self.calls = 0
 
-    def send_message_batch(self, **_arguments: Any) -> dict[str, Any]:
+    def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
         self.calls += 1
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(step, Exception):
@@ -73,31 +82,29 @@ class ScriptedClient:
         return step
 
 
-def error(code: str, status: int = 400) -> ClientError:
-    response: Any = {"Error": {"Code": code, "Message": "..."}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "SendMessageBatch")
-
-
 ACCEPTED = {"Successful": [{"Id": "0"}]}
-LOST = ConnectionClosedError(endpoint_url="https://sqs")
-SLOW = ReadTimeoutError(endpoint_url="https://sqs")
+LOST = SqsError("ProtocolError")
+SLOW = SqsError("ReadTimeoutError")
 
 
 def queue_of(client: ScriptedClient, clock: FakeClock) -> SqsQueue:
-    sqs: Any = client
-    return SqsQueue(sqs, "https://sqs/1/emails", attempt_seconds=1, clock=clock, sleep=clock.sleep)
+    return SqsQueue(client, "https://sqs/1/emails", read_seconds=1, attempt_seconds=1, clock=clock, sleep=clock.sleep)
 
 
-@pytest.mark.parametrize("failure", [LOST, SLOW, error("ServiceUnavailable", 503), error("RequestThrottled")])
-def test_an_attempt_that_fails_is_made_again_while_there_is_time(failure: Exception) -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [LOST, SLOW, *map(SqsError, ["ServiceUnavailable", "MalformedReply", "credentials: AccessDenied"])],
+    ids=str,
+)
+def test_an_attempt_that_fails_is_made_again_while_there_is_time(failure: SqsError) -> None:
     client, clock = ScriptedClient(failure, failure, ACCEPTED), FakeClock()
     assert queue_of(client, clock).send([message()], clock.now + 10) == [None]
     assert client.calls == 3
     assert clock.now < 1002
 
 
-@pytest.mark.parametrize("failure", [LOST, SLOW, error("InternalError", 500), error("AccessDenied", 403)])
-def test_no_attempt_begins_that_might_end_past_the_deadline(failure: Exception) -> None:
+@pytest.mark.parametrize("failure", [LOST, SLOW, SqsError("InternalError"), SqsError("AccessDenied")], ids=str)
+def test_no_attempt_begins_that_might_end_past_the_deadline(failure: SqsError) -> None:
     client, clock = ScriptedClient(failure), FakeClock()
     with pytest.raises(QueueUnavailableError):
         queue_of(client, clock).send([message()], clock.now + 3)
@@ -109,7 +116,7 @@ def test_no_attempt_begins_that_might_end_past_the_deadline(failure: Exception) 
     "code", ["InvalidMessageContents", "AWS.SimpleQueueService.BatchRequestTooLong", "InvalidParameterValue"]
 )
 def test_a_call_that_is_refused_is_not_made_again(code: str) -> None:
-    client, clock = ScriptedClient(error(code)), FakeClock()
+    client, clock = ScriptedClient(SqsError(code)), FakeClock()
     with pytest.raises(MessageRefusedError, match=code):
         queue_of(client, clock).send([message(), message()], clock.now + 10)
     assert client.calls == 1
@@ -130,61 +137,21 @@ def test_each_entry_has_its_own_result_whatever_the_order_of_the_reply() -> None
     assert str(results[4]) == "not_confirmed"
 
 
-@pytest.fixture
-def stub() -> Iterator[AwsStub]:
-    stub = AwsStub()
-    yield stub
-    stub.close()
-
-
-def client_of(url: str, credentials: Credentials | None = Credentials("testing", "testing")) -> SqsClient:  # noqa: B008
-    return SqsClient(url, "eu-central-1", lambda: credentials, ca_certs="", connect=1, read=0.5)
-
-
-def send_by(client: SendsBatches) -> Any:
-    entry: Any = _entry(0, message('{"n": "\U0001f4ee"}'))
-    return client.send_message_batch(QueueUrl="https://sqs/1/emails", Entries=[entry])
-
-
-def test_our_client_sends_what_boto3_sends(stub: AwsStub) -> None:
-    """The same request to the same path, and a signature over at least what boto3 signs."""
-    theirs = boto3.client(
-        "sqs",
-        region_name="eu-central-1",
-        endpoint_url=stub.url,
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    replies = [send_by(client) for client in (theirs, client_of(stub.url))]
-    assert replies[0]["Successful"] == replies[1]["Successful"]
-    boto3s, ours = stub.requests
-    assert (boto3s.line, json.loads(boto3s.body)) == (ours.line, json.loads(ours.body))
-    for name in ("Host", "Content-Type", "X-Amz-Target", "x-amzn-query-mode"):
-        assert boto3s.headers[name] == ours.headers[name]
-    signed = [r.headers["Authorization"].partition("SignedHeaders=")[2].split(",")[0] for r in (boto3s, ours)]
-    assert signed[0] == signed[1]
-    assert boto3s.headers["Authorization"].split("/")[1:4] == ours.headers["Authorization"].split("/")[1:4]
-
-
-def test_our_client_reports_an_error_under_the_name_that_boto3_gives_it(stub: AwsStub) -> None:
-    stub.sqs = lambda: (400, "QueueDoesNotExist")
-    with pytest.raises(ClientError, match="QueueDoesNotExist"):
-        send_by(client_of(stub.url))
-
-
-@pytest.mark.parametrize(
-    ("delay_seconds", "outcome", "error"), [(2, None, ReadTimeoutError), (0, DROP, ConnectionClosedError)]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["Id", "Code", "Successful", "Failed"]), inner)
+    ),
+    max_leaves=20,
 )
-def test_our_client_raises_botocores_errors(
-    stub: AwsStub, delay_seconds: float, outcome: str | None, error: type[Exception]
-) -> None:
-    stub.delay_seconds, stub.sqs = delay_seconds, lambda: outcome
-    with pytest.raises(error):
-        send_by(client_of(stub.url))
 
 
-def test_our_client_says_when_nobody_listens_or_no_credentials_are_found() -> None:
-    with pytest.raises(EndpointConnectionError):
-        send_by(client_of("http://127.0.0.1:1"))
-    with pytest.raises(NoCredentialsError):
-        send_by(client_of("http://127.0.0.1:1", None))
+@settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(["Successful", "Failed", "other"]), json_values))
+def test_whatever_json_sqs_answers_the_queue_is_unavailable_or_each_message_has_a_result(reply: dict[str, Any]) -> None:
+    clock = FakeClock()
+    try:
+        results = queue_of(ScriptedClient(reply), clock).send([message(), message()], clock.now)
+    except QueueUnavailableError:
+        return
+    assert [result is None or isinstance(result, PublishError) for result in results] == [True, True]

@@ -370,3 +370,26 @@ def test_a_lane_that_fails_unexpectedly_releases_what_it_holds_and_goes_on(
     bench.lane.run()
     assert bench.queue.deleted == [sent]
     assert "unforeseen" in caplog.text
+
+
+def test_a_lane_whose_release_fails_as_well_goes_on(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    send(bench, 1)
+    failures = ["store", "release"]
+
+    def store_breaks() -> None:
+        if "store" in failures:
+            failures.remove("store")
+            raise RuntimeError("unforeseen")
+
+    def release_breaks(receipts: object, seconds: int) -> list[str]:
+        if "release" in failures:
+            failures.remove("release")
+            bench.stop()
+            raise RuntimeError("unforeseen, too")
+        return []
+
+    bench.archive.when_put = store_breaks
+    bench.queue.change_visibility = release_breaks  # type: ignore[method-assign]
+    bench.lane.run()
+    assert failures == []
+    assert "unforeseen, too" in caplog.text

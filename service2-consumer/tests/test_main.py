@@ -17,13 +17,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from pillarbox.message import encode_body
+from pillarbox_aws.credentials import SessionCredentials
+from pillarbox_aws.session import new_session
 from service2_consumer import __main__ as root
 from service2_consumer.layouts import BatchPerHour, ObjectPerMessage
 from service2_consumer.metrics import Metrics
+from service2_consumer.ports import Archive, Queue
 from service2_consumer.settings import Settings
 
 from .conftest import BUCKET, REGION, Aws
-from .fakes import email, message_id
+from .fakes import FakeClock, FakeQueue, email, message_id
 
 DEADLINE_SECONDS = 30
 
@@ -60,6 +63,14 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
+
+
+def clients(settings: Settings) -> tuple[Queue, Archive]:
+    """Give the clients that the environment describes."""
+    session = new_session(settings.region)
+    credentials = SessionCredentials(session.get_credentials)
+    assert credentials.start()
+    return root.build_queue(settings, session, credentials), root.build_archive(settings, session, credentials)
 
 
 def wait_for_object(aws: Aws, key: str) -> bytes:
@@ -171,7 +182,7 @@ def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
     main_thread, entered, hang = threading.get_ident(), threading.Event(), threading.Event()
     settings = Settings()
     metrics = Metrics(CollectorRegistry())
-    queue, archive = root.build_queue(settings, aws.session), root.build_archive(settings, aws.session)
+    queue, archive = clients(settings)
 
     def put_hangs(item: object) -> None:
         entered.set()
@@ -200,24 +211,6 @@ def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
     assert aws.sqs.receive_message(QueueUrl=url)["Messages"]
 
 
-@pytest.mark.parametrize(
-    ("variables", "endpoint"),
-    [
-        ({}, None),
-        ({"AWS_ENDPOINT_URL": "http://all"}, "http://all"),
-        ({"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"}, "http://s3"),
-    ],
-)
-def test_endpoints_are_those_of_the_sdk(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], endpoint: str | None
-) -> None:
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert root.endpoint_url("S3") == endpoint
-
-
 def ended() -> threading.Event:
     event = threading.Event()
     event.set()
@@ -228,15 +221,24 @@ def test_the_depth_of_the_queue_becomes_a_metric(aws: Aws, environment: dict[str
     url = environment["SQS_QUEUE_URL"]
     metrics = Metrics(CollectorRegistry())
     aws.sqs.send_message(QueueUrl=url, MessageBody="body")
-    root.watch_depth(root.build_queue(Settings(), aws.session), metrics, ended())
+    root.watch_depth(clients(Settings())[0], metrics, ended())
     assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) == 1
 
 
 def test_a_depth_that_is_not_known_keeps_the_last_one(aws: Aws, environment: dict[str, str]) -> None:
     metrics = Metrics(CollectorRegistry())
     aws.sqs.delete_queue(QueueUrl=environment["SQS_QUEUE_URL"])
-    root.watch_depth(root.build_queue(Settings(), aws.session), metrics, ended())
+    root.watch_depth(clients(Settings())[0], metrics, ended())
     assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) is None
+
+
+def test_nothing_that_goes_wrong_ends_the_thread_that_watches_the_depth() -> None:
+    def depth() -> dict[str, int]:
+        raise RuntimeError("unforeseen")
+
+    queue = FakeQueue(FakeClock())
+    queue.depth = depth  # type: ignore[method-assign]
+    root.watch_depth(queue, Metrics(CollectorRegistry()), ended())
 
 
 @pytest.mark.parametrize(("name", "kind"), [("message", ObjectPerMessage), ("batch", BatchPerHour)])

@@ -1,18 +1,23 @@
 """The S3 adapter against moto, and against a server that answers whatever a test wants."""
 
-from datetime import UTC, datetime, timedelta
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from botocore.credentials import Credentials, RefreshableCredentials
 
+from pillarbox_aws.credentials import CredentialsError, SessionCredentials
 from service2_consumer.layouts import NewObject
-from service2_consumer.ports import Archive, CredentialsError, Outcome, RefusedObjectError, StoreError
-from service2_consumer.s3 import PROBE_KEY, CredentialProvider, S3Archive, open_archive
+from service2_consumer.ports import Archive, Outcome, RefusedObjectError, StoreError
+from service2_consumer.s3 import PROBE_KEY, S3Archive, open_archive
 
 from .conftest import BUCKET, REGION, Aws
 from .fakes import FakeArchive
 from .told_server import Reply, ToldServer, cut, hang, status
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
 
 
 def new_object(digest: str = "d1", key: str = "messages/2026/12/10/a.json", conflict: bool = True) -> NewObject:
@@ -27,7 +32,16 @@ def new_object(digest: str = "d1", key: str = "messages/2026/12/10/a.json", conf
 
 
 def archive_at(url: str, session: boto3.Session, bucket: str = BUCKET, **encryption: str) -> S3Archive:
-    return open_archive(session, bucket, region=REGION, endpoint_url=url, deadline_seconds=3, encryption=encryption)
+    credentials = SessionCredentials(session.get_credentials)
+    credentials.start()
+    return open_archive(
+        credentials.for_obstore,
+        bucket,
+        region=REGION,
+        endpoint_url=url,
+        deadline_seconds=3,
+        encryption=encryption,
+    )
 
 
 @pytest.fixture
@@ -172,46 +186,11 @@ def test_each_put_forbids_overwriting_and_carries_a_signature(server: ToldServer
 # ---- credentials ----------------------------------------------------------------------------------------------------
 
 
-class FakeSession:
-    def __init__(self, credentials: Credentials | None) -> None:
-        self._credentials = credentials
+def test_credentials_that_cannot_be_had_are_an_outage(server: ToldServer) -> None:
+    def refresh() -> S3Credential:
+        raise CredentialsError("InvalidIdentityToken")
 
-    def get_credentials(self) -> Credentials | None:
-        return self._credentials
-
-
-def provider(credentials: Credentials | None) -> CredentialProvider:
-    return CredentialProvider(FakeSession(credentials))  # type: ignore[arg-type]
-
-
-def test_refreshable_credentials_carry_their_real_expiry() -> None:
-    expiry = datetime.now(UTC) + timedelta(hours=1)
-    found = provider(RefreshableCredentials("key", "secret", "token", expiry, dict, "test"))()
-    assert found == {"access_key_id": "key", "secret_access_key": "secret", "token": "token", "expires_at": expiry}
-
-
-def test_static_credentials_never_expire() -> None:
-    assert provider(Credentials("key", "secret"))()["expires_at"] is None
-
-
-@pytest.mark.parametrize("credentials", [None, Credentials("", "")])
-def test_missing_credentials_are_an_error(credentials: Credentials | None) -> None:
-    with pytest.raises(CredentialsError):
-        provider(credentials)()
-
-
-def test_a_refresh_that_fails_is_an_outage(server: ToldServer) -> None:
-    def refresh() -> dict[str, str]:
-        raise RuntimeError("the metadata service is down")
-
-    expired = RefreshableCredentials("k", "s", "t", datetime.now(UTC) - timedelta(1), refresh, "test")
-    archive = open_archive(
-        FakeSession(expired),  # type: ignore[arg-type]
-        BUCKET,
-        region=REGION,
-        endpoint_url=server.url,
-        deadline_seconds=3,
-        encryption={},
-    )
+    archive = open_archive(refresh, BUCKET, region=REGION, endpoint_url=server.url, deadline_seconds=3, encryption={})
     with pytest.raises(StoreError, match="credentials"):
         archive.put(new_object())
+    assert server.asked == []

@@ -1,17 +1,20 @@
 """The SQS adapter against moto."""
 
+import contextlib
 import uuid
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import boto3
-import botocore.session
 import pytest
-from botocore.credentials import RefreshableCredentials
-from botocore.exceptions import CredentialRetrievalError
+from botocore.credentials import Credentials
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from pillarbox_aws.credentials import SessionCredentials
+from pillarbox_aws.session import new_session
+from pillarbox_aws.sqs_client import SqsError, open_client
 from service2_consumer.ports import QueueError
-from service2_consumer.sqs import SqsQueue, open_queue
+from service2_consumer.sqs import SqsQueue
 
 from .conftest import REGION, Aws
 from .told_server import Reply, ToldServer, answer, cut
@@ -24,8 +27,13 @@ def url(aws: Aws) -> Iterator[str]:
     aws.sqs.delete_queue(QueueUrl=url)
 
 
-def opened(aws: Aws, url: str, visibility_seconds: int = 60) -> SqsQueue:
-    return open_queue(aws.session, url, lanes=1, batch=10, visibility_seconds=visibility_seconds)
+def opened(_aws: Aws, url: str) -> SqsQueue:
+    credentials = SessionCredentials(lambda: Credentials("test", "test"))
+    credentials.start()
+    client = open_client(
+        new_session(REGION), credentials, url, environ={}, user_agent="test", connections=1, connect_seconds=2
+    )
+    return SqsQueue(client, url, batch=10, visibility_seconds=60)
 
 
 def send(aws: Aws, url: str, body: str = "body", **attributes: str) -> None:
@@ -102,7 +110,8 @@ def test_nobody_listening_is_an_error(aws: Aws) -> None:
 
 # ---- a server that answers as told ----------------------------------------------------------------------------------
 
-OK = answer(200, "{}")
+OK = answer(200, '{"Successful": [{"Id": "0"}]}')
+NONE = answer(200, "{}")
 
 
 def told(server: ToldServer, aws: Aws, *replies: Reply) -> SqsQueue:
@@ -121,62 +130,103 @@ def test_a_delete_is_asked_again_when_sqs_stumbles(server: ToldServer, aws: Aws,
 
 
 def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(server: ToldServer, aws: Aws) -> None:
-    queue = told(server, aws, answer(500, "{}"), OK)
+    queue = told(server, aws, answer(500, "{}"), NONE)
     with pytest.raises(QueueError, match="HTTP 500"):
         queue.receive(0)
     assert queue.receive(0) == []
 
 
-@pytest.mark.parametrize(
-    ("reply", "cause"),
-    [
-        (answer(400, '{"__type":"com.amazonaws.sqs#ExpiredToken","message":"m"}'), "ExpiredToken"),
-        (answer(403, '{"__type":"AccessDenied"}'), "AccessDenied"),
-        (answer(502, ""), "HTTP 502"),
-        (answer(200, "{"), "JSONDecodeError"),
-        (cut, "ProtocolError"),
-    ],
+def message_entry(**changed: object) -> dict[str, object]:
+    """Give a message as SQS does; a field that is changed to None is left out."""
+    entry: dict[str, object] = {
+        "MessageId": "m",
+        "ReceiptHandle": "r",
+        "Body": "b",
+        "Attributes": {"SentTimestamp": "1765376000000", "ApproximateReceiveCount": "1"},
+    }
+    return {name: value for name, value in {**entry, **changed}.items() if value is not None}
+
+
+class ScriptedClient:
+    """An SQS client that always answers the same."""
+
+    def __init__(self, reply: dict[str, Any]) -> None:
+        self.reply = reply
+
+    def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
+        return self.reply
+
+
+def queue_of(reply: dict[str, Any]) -> SqsQueue:
+    return SqsQueue(ScriptedClient(reply), "https://sqs/1/emails", batch=10, visibility_seconds=60)
+
+
+MISSHAPEN = [
+    message_entry(MessageId=None),
+    message_entry(ReceiptHandle=None),
+    message_entry(Body=7),
+    message_entry(Attributes=None),
+    message_entry(Attributes=[]),
+    message_entry(Attributes={"SentTimestamp": "soon", "ApproximateReceiveCount": "1"}),
+    message_entry(Attributes={"SentTimestamp": "9" * 19, "ApproximateReceiveCount": "1"}),
+    message_entry(Attributes={"SentTimestamp": "9" * 5000, "ApproximateReceiveCount": "1"}),
+    message_entry(Attributes={"SentTimestamp": "1765376000000"}),
+]
+
+
+@pytest.mark.parametrize("entry", MISSHAPEN, ids=range(len(MISSHAPEN)))
+def test_a_message_of_another_shape_is_an_error_alone_and_left_out_among_others(entry: dict[str, object]) -> None:
+    with pytest.raises(QueueError, match="MalformedReply"):
+        queue_of({"Messages": [entry]}).receive(0)
+    (message,) = queue_of({"Messages": [entry, message_entry()]}).receive(0)
+    assert message.receipt == "r"
+
+
+def test_numbers_and_attributes_are_taken_as_numbers_or_strings() -> None:
+    entry = message_entry(
+        Attributes={"SentTimestamp": 1765376000000, "ApproximateReceiveCount": 2},
+        MessageAttributes={"source": {"StringValue": "s"}, "odd": None, "number": {"StringValue": 3}},
+    )
+    (message,) = queue_of({"Messages": [entry]}).receive(0)
+    assert (message.receive_count, message.attributes) == (2, {"source": "s"})
+
+
+@pytest.mark.parametrize("attributes", [None, [], {}, {"ApproximateNumberOfMessages": "many"}], ids=str)
+def test_a_depth_of_another_shape_is_an_error(attributes: object) -> None:
+    with pytest.raises(QueueError, match="MalformedReply"):
+        queue_of({"Attributes": attributes}).depth()
+
+
+def test_a_receipt_that_the_reply_does_not_confirm_counts_as_failed() -> None:
+    assert queue_of({"Successful": [{"Id": "1"}]}).delete(["a", "b"]) == ["a"]
+    assert queue_of({"Successful": "all"}).change_visibility(["a", "b"], 0) == ["a", "b"]
+
+
+names = st.text() | st.sampled_from(["Id", "Code", "MessageId", "ReceiptHandle", "Body", "Attributes", "StringValue"])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(names, inner),
+    max_leaves=20,
 )
-def test_an_error_has_the_code_that_sqs_gave(server: ToldServer, aws: Aws, reply: Reply, cause: str) -> None:
-    with pytest.raises(QueueError) as caught:
-        told(server, aws, reply).receive(0)
-    assert caught.value.cause == cause
+system_attributes = st.dictionaries(st.sampled_from(["SentTimestamp", "ApproximateReceiveCount"]), json_values)
+nearly_messages = st.builds(
+    lambda a, b: message_entry(Attributes=a, MessageAttributes=b), system_attributes, json_values
+)
+fields = st.sampled_from(["Messages", "Successful", "Failed", "Attributes"])
 
 
-def test_each_call_is_signed_for_sqs(server: ToldServer, aws: Aws) -> None:
-    told(server, aws, OK).receive(0)
-    (method, _, headers) = server.asked[0]
-    assert (method, headers["X-Amz-Target"]) == ("POST", "AmazonSQS.ReceiveMessage")
-    assert "/eu-central-1/sqs/aws4_request" in headers["Authorization"]
+@settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(fields, json_values | st.lists(json_values | nearly_messages)))
+def test_whatever_json_sqs_answers_is_an_error_of_the_queue_or_a_result(reply: dict[str, Any]) -> None:
+    queue = queue_of(reply)
+    for ask in (lambda: queue.receive(0), queue.depth):
+        with contextlib.suppress(QueueError):
+            ask()
+    assert set(queue.delete(["a", "b"])) <= {"a", "b"}
 
 
-class FoundCredentials:
-    """A chain of credential providers that has found some."""
-
-    def __init__(self, credentials: RefreshableCredentials) -> None:
-        self._credentials = credentials
-
-    def load_credentials(self) -> RefreshableCredentials:
-        return self._credentials
-
-
-def test_credentials_that_cannot_be_had_are_an_error_of_the_queue(
-    server: ToldServer,
-) -> None:
-    def refresh() -> dict[str, str]:
-        raise CredentialRetrievalError(provider="test", error_msg="down")
-
-    core = botocore.session.Session()
-    expired = RefreshableCredentials("k", "s", "t", datetime.now(UTC) - timedelta(1), refresh, "test")
-    core.register_component("credential_provider", FoundCredentials(expired))
-    session = boto3.Session(botocore_session=core, region_name=REGION)
-    queue = open_queue(session, f"{server.url}/000000000000/q", lanes=1, batch=1, visibility_seconds=3)
-    with pytest.raises(QueueError, match="CredentialRetrievalError"):
-        queue.receive(0)
-
-
-def test_an_endpoint_of_its_own_takes_the_calls_of_a_queue_elsewhere(server: ToldServer, aws: Aws) -> None:
-    server.replies["POST"] = [OK]
-    url = "https://sqs.eu-central-1.amazonaws.com/000000000000/emails"
-    queue = open_queue(aws.session, url, lanes=1, batch=1, visibility_seconds=3, endpoint_url=server.url)
-    assert queue.receive(0) == []
+def test_an_error_of_the_client_is_an_error_of_the_queue_with_the_same_cause(server: ToldServer, aws: Aws) -> None:
+    denied = answer(403, '{"__type":"AccessDenied"}')
+    with pytest.raises(QueueError, match="AccessDenied") as caught:
+        told(server, aws, denied).receive(0)
+    assert isinstance(caught.value.__cause__, SqsError)

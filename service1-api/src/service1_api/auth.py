@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from service1_api.metrics import Metrics
 
@@ -42,17 +42,23 @@ class TokenSource(Protocol):
 class SsmTokenSource:
     """Reads a SecureString of SSM Parameter Store."""
 
-    def __init__(self, client: "SSMClient", parameter_name: str) -> None:
-        self._client = client
+    def __init__(self, new_client: Callable[[], "SSMClient"], parameter_name: str) -> None:
+        # Made when it is first needed: making it asks for credentials, whose provider may fail at the start.
+        self._new_client = new_client
+        self._client: SSMClient | None = None
         self._name = parameter_name
 
     def read(self) -> str:
-        """Give the decrypted value of the parameter. Raises TokenSourceError."""
+        """Return the decrypted value of the parameter. Raises TokenSourceError."""
         try:
+            self._client = self._client or self._new_client()
             return self._client.get_parameter(Name=self._name, WithDecryption=True)["Parameter"]["Value"]
         except ClientError as exc:
             raise TokenSourceError(exc.response.get("Error", {}).get("Code", "ClientError")) from exc
-        except BotoCoreError as exc:
+        except NoCredentialsError as exc:
+            self._client = None  # a client never looks for credentials again
+            raise TokenSourceError("NoCredentialsError") from exc
+        except Exception as exc:  # credentials fail with what their provider raises, OSError and RuntimeError included
             raise TokenSourceError(type(exc).__name__) from exc
 
 

@@ -4,15 +4,17 @@ import logging
 import os
 
 import boto3
+import botocore.session
 from botocore.config import Config
-from botocore.httpsession import get_cert_path
-from botocore.utils import get_environ_proxies
 from flask import Flask
 from limits import parse
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from pillarbox import logs
+from pillarbox_aws.credentials import SessionCredentials
+from pillarbox_aws.session import new_session
+from pillarbox_aws.sqs_client import open_client
 from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.auth import SsmTokenSource, TokenKeeper
@@ -22,18 +24,28 @@ from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.settings import Settings, load_or_exit
-from service1_api.sqs import SendsBatches, SqsClient, SqsQueue
+from service1_api.sqs import SqsQueue
+
+_SQS_CONNECTIONS = 8
+_SSM_CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 1},  # the token's keeper tries again
+)
 
 log = logging.getLogger(__name__)
 
 
 def build(settings: Settings, log_writer: LogWriter) -> Flask:
-    """Give the application, its token thread started; call it once a process, after the fork."""
+    """Return the application, its token and credential threads started; call it once a process, after the fork."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    session = boto3.Session(region_name=settings.aws_region)
+    session = new_session(settings.aws_region)
+    credentials = SessionCredentials(session.get_credentials)
+    credentials.start()
+    boto3_session = boto3.Session(botocore_session=session)
     keeper = TokenKeeper(
-        SsmTokenSource(session.client("ssm", config=_client_config(2, 3)), settings.ssm_parameter_name),
+        SsmTokenSource(lambda: boto3_session.client("ssm", config=_SSM_CONFIG), settings.ssm_parameter_name),
         metrics,
         cache_seconds=settings.token_cache_seconds,
         stale_seconds=settings.token_stale_seconds,
@@ -41,7 +53,7 @@ def build(settings: Settings, log_writer: LogWriter) -> Flask:
     keeper.start()
     app = create_app(
         tokens=keeper,
-        publisher=_publisher(settings, session, metrics),
+        publisher=_publisher(settings, session, credentials, metrics),
         metrics=metrics,
         exposition=lambda: _exposition(registry),
         draining=FLAG.is_set,
@@ -54,34 +66,27 @@ def build(settings: Settings, log_writer: LogWriter) -> Flask:
     return app
 
 
-def _publisher(settings: Settings, session: boto3.Session, metrics: Metrics) -> Publisher:
+def _publisher(
+    settings: Settings, session: botocore.session.Session, credentials: SessionCredentials, metrics: Metrics
+) -> Publisher:
     # Two whole attempts fit into the deadline, so that one call that hangs does not cost its e-mails.
     connect_seconds, read_seconds = 0.1 * settings.publish_deadline_seconds, 0.38 * settings.publish_deadline_seconds
     attempt_seconds = connect_seconds + read_seconds
-    queue = SqsQueue(
-        _sqs_client(session, connect_seconds, read_seconds), settings.sqs_queue_url, attempt_seconds=attempt_seconds
+    client = open_client(
+        session,
+        credentials,
+        settings.sqs_queue_url,
+        environ=os.environ,
+        user_agent=f"pillarbox/{SERVICE}",
+        connections=_SQS_CONNECTIONS,
+        connect_seconds=connect_seconds,
     )
     return Publisher(
-        queue,
+        SqsQueue(client, settings.sqs_queue_url, read_seconds=read_seconds, attempt_seconds=attempt_seconds),
         metrics,
         deadline_seconds=settings.publish_deadline_seconds,
         attempt_seconds=attempt_seconds,
         max_waiting=settings.max_messages_waiting,
-    )
-
-
-def _sqs_client(session: boto3.Session, connect_seconds: float, read_seconds: float) -> SendsBatches:
-    client = session.client("sqs", config=_client_config(connect_seconds, read_seconds))
-    endpoint_url = client.meta.endpoint_url
-    if get_environ_proxies(endpoint_url):
-        return client  # boto3 knows proxies, ours does not
-    return SqsClient(
-        endpoint_url,
-        client.meta.region_name,
-        session.get_credentials,
-        ca_certs=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True) or "",
-        connect=connect_seconds,
-        read=read_seconds,
     )
 
 
@@ -90,18 +95,6 @@ def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
         return None
     store = shared_or_memory(settings.rate_limit_storage)
     return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
-
-
-def _client_config(connect_seconds: float, read_seconds: float) -> Config:
-    return Config(
-        connect_timeout=connect_seconds,
-        read_timeout=read_seconds,
-        retries={"mode": "standard", "total_max_attempts": 1},  # the callers know their deadlines and try again
-        max_pool_connections=8,
-        tcp_keepalive=True,
-        parameter_validation=False,
-        user_agent=f"pillarbox/{SERVICE}",  # else botocore builds the text twice a call
-    )
 
 
 def _exposition(registry: CollectorRegistry) -> CollectorRegistry:

@@ -16,11 +16,14 @@ import sys
 import threading
 from importlib.metadata import version
 
-import boto3
+import botocore.session
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from pillarbox import logs
+from pillarbox_aws.credentials import SessionCredentials
+from pillarbox_aws.session import ca_bundle, endpoint_url, new_session
+from pillarbox_aws.sqs_client import open_client
 from service2_consumer import allocator
 from service2_consumer.backoff import SystemClock
 from service2_consumer.consumer import Lane, Pace, Result, Stopping
@@ -30,11 +33,11 @@ from service2_consumer.lanes import Consumer
 from service2_consumer.layouts import BatchPerHour, Layout, NewObject, ObjectPerMessage
 from service2_consumer.metrics import Metrics
 from service2_consumer.pool import Pool
-from service2_consumer.ports import Archive, CredentialsError, Queue, QueueError, RefusedObjectError, StoreError
+from service2_consumer.ports import Archive, Queue, QueueError, RefusedObjectError, StoreError
 from service2_consumer.record import KeyTemplate, Recorder
 from service2_consumer.s3 import open_archive
 from service2_consumer.settings import SQS_CALL_SECONDS, Settings, explain
-from service2_consumer.sqs import open_queue
+from service2_consumer.sqs import CONNECT_SECONDS, SqsQueue
 
 SERVICE = "service2-consumer"
 DEPTH_SECONDS = 30  # how often the queue is asked for its depth
@@ -54,38 +57,36 @@ def build_layout(settings: Settings) -> Layout:
     )
 
 
-def endpoint_url(service: str) -> str | None:
-    """Give the endpoint that the environment names for AWS SDKs; None: AWS's own.
-
-    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-    """
-    return os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL")
-
-
-def build_queue(settings: Settings, session: boto3.Session) -> Queue:
-    """Open the queue."""
-    return open_queue(
+def build_queue(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Queue:
+    """Open the queue, with a connection for each lane and for the depth. Raises OSError for the CA bundle."""
+    client = open_client(
         session,
+        credentials,
         settings.queue_url,
-        lanes=settings.lanes,
+        environ=os.environ,
+        user_agent=f"pillarbox/{SERVICE}",
+        connections=settings.lanes + 1,
+        connect_seconds=CONNECT_SECONDS,
+    )
+    return SqsQueue(
+        client,
+        settings.queue_url,
         batch=settings.max_messages_per_poll,
         visibility_seconds=settings.visibility_timeout_seconds,
-        endpoint_url=endpoint_url("SQS"),
-        ca_bundle=os.environ.get("AWS_CA_BUNDLE"),
     )
 
 
-def build_archive(settings: Settings, session: boto3.Session) -> Archive:
-    """Open the bucket."""
+def build_archive(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Archive:
+    """Open the bucket. Raises OSError if the CA bundle cannot be read."""
     encryption = {"server_side_encryption": settings.sse, "sse_kms_key_id": settings.kms_key_id}
     return open_archive(
-        session,
+        credentials.for_obstore,
         settings.bucket,
         region=settings.region,
-        endpoint_url=endpoint_url("S3"),
+        endpoint_url=endpoint_url(session, "s3", os.environ),
         deadline_seconds=settings.store_deadline_seconds,
         encryption={name: value for name, value in encryption.items() if value},
-        ca_bundle=os.environ.get("AWS_CA_BUNDLE"),
+        ca_bundle=ca_bundle(session),
     )
 
 
@@ -136,6 +137,8 @@ def watch_depth(queue: Queue, metrics: Metrics, ended: threading.Event) -> None:
                 metrics.queue_messages.labels(state).set(count)
         except QueueError as exc:
             logger.debug("the queue's depth is not known", extra={"cause": exc.cause})
+        except Exception:  # top of the thread: whatever fails now may work the next time
+            logger.exception("the queue's depth could not be read")
         if ended.wait(DEPTH_SECONDS):
             return
 
@@ -177,12 +180,13 @@ def main() -> int:
     allocator.keep_small()
     logs.configure(SERVICE, settings.log_level)
     metrics = Metrics(CollectorRegistry())
-    session = boto3.Session(region_name=settings.region)
-    try:
-        queue, archive = build_queue(settings, session), build_archive(settings, session)
-    except CredentialsError as exc:
-        print(exc, file=sys.stderr)
+    session = new_session(settings.region)
+    credentials = SessionCredentials(session.get_credentials)
+    if not credentials.start():
+        print("AWS credentials: none found", file=sys.stderr)
         return 2
+    try:
+        queue, archive = build_queue(settings, session, credentials), build_archive(settings, session, credentials)
     except OSError as exc:
         print(f"AWS_CA_BUNDLE: cannot be read: {exc.strerror}", file=sys.stderr)
         return 2

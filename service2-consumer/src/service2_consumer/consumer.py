@@ -91,10 +91,17 @@ class Lane:
                 self.run_once()
             except Exception:
                 logger.exception("a lane failed; it releases what it holds and goes on")
-                self._layout.take_due(self._clock.monotonic(), everything=True)
-                self._holding.release_all()
+                self._start_over()
                 self._clock.wait(self._stopping.requested, self._queue_backoff.next_seconds())
         self.drain()
+
+    def _start_over(self) -> None:
+        """Release what is held; a release that fails must not end the thread, and leaves it to the timeout."""
+        try:
+            self._layout.take_due(self._clock.monotonic(), everything=True)
+            self._holding.release_all()
+        except Exception:
+            logger.exception("not released; it shows again after the visibility timeout")
 
     def run_once(self) -> None:
         """Go through one cycle: check at first, then receive, store and acknowledge."""

@@ -8,10 +8,6 @@ from service2_consumer.layouts import NewObject
 from service2_consumer.record import Message
 
 
-class CredentialsError(Exception):
-    """There are no AWS credentials to work with."""
-
-
 class QueueError(Exception):
     """The queue did not do what it was asked, and asking later may help; `cause` is a short code."""
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import obstore
-from botocore.credentials import RefreshableCredentials
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 from service2_consumer.layouts import NewObject
-from service2_consumer.ports import CredentialsError, Outcome, RefusedObjectError, StoreError
+from service2_consumer.ports import Outcome, RefusedObjectError, StoreError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Credential
@@ -102,7 +100,7 @@ def _cause(exc: Exception, text: str, code: str) -> str:
 
 
 def open_archive(
-    session: boto3.Session,
+    credentials: Callable[[], S3Credential],
     bucket: str,
     *,
     region: str,
@@ -111,7 +109,7 @@ def open_archive(
     encryption: Mapping[str, str],
     ca_bundle: str | None = None,
 ) -> S3Archive:
-    """Open a bucket; `encryption` holds S3Config's sse keys. Raises CredentialsError, and OSError for the CA bundle."""
+    """Open a bucket; `encryption` holds S3Config's sse keys. Raises OSError if the CA bundle cannot be read."""
     config: S3Config = {"region": region, **encryption}  # type: ignore[typeddict-item]
     if endpoint_url:
         config |= {"endpoint": endpoint_url, "aws_endpoint_url_s3": endpoint_url, "virtual_hosted_style_request": False}
@@ -133,35 +131,6 @@ def open_archive(
         config=config,
         client_options=options,
         retry_config={"max_retries": 0},  # the lane retries: it must extend visibility in between
-        credential_provider=CredentialProvider(session),
+        credential_provider=credentials,
     )
     return S3Archive(store)
-
-
-class CredentialProvider:
-    """Gives obstore botocore's credentials with their real expiry. Raises CredentialsError if there are none."""
-
-    def __init__(self, session: boto3.Session) -> None:
-        credentials = session.get_credentials()
-        if credentials is None:
-            raise CredentialsError("AWS credentials: none found")
-        self._credentials = credentials
-
-    def __call__(self) -> S3Credential:
-        """Give keys that are valid now; obstore asks again before they expire."""
-        frozen = self._credentials.get_frozen_credentials()
-        if not (frozen.access_key and frozen.secret_key):
-            raise CredentialsError("AWS credentials: incomplete")
-        return {
-            "access_key_id": frozen.access_key,
-            "secret_access_key": frozen.secret_key,
-            "token": frozen.token,
-            "expires_at": self._expires_at(),
-        }
-
-    def _expires_at(self) -> datetime | None:
-        if not isinstance(self._credentials, RefreshableCredentials):
-            return None
-        # botocore shows the expiry nowhere else; it never hands out keys with less than ten minutes left.
-        expiry: datetime | None = getattr(self._credentials, "_expiry_time", None)
-        return expiry or datetime.now(UTC) + timedelta(minutes=9)

@@ -1,0 +1,1 @@
+"""The AWS side that both services share: credentials, and calls to SQS."""

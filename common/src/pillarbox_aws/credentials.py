@@ -1,0 +1,191 @@
+"""The AWS credentials of a process: botocore finds them, one thread keeps them fresh, and no call waits for STS."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+_WAIT_SECONDS = 2.0  # how long a call without valid credentials waits for a refresh that is under way
+_LOOK_SECONDS = 60.0  # the longest time between two looks: botocore refreshes from 15 minutes before the expiry on
+_SHORTEST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+# botocore tells only whether credentials expire within a given time, so the time left is known to one of these steps.
+_STEPS_SECONDS = (3600, 1800, 960, 600, 300, 120, 60, 30, 15, 8, 4, 2, 1)
+
+logger = logging.getLogger(__name__)
+
+
+class CredentialsError(Exception):
+    """There are no valid AWS credentials, and asking later may help; `cause` is a short code."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"AWS credentials: {cause}")
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Credentials, and until when (on the clock of their owner) they are certain to be valid."""
+
+    keys: ReadOnlyCredentials
+    until_seconds: float
+
+
+class SessionCredentials:
+    """Keeps the credentials of a botocore session. They serve until they expire, whether or not STS answers."""
+
+    def __init__(self, find: Callable[[], Credentials | None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take `find` from a session (`get_credentials`): it searches again as long as it has found none."""
+        self._find = find
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._held: Held | None = None
+        self._cause = ""
+        self._reported: set[str] = set()
+        self._failures = 0
+        self._attempting = self._wanted = self._closed = False
+
+    def start(self) -> bool:
+        """Start the thread that refreshes; return False if the session finds no credentials at all.
+
+        A provider that fails counts as found: it may answer later.
+        """
+        try:
+            found = self._find() is not None
+        except Exception as exc:  # noqa: BLE001  # any provider may fail in its own way; the thread tries again
+            logger.warning("AWS credentials were not found yet", extra={"cause": cause_of(exc)})
+            found = True
+        self._attempting = True
+        threading.Thread(target=self._run, name="credentials", daemon=True).start()
+        return found
+
+    def close(self) -> None:
+        """Let the thread end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def current(self) -> ReadOnlyCredentials:
+        """Return credentials that are valid now. Raises CredentialsError, after a wait of two seconds at most."""
+        return self.held().keys
+
+    def held(self) -> Held:
+        """Return valid credentials with their time. Raises CredentialsError, after a wait of two seconds at most."""
+        held = self._held
+        if held is not None and self._clock() < held.until_seconds:
+            return held
+        return self._awaited()
+
+    def for_obstore(self) -> S3Credential:
+        """Return the credentials as a `credential_provider` of obstore does. Raises CredentialsError."""
+        held = self.held()
+        left = held.until_seconds - self._clock()
+        return {
+            "access_key_id": held.keys.access_key or "",  # never empty: _fetch refuses such keys
+            "secret_access_key": held.keys.secret_key or "",
+            "token": held.keys.token,
+            # obstore takes no other time zone than this one.
+            "expires_at": None if math.isinf(left) else datetime.now(UTC) + timedelta(seconds=left),
+        }
+
+    def refresh(self) -> float:
+        """Ask botocore once, which asks STS if it is time; return the seconds until the next call. Raises nothing."""
+        try:
+            held = self._fetch()
+        except Exception as exc:  # noqa: BLE001  # the thread must outlive whatever a provider raises
+            return self._failed(cause_of(exc))
+        if self._reported:
+            logger.info("AWS credentials are refreshed again", extra={"failures": self._failures})
+        with self._changed:
+            self._held, self._cause, self._failures = held, "", 0
+            self._reported.clear()
+            self._attempt_ended()
+        left = held.until_seconds - self._clock()
+        return min(max(left / 4, _SHORTEST_PAUSE_SECONDS), _LOOK_SECONDS) if math.isfinite(left) else math.inf
+
+    def _fetch(self) -> Held:
+        found = self._find()
+        if found is None:
+            raise CredentialsError("none found")
+        keys = found.get_frozen_credentials()
+        if not (keys.access_key and keys.secret_key):
+            raise CredentialsError("incomplete")
+        now, left = self._clock(), _seconds_left(found)
+        if not left:
+            raise CredentialsError("expired")
+        return Held(keys, now + left)
+
+    def _failed(self, cause: str) -> float:
+        held, now = self._held, self._clock()
+        left = max(held.until_seconds - now, 0) if held else 0
+        with self._changed:
+            self._failures += 1
+            pause = min(_LONGEST_PAUSE_SECONDS, _SHORTEST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10))
+            self._cause = cause
+            self._attempt_ended()
+        self._report(cause, f"AWS credentials cannot be refreshed: {cause}", valid_for_seconds=round(left))
+        if not left:
+            self._report("expired", "no valid AWS credentials are left; calls fail until they can be refreshed")
+        pause *= random.uniform(0.5, 1)  # noqa: S311  # jitter
+        return min(pause, left) if left else pause
+
+    def _report(self, state: str, text: str, **fields: object) -> None:
+        """Log a state once, however long it lasts."""
+        if state not in self._reported:
+            self._reported.add(state)
+            logger.warning(text, extra={"cause": self._cause, **fields})
+
+    def _awaited(self) -> Held:
+        with self._changed:
+            if not self._cause and not self._attempting:
+                self._wanted = self._attempting = True
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._attempting, _WAIT_SECONDS)
+            held = self._held
+            if held is not None and self._clock() < held.until_seconds:
+                return held
+            raise CredentialsError(self._cause or "not refreshed in time")
+
+    def _attempt_ended(self) -> None:
+        self._attempting = False
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        pause = 0.0
+        while math.isfinite(pause):
+            pause = self.refresh()
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._wanted, pause if math.isfinite(pause) else 0)
+                if self._closed:
+                    return
+                self._wanted, self._attempting = False, True
+        with self._changed:
+            self._attempt_ended()
+
+
+def cause_of(exc: Exception) -> str:
+    """Return a short code for what kept credentials from being had: STS's own if there is one."""
+    if isinstance(exc, CredentialsError):
+        return exc.cause
+    if isinstance(exc, ClientError):
+        return exc.response.get("Error", {}).get("Code") or "ClientError"
+    return type(exc).__name__
+
+
+def _seconds_left(found: Credentials) -> float:
+    if not isinstance(found, RefreshableCredentials):
+        return math.inf
+    return next((step for step in _STEPS_SECONDS if not found.refresh_needed(refresh_in=step)), 0)
