@@ -116,7 +116,7 @@ def test_a_consumer_and_an_api_that_start_while_sts_fails_get_ready_once_it_answ
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("fault", [FAULTS[0], "hang"], ids=str)
 def test_messages_in_hand_survive_an_outage_of_sts(pipeline: Pipeline, fault: tuple[int, str] | str) -> None:
     before, running = pipeline.stored(), pids(pipeline)
     hold_messages(pipeline)
@@ -142,7 +142,7 @@ def hold_messages(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("fault", [FAULTS[0], "hang"], ids=str)
 def test_a_consumer_told_to_stop_while_sts_fails_ends_in_time_and_its_messages_come_again(
     pipeline: Pipeline, fault: tuple[int, str] | str
 ) -> None:

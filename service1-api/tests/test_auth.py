@@ -95,6 +95,20 @@ def test_a_parameter_without_a_token_counts_as_a_failure() -> None:
     assert keeper.check(TOKEN)
 
 
+def test_an_outage_of_ssm_is_logged_once_for_each_reason_and_once_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "service1_api.auth")
+    source, clock = FakeTokenSource(TokenSourceError("InvalidIdentityToken")), FakeClock()
+    keeper = keeper_of(source, clock)
+    for text in [*[TokenSourceError("InvalidIdentityToken")] * 5, *[TokenSourceError("AccessDenied")] * 5, TOKEN]:
+        source.text = text
+        clock.now += CACHE_SECONDS
+        keeper.refresh_if_due()
+    reasons = [getattr(record, "reason", record.getMessage()) for record in caplog.records]
+    assert reasons == ["InvalidIdentityToken", "AccessDenied", "token loaded"]
+
+
 def test_while_ssm_fails_the_last_token_serves_for_an_hour_and_its_age_shows() -> None:
     source, clock, registry = FakeTokenSource(), FakeClock(), CollectorRegistry()
     keeper = keeper_of(source, clock, Metrics(registry))

@@ -87,6 +87,7 @@ class TokenKeeper:
         self._read_at = float("-inf")
         self._retry_at = float("-inf")
         self._failures = 0
+        self._reported: set[str] = set()  # why it fails at present, once logged
         self._attempts = 0
         self._wanted = self._reading = self._stopped = False
         self._early_left = float(EARLY_REFRESHES)
@@ -142,12 +143,15 @@ class TokenKeeper:
             log.info("token loaded", extra={"valid_tokens": len(tokens)})
         with self._changed:
             self._tokens, self._read_at, self._failures = tokens, self._clock(), 0
+            self._reported.clear()
             self._attempt_ended()
 
     def _failed(self, reason: str) -> None:
         self._metrics.token_refreshes_total.labels("failure").inc()
         pause = min(TICK_SECONDS, 0.2 * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  # jitter
-        log.warning("token not read; will be retried", extra={"reason": reason, "retry_in_seconds": round(pause, 2)})
+        if reason not in self._reported:
+            self._reported.add(reason)
+            log.warning("token not read; will be retried until it is", extra={"reason": reason})
         with self._changed:
             self._failures = min(self._failures + 1, 10)
             self._retry_at = self._clock() + pause
