@@ -4,13 +4,20 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.credentials import Credentials, ReadOnlyCredentials
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +45,9 @@ class Server(ThreadingHTTPServer):
     """Answers each POST with `status`, `headers` and `body`, or cuts or holds the connection."""
 
     daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep quiet: a client that refuses the certificate leaves in the middle."""
 
     def __init__(self) -> None:
         self.status, self.text, self.reply_headers = 200, "{}", dict[str, str]()
@@ -200,6 +210,40 @@ def test_a_proxy_of_the_environment_is_used_with_its_password(server: Server, mo
     assert path == "http://sqs.example.com/"
     assert headers["Host"] == "sqs.example.com"
     assert headers["Proxy-Authorization"] == "Basic bWU6aHVzaA=="
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that is its own authority, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_path, key_path = folder / "certificate.pem", folder / "key.pem"
+    certificate_path.write_bytes(made.public_bytes(Encoding.PEM))
+    key_path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate_path, key_path
+
+
+def test_the_ca_bundle_of_the_environment_decides_whom_it_trusts(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certificate_path, key_path = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate_path, key_path)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    assert cause_of_call(client_at(url)) == "SSLError"
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate_path))
+    assert client_at(url).call("ReceiveMessage", PAYLOAD, read_seconds=5) == {}
 
 
 def test_a_ca_bundle_that_cannot_be_read_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

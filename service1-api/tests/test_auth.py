@@ -101,7 +101,9 @@ def test_an_outage_of_ssm_is_logged_once_for_each_reason_and_once_when_it_ends(
     caplog.set_level("INFO", "service1_api.auth")
     source, clock = FakeTokenSource(TokenSourceError("InvalidIdentityToken")), FakeClock()
     keeper = keeper_of(source, clock)
-    for text in [*[TokenSourceError("InvalidIdentityToken")] * 5, *[TokenSourceError("AccessDenied")] * 5, TOKEN]:
+    texts: list[str | TokenSourceError] = [TokenSourceError("InvalidIdentityToken")] * 5
+    texts += [TokenSourceError("AccessDenied")] * 5
+    for text in [*texts, TOKEN]:
         source.text = text
         clock.now += CACHE_SECONDS
         keeper.refresh_if_due()
