@@ -63,6 +63,14 @@ class Holding:
         self._forget(receipts)
         self._metrics.released.inc(len(receipts) - len(failed))
 
+    def scatter(self, messages: Sequence[Held]) -> None:
+        """Show every other message at once, and leave the rest to their visibility timeout.
+
+        Messages of one batch that is given up must not meet again: together they would make the same object.
+        """
+        self.release(messages[::2])
+        self._forget([held.receipt for held in messages[1::2]])
+
     def release_all(self) -> int:
         """Release whatever is held and tell how many messages that were."""
         messages = list(self._held.values())
@@ -73,7 +81,7 @@ class Holding:
         """Hide again, for the full timeout, what is past half of it; tell whether the twelve hours of one are over."""
         due = [held for held in self._held.values() if now_seconds >= self._extension_due(held)]
         for timeout, receipts in self._by_timeout(due, now_seconds).items():
-            if timeout < self._visibility_seconds / 2:
+            if timeout <= self._visibility_seconds / 2:
                 return True
             failed = set(self._queue.change_visibility(receipts, timeout))
             for receipt in receipts:
