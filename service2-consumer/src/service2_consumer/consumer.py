@@ -64,6 +64,7 @@ class Lane:
             clock=clock,
             beat=self._beat,
         )
+        holding.beat = self._beat
         self._broken = False
         self.checked = False
         self.receiving = False
@@ -109,7 +110,7 @@ class Lane:
             return
         if self._stopping.requested.is_set():
             return  # the retry took a while, and a receive now would be spent for nothing
-        messages = self._receive() if self._delivery.has_room else self._wait_for_room()
+        messages = self._receive() if self._delivery.has_room() else self._wait_for_room()
         found = bool(messages)
         if self._stopping.requested.is_set():
             now = self._clock.monotonic()

@@ -61,9 +61,8 @@ class Delivery:
         self._aside = SetAside()
         self._stored = 0
 
-    @property
     def has_room(self) -> bool:
-        """Tell whether the lane may receive: what it has set aside leaves room for what fails next."""
+        """Tell, and note, whether the lane may receive: what is set aside leaves room for what fails next."""
         full = self._aside.full
         self._journal.set_aside(self._aside.messages, full=full)
         return not full
