@@ -226,7 +226,7 @@ def test_a_proxy_in_the_environment_is_not_in_the_way(runs: list[Run], tmp_path:
 
 
 def test_another_object_layout_is_found_too(runs: list[Run], tmp_path: Path) -> None:
-    run = Run(tmp_path, S3_KEY_TEMPLATE="emails/{date:%Y}/{sender}/{message_id}.json")
+    run = Run(tmp_path, S3_PREFIX="emails/", S3_KEY_TEMPLATE="{prefix}{date:%Y}/{sender}/{message_id}.json")
     runs.append(run)
     assert run.wait_line(r"object +s3://[^/]+/(\S+)$")[1].startswith("emails/")
     run.wait_line(r"^accepted 1   stored 1")

@@ -11,12 +11,13 @@ from prometheus_client import CollectorRegistry
 from pillarbox.ids import message_id_at
 from pillarbox.message import encode_body
 from pillarbox.strict_json import JsonValue
-from service2_consumer.consumer import Lane, Pace, Result, Stopping
+from service2_consumer.consumer import Lane
 from service2_consumer.holding import Holding
 from service2_consumer.layouts import Layout, NewObject, ObjectPerMessage
 from service2_consumer.metrics import Metrics
+from service2_consumer.pace import Pace, Stopping
 from service2_consumer.pool import Pool
-from service2_consumer.ports import Outcome, QueueError, RefusedObjectError, StoreError
+from service2_consumer.ports import Outcome, OverwritesError, QueueError, RefusedObjectError, Result, StoreError
 from service2_consumer.record import KeyTemplate, Message, Recorder
 
 START = datetime(2026, 12, 10, 14, 30, 22, tzinfo=UTC)
@@ -94,6 +95,7 @@ class FakeQueue:
         self.failing_deletes = False
         self.failing_extensions = False
         self.when_received: Callable[[], None] = lambda: None
+        self.when_released: Callable[[], None] = lambda: None
 
     def send(self, body: str | None = None, attributes: dict[str, str] | None = None, *, number: int = 0) -> str:
         sqs_id = f"sqs-{next(self._ids)}"
@@ -142,6 +144,8 @@ class FakeQueue:
             self.messages[receipt.partition("#")[0]].visible_at = self._clock.monotonic() + seconds
         if seconds:
             self.extensions.append((self._clock.monotonic(), seconds))
+        else:
+            self.when_released()
         return []
 
     def depth(self) -> dict[str, int]:
@@ -157,22 +161,31 @@ class FakeQueue:
 
 
 class FakeArchive:
-    """Objects that are written once; `failing` makes every write fail, `refusing` refuses keys for good."""
+    """Objects that are written once; `failing` makes every write fail, `refusing` refuses keys for good.
+
+    `failing_keys` and `failing_records` leave the probe alone: some keys fail, or all but the probe's.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, NewObject] = {}
         self.failing: StoreError | None = None
+        self.failing_records: StoreError | None = None
         self.failing_keys: set[str] = set()
+        self.error_of_keys = StoreError("server_error", "InternalError")
+        self.overwrites = False
+        self.asked: list[str] = []
         self.refusing: set[str] = set()
         self.probes = 0
         self.when_put: Callable[[], None] = lambda: None
 
     def put(self, item: NewObject) -> Outcome:
+        self.asked.append(item.key)
         self.when_put()
         if item.key in self.refusing:
             raise RefusedObjectError("KeyTooLongError")
-        if self.failing or item.key in self.failing_keys:
-            raise self.failing or StoreError("server_error", "InternalError")
+        error = self.failing or self.failing_records
+        if error or item.key in self.failing_keys:
+            raise error or self.error_of_keys
         held = self.objects.setdefault(item.key, item)
         if held is item:
             return Outcome.STORED
@@ -186,6 +199,11 @@ class FakeArchive:
         if self.failing:
             raise self.failing
 
+    def check(self) -> None:
+        self.probe()
+        if self.overwrites:
+            raise OverwritesError("the store ignores If-None-Match")
+
 
 @dataclass
 class Bench:
@@ -197,6 +215,7 @@ class Bench:
     poll_interval_seconds: int = 0
     long_poll_seconds: int = 20
     template: str = DEFAULT_TEMPLATE
+    tries_alone: int = 12
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -218,7 +237,7 @@ class Bench:
             layout=self.layout,
             holding=Holding(self.queue, self.metrics, self.visibility_seconds),
             metrics=self.metrics,
-            pace=Pace(self.long_poll_seconds, self.poll_interval_seconds),
+            pace=Pace(self.long_poll_seconds, self.poll_interval_seconds, tries_alone=self.tries_alone),
             stopping=self.stopping,
             clock=self.clock,
         )

@@ -5,14 +5,13 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -26,6 +25,7 @@ from pillarbox.strict_json import JsonValue
 
 from .fakes import email
 from .fault_proxy import FaultProxy
+from .polling import ask, eventually, free_port
 
 EMULATOR = Path(__file__).resolve().parents[2] / ".venvs/local_stack/bin/ministack"
 REGION: Final = "eu-central-1"
@@ -36,26 +36,12 @@ END_SECONDS = 90  # for whatever is left to be consumed, once the faults are ove
 _POISON = ('{"cut": %d', '{"email_subject": "only", "n": %d}', "[%d]", "plain text %d")
 
 
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def eventually(holds: Callable[[], bool], timeout_seconds: float, what: str) -> None:
-    """Poll until something holds; fail when time is up."""
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 class Arena:
     """An emulator, a queue with its dead-letter queue, a bucket, a proxy before them, and replicas of the consumer."""
 
     def __init__(self, directory: Path, *, max_receive_count: int, seed: int, **settings: str) -> None:
         self._directory = directory
+        self.log = directory / "consumers.log"
         self._settings = settings
         self.chance = random.Random(seed)  # noqa: S311  # a reproducible test, no secret
         self._emulator = self._start_emulator()
@@ -76,6 +62,7 @@ class Arena:
         self.valid: dict[str, dict[str, JsonValue]] = {}
         self.poison: set[str] = set()
         self.replicas: list[subprocess.Popen[bytes]] = []
+        self.ports: list[int] = []  # of all replicas, in the order of their starts
         self._feeder: threading.Thread | None = None
 
     def _start_emulator(self) -> subprocess.Popen[bytes]:
@@ -109,6 +96,15 @@ class Arena:
             return
         self._feeder = threading.Thread(target=self._send, args=(messages, seconds))
         self._feeder.start()
+
+    def feed_refused(self, count: int) -> None:
+        """Queue e-mails whose objects S3 answers 500 for ever: dead is what they have to be in the end."""
+        for number in range(count):
+            message_id = new_message_id()
+            self.proxy.refused.add(message_id)
+            body = encode_body(email(number, email_content="refused"))
+            self.poison.add(body)
+            self._send([(body, Envelope(message_id))], 0)
 
     def _messages(self, count: int, repeats: bool) -> Iterator[tuple[str, Envelope]]:
         first = len(self.valid)
@@ -145,12 +141,13 @@ class Arena:
     def start(self, replicas: int = 1) -> None:
         """Start replicas."""
         for _ in range(replicas):
-            with (self._directory / "consumers.log").open("ab") as log:
+            with self.log.open("ab") as log:
                 self.replicas.append(
                     subprocess.Popen([sys.executable, "-m", "service2_consumer"], env=self._environment(), stderr=log)
                 )
 
     def _environment(self) -> dict[str, str]:
+        self.ports.append(free_port())
         return os.environ | {
             "AWS_ENDPOINT_URL": self.proxy.url,
             "AWS_REGION": REGION,
@@ -163,7 +160,7 @@ class Arena:
             "LONG_POLL_SECONDS": "1",
             "LANES": "2",
             "BIND_HOST": "127.0.0.1",
-            "PORT": str(free_port()),
+            "PORT": str(self.ports[-1]),
             **self._settings,
         }
 
@@ -184,6 +181,10 @@ class Arena:
     def sleep(self, least_seconds: float, most_seconds: float) -> None:
         """Let a random time pass: a fault comes when it comes."""
         time.sleep(self.chance.uniform(least_seconds, most_seconds))
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """Ask the replica that was started last."""
+        return ask(self.ports[-1], path)
 
     # ---- what must hold ------------------------------------------------------------------------------------------
 

@@ -15,7 +15,9 @@ class FaultProxy(ThreadingHTTPServer):
     """Forwards to `target`; `faults` gives, for `sqs` and `s3`, the chance of each kind of fault.
 
     Kinds: `500` and `503` answer so without asking; `reset` closes without asking; `lost` asks and then closes
-    instead of answering; `hang` answers nothing for longer than anybody waits, then closes.
+    instead of answering; `garbage` asks and then answers what is no HTTP; `bare` asks and then leaves the metadata
+    out; `hang` answers nothing for longer than anybody waits, then closes.
+    A path that contains one of `refused` is always answered 500.
     """
 
     daemon_threads = True
@@ -25,6 +27,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.target = urlsplit(target).netloc
         self.faults: dict[str, dict[str, float]] = {"sqs": {}, "s3": {}}
         self.spoilt: dict[str, int] = {}
+        self.refused: set[str] = set()
         self._chance = random.Random(seed)  # noqa: S311  # a reproducible test, no secret
         self._lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -68,6 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         fault = self.server.fault_of("sqs" if "x-amz-target" in self.headers else "s3")
+        if any(part in self.path for part in self.server.refused):
+            fault = "500"
         if fault in ("500", "503"):
             self._answer(int(fault), [], b"<Error><Code>Injected</Code></Error>")
             return
@@ -80,10 +85,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._upstream.request(self.command, self.path, body, headers)
         answer = self._upstream.getresponse()
         content = answer.read()
-        if fault == "lost":
+        if fault in ("lost", "garbage"):
+            self.wfile.write(b"\x16\x03\x01 no HTTP\r\n\r\n" if fault == "garbage" else b"")
             self.close_connection = True
             return
         kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
+        if fault == "bare":
+            kept = [(name, value) for name, value in kept if not name.lower().startswith("x-amz-meta-")]
         self._answer(answer.status, kept, content)
 
     def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:

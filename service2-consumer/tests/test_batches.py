@@ -1,6 +1,7 @@
 """The lane in batch layout: gathering, flushing, and what an outage and a stop do to open batches."""
 
 import gzip
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -107,3 +108,19 @@ def test_poison_is_released_although_its_neighbours_wait_in_a_batch(bench: Bench
     send(bench, 3)
     bench.lane.run_once()
     assert bench.queue.visible() == [poison]
+
+
+def test_a_batch_whose_deletes_are_slow_is_no_lane_that_hangs(bench: Bench) -> None:
+    send(bench, 30)
+    silences: list[float] = []
+    delete = bench.queue.delete
+
+    def slow(receipts: Sequence[str]) -> list[str]:
+        bench.clock.advance(10)
+        silences.append(bench.clock.seconds - bench.lane.last_beat_seconds)
+        return delete(receipts)
+
+    bench.queue.delete = slow  # type: ignore[method-assign]
+    for _ in range(3):
+        bench.lane.run_once()
+    assert silences == [10, 10, 10]

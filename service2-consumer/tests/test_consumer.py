@@ -48,14 +48,14 @@ def test_nothing_is_received_before_a_write_has_succeeded() -> None:
     assert bench.queue.deleted == [sent]
 
 
-def test_a_lane_without_its_queue_does_not_pass_the_check_and_does_not_beat() -> None:
+def test_a_lane_without_its_queue_does_not_pass_the_check_and_turns_all_the_same() -> None:
     bench = Bench()
     bench.queue.failing = "AWS.SimpleQueueService.NonExistentQueue"
     for _ in range(5):
         bench.lane.run_once()
     assert not bench.lane.checked
     assert bench.archive.probes == 0
-    assert bench.lane.last_beat_seconds == 0 < bench.clock.seconds
+    assert bench.clock.seconds - bench.lane.last_beat_seconds == pytest.approx(bench.clock.waits[-1])
 
 
 def test_the_same_message_twice_gives_one_object_and_both_are_acknowledged(bench: Bench) -> None:
@@ -178,21 +178,6 @@ def test_the_pauses_of_an_outage_grow_and_have_jitter(bench: Bench) -> None:
     assert len(set(bench.clock.waits)) == len(bench.clock.waits)
 
 
-def test_what_is_stored_is_acknowledged_while_its_neighbours_wait(bench: Bench) -> None:
-    good, late = send(bench, 1), send(bench, 2)
-    bench.archive.failing_keys.add(key_of(2))
-    deleted_early: list[list[str]] = []
-
-    def mend() -> None:
-        deleted_early.append(list(bench.queue.deleted))
-        bench.archive.failing_keys.clear()
-
-    bench.clock.at(60, mend)
-    bench.lane.run_once()
-    assert deleted_early == [[good]]
-    assert bench.queue.deleted == [good, late]
-
-
 def test_after_twelve_hours_messages_go_back_and_none_is_received_until_s3_works(bench: Bench) -> None:
     sent = send(bench, 1)
     bench.archive.failing = SERVER_ERROR
@@ -287,11 +272,9 @@ def test_sqs_trouble_is_one_log_line_a_change_and_growing_pauses(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.queue.failing = "RequestThrottled"
-    beat = bench.lane.last_beat_seconds
     with caplog.at_level(logging.INFO):
         for _ in range(20):
             bench.lane.run_once()
-        assert bench.lane.last_beat_seconds == beat
         bench.queue.failing = "ExpiredToken"
         bench.lane.run_once()
         bench.queue.failing = ""

@@ -1,6 +1,7 @@
 """What probes and Prometheus see."""
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service2_consumer.health import HealthServer
-from service2_consumer.metrics import Metrics
+from service2_consumer.metrics import Metrics, collect_process
 
 from .fakes import START
 
@@ -76,6 +77,13 @@ def test_metrics_are_served_with_their_full_names(served: Served) -> None:
     assert 'pillarbox_consumer_invalid_total{reason="invalid_json"} 1.0' in body
 
 
+def test_the_process_and_its_python_are_metrics_too(served: Served) -> None:
+    collect_process(served.metrics.registry)
+    _, body = served.get("/metrics")
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "python_info"):
+        assert re.search(rf"^{name}[ {{]", body, re.MULTILINE), name
+
+
 def test_anything_else_is_404(served: Served) -> None:
     assert served.get("/")[0] == 404
     assert served.get("/health?probe=1")[0] == 200
@@ -85,7 +93,8 @@ def test_the_metrics_are_those_of_the_contract() -> None:
     names = {metric.name for metric in Metrics(CollectorRegistry()).registry.collect()}
     wanted = (
         "received stored duplicates conflicts invalid store_failures released deleted delete_failures stored_bytes "
-        "polls receive_seconds store_seconds age_seconds in_flight store_healthy lanes_alive queue_messages"
+        "polls receive_seconds store_seconds age_seconds in_flight store_healthy set_aside lanes_full lanes_alive "
+        "queue_messages"
     )
     assert names == {f"pillarbox_consumer_{name}" for name in wanted.split()}
 

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -91,6 +92,8 @@ def wait_until_ready(port: str) -> None:
                 return
         except urllib.error.HTTPError as exc:
             exc.close()  # 503: not yet
+        except OSError:
+            pass  # not listening yet
         time.sleep(0.02)
     raise AssertionError("it did not get ready")
 
@@ -125,7 +128,9 @@ def test_a_process_stores_an_email_and_ends_well_when_told_to(
 def test_without_validation_a_process_stores_any_body_as_it_is(aws: Aws, environment: dict[str, str]) -> None:
     url = environment["SQS_QUEUE_URL"]
     message_id = aws.sqs.send_message(QueueUrl=url, MessageBody="no e-mail, ü\r\n")["MessageId"]
-    process = start(environment | {"MESSAGE_VALIDATION": "none", "S3_KEY_TEMPLATE": "raw/{message_id}.txt"})
+    process = start(
+        environment | {"MESSAGE_VALIDATION": "none", "S3_PREFIX": "raw/", "S3_KEY_TEMPLATE": "{prefix}{message_id}.txt"}
+    )
     try:
         assert wait_for_object(aws, f"raw/{message_id}.txt") == "no e-mail, ü\r\n".encode()
         process.terminate()
@@ -141,6 +146,60 @@ def test_wrong_settings_are_named_a_line_each_and_no_secret_is_printed(environme
     assert process.returncode == 2
     assert [line.partition(":")[0] for line in errors.splitlines()] == ["SQS_QUEUE_URL", "S3_BUCKET_NAME", "LANES"]
     assert "hush-hush" not in errors
+
+
+@pytest.fixture
+def overwriting_store() -> Iterator[ThreadingHTTPServer]:
+    """Stand in for an S3 that takes every PUT, as gateways do that do not know If-None-Match."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Overwriting)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Overwriting(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("ETag", '"e"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def test_a_process_refuses_a_store_that_overwrites_and_says_what_to_do(
+    environment: dict[str, str], overwriting_store: ThreadingHTTPServer
+) -> None:
+    store = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{overwriting_store.server_address[1]}"}
+    process = start(environment | store)
+    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    lines = [json.loads(line) for line in errors.splitlines()]
+    assert process.returncode == 2
+    (refusal,) = [line["event"] for line in lines if line["level"] == "ERROR"]
+    assert refusal.startswith("refusing to work: the store ignores If-None-Match")
+    assert "ALLOW_OVERWRITE=true" in refusal
+    assert (lines[-1]["reason"], lines[-1]["received"]) == ("refused", 0)
+
+
+def test_a_process_works_with_a_store_that_overwrites_where_that_is_allowed(
+    environment: dict[str, str], overwriting_store: ThreadingHTTPServer
+) -> None:
+    store = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{overwriting_store.server_address[1]}"}
+    process = start(environment | store | {"ALLOW_OVERWRITE": "true"})
+    try:
+        wait_until_ready(environment["PORT"])
+        process.terminate()
+        process.communicate(timeout=DEADLINE_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 0
 
 
 def test_a_port_in_use_is_named(environment: dict[str, str]) -> None:

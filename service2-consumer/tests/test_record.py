@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox.message import Envelope, email_sha256, encode_body
-from service2_consumer.record import KeyTemplate, Message, PoisonError, Recorder, sender_slug
+from service2_consumer.record import Digests, KeyTemplate, Message, PoisonError, Recorder, digests_of, sender_slug
 
 from .fakes import DEFAULT_TEMPLATE, START, email, message_id
 
@@ -63,18 +63,31 @@ def test_key_and_digest_do_not_depend_on_when_a_message_is_processed() -> None:
 
 LAYOUTS = [
     ("{prefix}{date:%Y/%m/%d}/{message_id}.json", "messages/2026/12/10/{id}.json"),
-    ("sqs-messages/{date:%Y/%m/%d/%H}/{message_id}.json", "sqs-messages/2026/12/10/14/{id}.json"),
+    ("{prefix}{date:%Y/%m/%d/%H}/{message_id}.json", "sqs-messages/2026/12/10/14/{id}.json"),
     (
-        "emails/{date:%Y/%m/%d}/{sender}/{message_id}_{date:%H%M%S}.json",
+        "{prefix}{date:%Y/%m/%d}/{sender}/{message_id}_{date:%H%M%S}.json",
         "emails/2026/12/10/jane/{id}_143022.json",
     ),
 ]
 
 
 @pytest.mark.parametrize(("template", "key"), LAYOUTS)
-def test_the_three_layouts_of_the_contract_are_a_setting_away(template: str, key: str) -> None:
-    record = recorder(template).record(message(envelope=Envelope(message_id(1))), NOW)
+def test_the_three_layouts_of_the_contract_are_two_settings_away(template: str, key: str) -> None:
+    prefix = key.partition("/")[0] + "/"
+    record = Recorder(KeyTemplate(template, prefix), "1.2.3").record(message(envelope=Envelope(message_id(1))), NOW)
     assert record.key == key.replace("{id}", message_id(1))
+
+
+@pytest.mark.parametrize(
+    "template", ["emails/{message_id}.json", "{date:%Y}/{prefix}{message_id}", "x{prefix}{message_id}"]
+)
+def test_a_template_that_leads_out_of_the_prefix_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match=r"must begin with \{prefix\}"):
+        KeyTemplate(template, "messages/")
+
+
+def test_an_empty_prefix_is_a_prefix_too() -> None:
+    assert KeyTemplate("{prefix}{message_id}", "").key(message_id(1), START, "") == message_id(1)
 
 
 BAD_TEMPLATES = [
@@ -90,14 +103,12 @@ BAD_TEMPLATES = [
     ("{message_id}{date:%c}", "directives"),  # depends on the locale
     ("{message_id}{date:%-d}", "directives"),
     ("{message_id}{date:{sender}}", "directives"),
-    ("/{message_id}", "slashes"),
-    ("a//{message_id}", "slashes"),
-    ("../{message_id}", "slashes"),
-    ("{message_id}/.", "slashes"),
-    ("a\n{message_id}", "printable"),
-    ("a" * 600 + "{message_id}", "at most 512 bytes"),
-    ("conflicts/{message_id}", "conflicts/"),
-    ("health/{message_id}", "health/"),
+    ("{prefix}/{message_id}", "slashes"),
+    ("{prefix}a//{message_id}", "slashes"),
+    ("{prefix}../{message_id}", "slashes"),
+    ("{prefix}{message_id}/.", "slashes"),
+    ("{prefix}a\n{message_id}", "printable"),
+    ("{prefix}" + "a" * 600 + "{message_id}", "at most 512 bytes"),
 ]
 
 
@@ -105,6 +116,12 @@ BAD_TEMPLATES = [
 def test_a_template_that_is_not_safe_and_distinct_is_refused(template: str, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         KeyTemplate(template, "messages/")
+
+
+@pytest.mark.parametrize("prefix", ["conflicts/", "health/"])
+def test_a_prefix_that_the_service_needs_itself_is_refused(prefix: str) -> None:
+    with pytest.raises(ValueError, match=f"{prefix}.*first copy"):
+        KeyTemplate(DEFAULT_TEMPLATE, prefix)
 
 
 def test_a_refused_template_shows_an_example_of_its_keys() -> None:
@@ -135,7 +152,7 @@ def test_a_sender_becomes_a_safe_part_of_a_key(sender: str, slug: str) -> None:
 
 @given(st.text(max_size=300))
 def test_no_sender_makes_an_unsafe_key(sender: str) -> None:
-    key = KeyTemplate("{sender}/{message_id}", "").key(message_id(1), START, sender)
+    key = KeyTemplate("{prefix}{sender}/{message_id}", "").key(message_id(1), START, sender)
     assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789._+-/")
     assert key.count("/") == 1
     assert not key.startswith(("/", ".", "-"))
@@ -165,3 +182,16 @@ def test_without_validation_a_line_of_a_batch_holds_the_body_as_a_string() -> No
 def test_without_validation_half_a_surrogate_pair_is_still_poison() -> None:
     with pytest.raises(PoisonError, match="surrogate"):
         recorder(validates=False, raw=True).record(message("\ud800"), NOW)
+
+
+@pytest.mark.parametrize("options", [{}, {"validates": False}, {"validates": False, "raw": True}])
+def test_a_stored_object_tells_the_digest_that_its_message_had(options: dict[str, bool]) -> None:
+    record = Recorder(KeyTemplate(DEFAULT_TEMPLATE, "messages/"), "1.2.3", **options).record(message(), NOW)
+    digests = digests_of(record.body)
+    assert record.sha256 in digests.of_content
+    assert digests.is_document is not options.get("raw", False)
+
+
+@pytest.mark.parametrize("stored", [b"", b"<html>", b"\xff", b"[1]", b'{"email_data": 1}', b'{"body": null}', b"{"])
+def test_what_no_consumer_wrote_is_no_document(stored: bytes) -> None:
+    assert digests_of(stored) == Digests(frozenset({hashlib.sha256(stored).hexdigest()}), is_document=False)

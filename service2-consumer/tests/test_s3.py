@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
+from pillarbox.message import email_sha256
 from pillarbox_aws.credentials import CredentialsError, SessionCredentials
 from service2_consumer.layouts import NewObject
-from service2_consumer.ports import Archive, Outcome, RefusedObjectError, StoreError
+from service2_consumer.ports import Archive, Outcome, OverwritesError, RefusedObjectError, StoreError
 from service2_consumer.s3 import PROBE_KEY, S3Archive, open_archive
 
 from .conftest import BUCKET, REGION, Aws
 from .fakes import FakeArchive
-from .told_server import Reply, ToldServer, cut, hang, status
+from .told_server import Reply, ToldServer, answer, cut, garbage, hang, status
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -31,7 +35,9 @@ def new_object(digest: str = "d1", key: str = "messages/2026/12/10/a.json", conf
     )
 
 
-def archive_at(url: str, session: boto3.Session, bucket: str = BUCKET, **encryption: str) -> S3Archive:
+def archive_at(
+    url: str, session: boto3.Session, bucket: str = BUCKET, *, allow_overwrite: bool = False, **encryption: str
+) -> S3Archive:
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
     return open_archive(
@@ -39,8 +45,9 @@ def archive_at(url: str, session: boto3.Session, bucket: str = BUCKET, **encrypt
         bucket,
         region=REGION,
         endpoint_url=url,
-        deadline_seconds=3,
+        deadline_seconds=4,
         encryption=encryption,
+        allow_overwrite=allow_overwrite,
     )
 
 
@@ -90,13 +97,23 @@ def test_the_probe_writes_one_fixed_key_again_and_again(aws: Aws, archive: S3Arc
     assert [item["Key"] for item in aws.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [PROBE_KEY]
 
 
+def test_the_check_passes_where_objects_are_written_once_however_often_and_with_whomever(
+    aws: Aws, archive: S3Archive
+) -> None:
+    archive.check()
+    with ThreadPoolExecutor(10) as replicas:
+        checks = [replicas.submit(archive_at(aws.url, aws.session).check) for _ in range(10)]
+    assert [check.result() for check in checks] == [None] * 10
+    assert [item["Key"] for item in aws.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [PROBE_KEY]
+
+
 def test_a_missing_bucket_is_an_outage(aws: Aws) -> None:
     archive = archive_at(aws.url, aws.session, bucket="nobody-has-made-it")
     with pytest.raises(StoreError) as caught:
         archive.put(new_object())
     assert caught.value.cause == "no_such_bucket"
     with pytest.raises(StoreError):
-        archive.probe()
+        archive.check()
 
 
 def test_encryption_is_asked_for_with_each_put(aws: Aws, archive: S3Archive) -> None:
@@ -113,7 +130,7 @@ def test_encryption_is_asked_for_with_each_put(aws: Aws, archive: S3Archive) -> 
 # ---- a server that answers as told ----------------------------------------------------------------------------------
 
 SESSION = boto3.Session("key", "secret", region_name=REGION)
-HEAD_FOUND = {"Last-Modified": "Thu, 10 Dec 2026 14:30:22 GMT", "x-amz-meta-email-sha256": "d1"}
+FOUND = {"Last-Modified": "Thu, 10 Dec 2026 14:30:22 GMT", "x-amz-meta-email-sha256": "d1"}
 
 
 @pytest.mark.parametrize(
@@ -142,10 +159,10 @@ def test_whatever_keeps_an_object_from_being_stored_is_an_outage(server: ToldSer
 
 def test_an_attempt_ends_within_its_deadline_and_does_not_retry(server: ToldServer) -> None:
     server.replies["PUT"] = [status(412), hang]
-    server.replies["HEAD"] = [status(200, headers=HEAD_FOUND)]
+    server.replies["GET"] = [status(200, headers=FOUND)]
     with pytest.raises(StoreError):
         archive_at(server.url, SESSION).put(new_object("d2"))
-    assert [method for method, _, _ in server.asked] == ["PUT", "HEAD", "PUT"]
+    assert [method for method, _, _ in server.asked] == ["PUT", "GET", "PUT"]
 
 
 def test_nobody_listening_is_an_outage() -> None:
@@ -162,15 +179,116 @@ def test_a_key_that_s3_will_never_take_is_refused(server: ToldServer) -> None:
 @pytest.mark.parametrize("code", [409, 412])
 def test_a_taken_key_is_settled_by_asking_what_lies_there(server: ToldServer, code: int) -> None:
     server.replies["PUT"] = [status(code, "ConditionalRequestConflict")]
-    server.replies["HEAD"] = [status(200, headers=HEAD_FOUND)]
+    server.replies["GET"] = [status(200, headers=FOUND)]
     assert archive_at(server.url, SESSION).put(new_object()) is Outcome.DUPLICATE
+
+
+@pytest.mark.parametrize("garbled", [garbage, cut, answer(200, "<html>", {"Content-Length": "900"})])
+def test_a_put_that_took_effect_though_its_answer_was_garbage_is_found_stored(
+    server: ToldServer, garbled: Reply
+) -> None:
+    server.replies["PUT"] = [garbled, status(412, "PreconditionFailed")]
+    server.replies["GET"] = [status(200, headers=FOUND)]
+    archive = archive_at(server.url, SESSION)
+    outcomes = []
+    for _ in range(2):
+        try:
+            outcomes.append(archive.put(new_object()))
+        except StoreError:
+            continue
+    assert outcomes in ([Outcome.DUPLICATE], [Outcome.STORED, Outcome.DUPLICATE])
+
+
+EMAIL = {"email_subject": "a", "email_sender": "b", "email_timestream": "1693561101", "email_content": "c"}
+NO_METADATA = {"Last-Modified": "Thu, 10 Dec 2026 14:30:22 GMT"}
+
+
+def stored(email_data: object) -> str:
+    return json.dumps({"message_id": "1", "processed_at": "before", "email_data": email_data, "metadata": {}})
+
+
+def settled(server: ToldServer, text: str, headers: dict[str, str]) -> Outcome:
+    server.replies["PUT"] = [status(412), status(200)]
+    server.replies["GET"] = [answer(200, text, headers)]
+    return archive_at(server.url, SESSION).put(new_object(email_sha256(EMAIL)))
+
+
+@pytest.mark.parametrize("headers", [NO_METADATA, FOUND], ids=["none", "garbled"])
+def test_the_content_decides_where_the_metadata_does_not_say_that_it_is_the_same(
+    server: ToldServer, headers: dict[str, str]
+) -> None:
+    assert settled(server, stored(dict(reversed(EMAIL.items()))), headers) is Outcome.DUPLICATE
+    assert [method for method, _, _ in server.asked] == ["PUT", "GET"]
+
+
+def test_another_email_is_a_conflict_without_metadata_too(server: ToldServer) -> None:
+    assert settled(server, stored(EMAIL | {"email_content": "d"}), NO_METADATA) is Outcome.CONFLICT
+
+
+def test_a_raw_body_is_compared_as_it_is(server: ToldServer) -> None:
+    server.replies["PUT"] = [status(412)]
+    server.replies["GET"] = [answer(200, "no e-mail", NO_METADATA)]
+    item = new_object(hashlib.sha256(b"no e-mail").hexdigest())
+    assert archive_at(server.url, SESSION).put(item) is Outcome.DUPLICATE
+
+
+def test_an_answer_that_is_no_object_of_ours_is_no_conflict_but_asked_for_again(server: ToldServer) -> None:
+    with pytest.raises(StoreError, match="unclear"):
+        settled(server, "<html>Bad gateway</html>", NO_METADATA)
+    assert [method for method, _, _ in server.asked] == ["PUT", "GET"]
 
 
 def test_a_conflict_with_a_put_that_failed_is_tried_again_and_is_no_conflict_of_emails(server: ToldServer) -> None:
     server.replies["PUT"] = [status(409, "ConditionalRequestConflict")]
-    server.replies["HEAD"] = [status(404)]
-    with pytest.raises(StoreError):
+    server.replies["GET"] = [status(404)]
+    with pytest.raises(StoreError, match="contended"):
         archive_at(server.url, SESSION).put(new_object())
+
+
+@pytest.mark.parametrize("conflict", [True, False])
+def test_no_message_is_acknowledged_for_a_put_of_somebody_else_that_may_still_fail(
+    server: ToldServer, conflict: bool
+) -> None:
+    server.replies["PUT"] = [status(412), status(409, "ConditionalRequestConflict")] if conflict else [status(409)]
+    server.replies["GET"] = [status(200, headers=FOUND)]
+    server.replies["HEAD"] = [status(404)]
+    with pytest.raises(StoreError, match="contended"):
+        archive_at(server.url, SESSION).put(new_object("d2", conflict=conflict))
+
+
+# ---- write-once -----------------------------------------------------------------------------------------------------
+
+
+def test_a_store_that_ignores_if_none_match_is_refused_with_what_to_do(server: ToldServer) -> None:
+    server.replies["PUT"] = [status(200)] * 3
+    with pytest.raises(OverwritesError, match=r"ignores If-None-Match: .* ALLOW_OVERWRITE=true accepts that"):
+        archive_at(server.url, SESSION).check()
+
+
+def test_a_store_that_ignores_if_none_match_is_taken_where_that_is_allowed(server: ToldServer) -> None:
+    server.replies["PUT"] = [status(200)]
+    archive_at(server.url, SESSION, allow_overwrite=True).check()
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "refusals", [[status(412)], [status(409, "ConditionalRequestConflict")], [status(200), status(412)]]
+)
+def test_a_refused_create_proves_write_once_even_after_somebody_emptied_the_bucket(
+    server: ToldServer, refusals: list[Reply]
+) -> None:
+    server.replies["PUT"] = [status(200), *refusals]
+    archive_at(server.url, SESSION).check()
+    asked = [{name.lower(): value for name, value in headers.items()} for _, _, headers in server.asked]
+    assert [headers.get("if-none-match") for headers in asked] == [None] + ["*"] * len(refusals)
+    assert {path for _, path, _ in server.asked} == {f"/{BUCKET}/{PROBE_KEY}"}
+
+
+@pytest.mark.parametrize("replies", [[status(503)], [status(200), status(503)], [status(200), status(501)]])
+def test_a_store_that_fails_during_the_check_proves_nothing(server: ToldServer, replies: list[Reply]) -> None:
+    server.replies["PUT"] = replies
+    with pytest.raises(StoreError):
+        archive_at(server.url, SESSION).check()
 
 
 def test_each_put_forbids_overwriting_and_carries_a_signature(server: ToldServer) -> None:

@@ -66,6 +66,8 @@ def test_each_wrong_variable_is_named_on_a_line_that_says_what_is_expected(monke
         ("SQS_QUEUE_URL", "http://127.0.0.1:4566/000000000000/q", "emails"),
         ("S3_SSE", "AES256", "aes"),
         ("LOG_LEVEL", "DEBUG", "LOUD"),
+        ("STORE_TRIES", "100", "0"),
+        ("ALLOW_OVERWRITE", "true", "maybe"),
         ("OBJECT_LAYOUT", "message", "file"),
     ],
 )
@@ -86,6 +88,7 @@ def test_bounds_are_held(monkeypatch: pytest.MonkeyPatch, name: str, good: str, 
         ({"S3_KMS_KEY_ID": "key"}, "S3_KMS_KEY_ID"),
         ({"S3_KEY_TEMPLATE": "{prefix}{date:%Y}"}, "S3_KEY_TEMPLATE"),
         ({"S3_PREFIX": "/messages/"}, "S3_KEY_TEMPLATE"),
+        ({"S3_KEY_TEMPLATE": "emails/{message_id}.json"}, "S3_KEY_TEMPLATE"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(

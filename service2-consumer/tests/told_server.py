@@ -27,6 +27,11 @@ def answer(code: int, text: str, headers: dict[str, str] | None = None) -> Reply
     return reply
 
 
+def garbage(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"\x16\x03\x01 no HTTP\r\n\r\n")
+    handler.close_connection = True
+
+
 def hang(handler: BaseHTTPRequestHandler) -> None:
     handler.server.released.wait(10)  # type: ignore[attr-defined]
     handler.close_connection = True
@@ -42,7 +47,7 @@ class ToldServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.replies: dict[str, list[Reply]] = {"PUT": [], "HEAD": [], "POST": []}
+        self.replies: dict[str, list[Reply]] = {"PUT": [], "GET": [], "HEAD": [], "POST": []}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.released = threading.Event()
         super().__init__(("127.0.0.1", 0), _Told)
@@ -63,6 +68,9 @@ class _Told(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
         self._answer()
 
     def do_HEAD(self) -> None:

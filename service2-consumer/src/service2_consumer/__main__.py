@@ -26,14 +26,15 @@ from pillarbox_aws.session import ca_bundle, endpoint_url, new_session
 from pillarbox_aws.sqs_client import open_client
 from service2_consumer import allocator
 from service2_consumer.backoff import SystemClock
-from service2_consumer.consumer import Lane, Pace, Result, Stopping
+from service2_consumer.consumer import Lane
 from service2_consumer.health import HealthServer
 from service2_consumer.holding import Holding
 from service2_consumer.lanes import Consumer
 from service2_consumer.layouts import BatchPerHour, Layout, NewObject, ObjectPerMessage
-from service2_consumer.metrics import Metrics
+from service2_consumer.metrics import Metrics, collect_process
+from service2_consumer.pace import Pace, Stopping
 from service2_consumer.pool import Pool
-from service2_consumer.ports import Archive, Queue, QueueError, RefusedObjectError, StoreError
+from service2_consumer.ports import Archive, Queue, QueueError, RefusedObjectError, Result, StoreError
 from service2_consumer.record import KeyTemplate, Recorder
 from service2_consumer.s3 import open_archive
 from service2_consumer.settings import SQS_CALL_SECONDS, Settings, explain
@@ -87,6 +88,7 @@ def build_archive(settings: Settings, session: botocore.session.Session, credent
         deadline_seconds=settings.store_deadline_seconds,
         encryption={name: value for name, value in encryption.items() if value},
         ca_bundle=ca_bundle(session),
+        allow_overwrite=settings.allow_overwrite,
     )
 
 
@@ -118,15 +120,20 @@ def build_consumer(settings: Settings, queue: Queue, archive: Archive, metrics: 
             layout=build_layout(settings),
             holding=Holding(queue, metrics, settings.visibility_timeout_seconds),
             metrics=metrics,
-            pace=Pace(settings.long_poll_seconds, settings.poll_interval_seconds),
+            pace=Pace(settings.long_poll_seconds, settings.poll_interval_seconds, tries_alone=settings.store_tries),
             stopping=stopping,
             clock=clock,
         )
         for _ in range(settings.lanes)
     ]
-    consumer = Consumer(lanes, stopping, clock, liveness_seconds=settings.liveness_seconds)
+    consumer = Consumer(lanes, stopping, clock, liveness_seconds=settings.liveness_seconds, when_refused=ask_to_stop)
     metrics.lanes_alive.set_function(consumer.lanes_alive)
     return consumer
+
+
+def ask_to_stop() -> None:
+    """Wake the thread that waits for a signal."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def watch_depth(queue: Queue, metrics: Metrics, ended: threading.Event) -> None:
@@ -144,11 +151,17 @@ def watch_depth(queue: Queue, metrics: Metrics, ended: threading.Event) -> None:
 
 
 def run(settings: Settings, consumer: Consumer, queue: Queue, metrics: Metrics) -> int:
-    """Consume until a signal comes, then drain; give the exit code: 1 if a lane had to be left behind."""
+    """Consume until a signal comes, then drain; give the exit code.
+
+    1: a lane had to be left behind; 2: the archive does not write once.
+    """
     ended = threading.Event()
     threading.Thread(target=watch_depth, args=(queue, metrics, ended), name="depth", daemon=True).start()
     consumer.start()
     reason = signal.Signals(signal.sigwait(SIGNALS)).name
+    if consumer.refusal:
+        reason = "refused"
+        logger.error("refusing to work: %s", consumer.refusal)
     logger.info("stopping: no more is received, what is held is stored or released", extra={"reason": reason})
     consumer.stop()
     if not _joined(consumer, settings.drain_seconds):
@@ -157,7 +170,7 @@ def run(settings: Settings, consumer: Consumer, queue: Queue, metrics: Metrics) 
     clean = consumer.join_but_polls(SQS_CALL_SECONDS)
     ended.set()
     logger.info("stopped", extra={"reason": reason, "clean": clean, **metrics.totals()})
-    return 0 if clean else 1
+    return 2 if consumer.refusal else 0 if clean else 1
 
 
 def _joined(consumer: Consumer, seconds: float) -> bool:
@@ -180,6 +193,7 @@ def main() -> int:
     allocator.keep_small()
     logs.configure(SERVICE, settings.log_level)
     metrics = Metrics(CollectorRegistry())
+    collect_process(metrics.registry)
     session = new_session(settings.region)
     credentials = SessionCredentials(session.get_credentials)
     if not credentials.start():

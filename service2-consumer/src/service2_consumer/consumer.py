@@ -2,44 +2,24 @@
 
 import logging
 import math
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from service2_consumer.backoff import Backoff, Clock
+from service2_consumer.delivery import Delivery
 from service2_consumer.holding import Holding
 from service2_consumer.journal import Journal
-from service2_consumer.layouts import Held, Layout, NewObject, Parcel
+from service2_consumer.layouts import Layout, NewObject
 from service2_consumer.metrics import Metrics
+from service2_consumer.pace import Pace, Stopping
 from service2_consumer.pool import Pool
-from service2_consumer.ports import Archive, Outcome, Queue, QueueError, RefusedObjectError, StoreError
+from service2_consumer.ports import Archive, OverwritesError, Queue, QueueError, Result, StoreError
 from service2_consumer.record import Message, PoisonError, Recorder, message_id_of
 from service2_consumer.trouble import Trouble
 
 logger = logging.getLogger(__name__)
 
-Result = Outcome | StoreError | RefusedObjectError
-
 # A queue without a redrive policy hands poison out again at once, for ever: past this the visibility timeout slows it.
 _QUICK_RELEASES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """The two steps of stopping, shared by all lanes: take no more, then give up what is not done."""
-
-    requested: threading.Event = field(default_factory=threading.Event)
-    gave_up: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long a lane waits, in seconds: for messages, after an empty poll, and at most between two tries."""
-
-    long_poll_seconds: int
-    poll_interval_seconds: int
-    longest_backoff_seconds: float = 30
 
 
 class Lane:
@@ -64,7 +44,6 @@ class Lane:
     ) -> None:
         self._queue = queue
         self._archive = archive
-        self._pool = pool
         self._recorder = recorder
         self._layout = layout
         self._holding = holding
@@ -75,56 +54,80 @@ class Lane:
         self._queue_backoff = Backoff(0.2, pace.longest_backoff_seconds)
         self._queue_trouble = Trouble(logger, "SQS", "this lane tries again with growing pauses")
         self._journal = Journal(metrics)
+        self._delivery = Delivery(
+            archive=archive,
+            pool=pool,
+            holding=holding,
+            journal=self._journal,
+            pace=pace,
+            stopping=stopping,
+            clock=clock,
+            beat=self._beat,
+        )
+        holding.beat = self._beat
+        self._broken = False
         self.checked = False
         self.receiving = False
+        self.refusal = ""
         self.last_beat_seconds = clock.monotonic()
         self.last_poll_at: datetime | None = None
+
+    @property
+    def well(self) -> bool:
+        """Tell whether queue and bucket have proven to work, and neither has failed lately."""
+        return self.checked and not self._queue_trouble.lasts and not self._journal.store_fails
 
     def release_held(self) -> int:
         """Release what is neither acknowledged nor released yet, and tell how many messages that were."""
         return self._holding.release_all()
 
     def run(self) -> None:
-        """Work until stopping is requested, then finish what has started and release the rest."""
+        """Work until stopping is requested, then finish what has started and release the rest.
+
+        An archive that does not write once ends it too: then `refusal` says why.
+        """
         while not self._stopping.requested.is_set():
             try:
+                self._recover()
                 self.run_once()
+            except OverwritesError as exc:
+                self.refusal = str(exc)
+                self._stopping.requested.set()
             except Exception:
                 logger.exception("a lane failed; it releases what it holds and goes on")
-                self._start_over()
-                self._clock.wait(self._stopping.requested, self._queue_backoff.next_seconds())
+                self._broken = True
+                self._wait(self._queue_backoff.next_seconds())
         self.drain()
-
-    def _start_over(self) -> None:
-        """Release what is held; a release that fails must not end the thread, and leaves it to the timeout."""
-        try:
-            self._layout.take_due(self._clock.monotonic(), everything=True)
-            self._holding.release_all()
-        except Exception:
-            logger.exception("not released; it shows again after the visibility timeout")
 
     def run_once(self) -> None:
         """Go through one cycle: check at first, then receive, store and acknowledge."""
+        self._beat()
         if not self.checked:
             self._check()
             return
-        messages = self._receive()
+        if not self._delivery.retry():
+            self._let_go()
+            return
+        if self._stopping.requested.is_set():
+            return  # the retry took a while, and a receive now would be spent for nothing
+        messages = self._receive() if self._delivery.has_room() else self._wait_for_room()
         found = bool(messages)
         if self._stopping.requested.is_set():
             now = self._clock.monotonic()
             self._holding.release([self._holding.add(m, m.sqs_message_id, now) for m in messages])
             return
         self._admit(messages)
-        self._deliver(self._layout.take_due(self._clock.monotonic()))
-        if not found and self._pace.poll_interval_seconds:
-            self._clock.wait(self._stopping.requested, self._pace.poll_interval_seconds)
+        if not self._delivery.deliver(self._layout.take_due(self._clock.monotonic())):
+            self._let_go()
+        elif not found and self._pace.poll_interval_seconds:
+            self._wait(self._pace.poll_interval_seconds)
 
     def drain(self) -> None:
-        """Store what is still open, in one attempt, and release what could not be stored."""
+        """Store what is still open, in one attempt, and release what could not be stored or was set aside."""
         open_parcels = self._layout.take_due(self._clock.monotonic(), everything=True)
         if not self._journal.store_fails and not self._stopping.gave_up.is_set():
-            self._deliver(open_parcels)
-        released = self.release_held()
+            self._delivery.deliver(open_parcels)
+        released = self._release_everything()
         if released:
             logger.info("released what was not stored", extra={"messages": released})
 
@@ -134,19 +137,20 @@ class Lane:
             self._queue.depth()
             self._queue_trouble.ended()
             self._beat()
-            self._archive.probe()
+            self._archive.check()
         except QueueError as exc:
             self._pause_for_queue(exc)
         except StoreError as exc:
+            self._journal.failed([exc])
             self._journal.store_failed([exc])
-            self._clock.wait(self._stopping.requested, self._queue_backoff.next_seconds())
+            self._wait(self._queue_backoff.next_seconds())
         else:
             self._journal.store_works()
             self._queue_backoff.reset()
             self.checked = True
 
     def _receive(self) -> list[Message]:
-        due = self._layout.seconds_until_due(self._clock.monotonic())
+        due = self._seconds_until_due()
         wait = self._pace.long_poll_seconds if due is None else min(self._pace.long_poll_seconds, math.ceil(due))
         self.receiving = True
         try:
@@ -166,12 +170,26 @@ class Lane:
         self._metrics.received.inc(len(messages))
         return messages
 
+    def _seconds_until_due(self) -> float | None:
+        """Tell when the lane has something to do besides receiving; None: never."""
+        now = self._clock.monotonic()
+        dues = (self._layout.seconds_until_due(now), self._delivery.seconds_until_due(now))
+        return min((due for due in dues if due is not None), default=None)
+
     def _pause_for_queue(self, exc: QueueError) -> None:
-        """Wait without a beat: a lane that cannot receive for long turns liveness red, and is started anew."""
         self._queue_trouble.failed(exc.cause)
-        due = self._layout.seconds_until_due(self._clock.monotonic())
-        delay = self._queue_backoff.next_seconds()
-        self._clock.wait(self._stopping.requested, delay if due is None else min(delay, due))
+        self._wait(self._queue_backoff.next_seconds())
+
+    def _wait_for_room(self) -> list[Message]:
+        """Receive nothing; wait until something that was set aside can be tried again."""
+        self._wait(self._pace.longest_backoff_seconds)
+        return []
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, but not past the moment at which something is due, and not past a stop."""
+        self._beat()
+        due = self._seconds_until_due()
+        self._clock.wait(self._stopping.requested, seconds if due is None else min(seconds, due))
 
     def _admit(self, messages: list[Message]) -> None:
         """Sort messages into records and poison; poison is released first, for storing may take an outage."""
@@ -191,51 +209,23 @@ class Lane:
             self._layout.add(self._holding.add(message, record.message_id, now), record, now)
         self._holding.release(poison)
 
-    def _deliver(self, parcels: list[Parcel]) -> None:
-        """Store parcels, however long that takes; leave some only when stopping, or when their time is over."""
-        backoff = Backoff(0.1, self._pace.longest_backoff_seconds)
-        while parcels:
-            parcels = self._settle(parcels, self._pool.map([p.item for p in parcels], self._stopping.gave_up))
-            self._beat()
-            if not parcels or self._stopping.requested.is_set():
-                return
-            now = self._clock.monotonic()
-            if self._holding.extend(now):
-                self._let_go()
-                return
-            pause = min(backoff.next_seconds(), max(1.0, self._holding.seconds_until_extension(now)))
-            self._clock.wait(self._stopping.requested, pause)
-
     def _let_go(self) -> None:
         """Give everything back, and receive again only once the store is proven to work."""
-        self._layout.take_due(self._clock.monotonic(), everything=True)
-        released = self._holding.release_all()
+        released = self._release_everything()
         self.checked = False
         logger.error("messages were held as long as SQS allows; they return to the queue", extra={"messages": released})
 
-    def _settle(self, parcels: Sequence[Parcel], results: Sequence[Result | None]) -> list[Parcel]:
-        """Acknowledge what is stored, release what never can be, and give back what must be tried again."""
-        refused, again = [], []
-        stored: dict[Outcome, list[Held]] = {outcome: [] for outcome in Outcome}
-        for parcel, result in zip(parcels, results, strict=True):
-            if isinstance(result, Outcome):
-                stored[result] += parcel.messages
-                self._journal.stored_object(parcel, result)
-            elif isinstance(result, RefusedObjectError):
-                refused += parcel.messages
-                for held in parcel.messages:
-                    self._journal.poison(held.receive_count, held.message_id, "refused_by_store", str(result))
-            else:
-                again.append(parcel)
-        self._journal.stored(stored, self._clock.now())
-        self._holding.acknowledge([held for messages in stored.values() for held in messages])
-        self._holding.release(refused)
-        failures = [result for result in results if isinstance(result, StoreError)]
-        if failures:
-            self._journal.store_failed(failures)
-        if not again:
-            self._journal.store_works()
-        return again
+    def _recover(self) -> None:
+        """Give everything back after a failure that nobody foresaw."""
+        if self._broken:
+            self._release_everything()
+            self._broken = False
+
+    def _release_everything(self) -> int:
+        self._layout.take_due(self._clock.monotonic(), everything=True)
+        self._delivery.clear()
+        return self._holding.release_all()
 
     def _beat(self) -> None:
+        """Show that the thread turns: each call that it makes ends in time, well or badly."""
         self.last_beat_seconds = self._clock.monotonic()

@@ -20,12 +20,12 @@ class State(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Tell whether the lanes work."""
+        """Tell whether the lanes turn."""
         ...
 
     @property
     def ready(self) -> bool:
-        """Tell whether queue and bucket have proven to work."""
+        """Tell whether queue and bucket work."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """The messages that a lane holds: hidden for as long as it works on them, acknowledged or released in the end."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from service2_consumer.layouts import Held
 from service2_consumer.metrics import Metrics
@@ -14,17 +14,23 @@ logger = logging.getLogger(__name__)
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 MAX_HELD_SECONDS = 12 * 3600 - 60  # a margin, for SQS counts from when it sent its answer
 
+_MOST_IN_A_CALL = 10
+
 _AFTER_FAILURE = 5 / 8  # of the timeout: an extension that failed is tried again in an eighth of it
 
 
 class Holding:
-    """Receipts and their time; what SQS does not do is left to the visibility timeout."""
+    """Receipts and their time; what SQS does not do is left to the visibility timeout.
+
+    `beat` is called after each call to SQS: a batch needs many calls, and a slow SQS is no thread that hangs.
+    """
 
     def __init__(self, queue: Queue, metrics: Metrics, visibility_seconds: int) -> None:
         self._queue = queue
         self._metrics = metrics
         self._visibility_seconds = visibility_seconds
         self._held: dict[str, Held] = {}
+        self.beat: Callable[[], None] = lambda: None
 
     def add(self, message: Message, message_id: str, now_seconds: float) -> Held:
         """Hold a message received at `now_seconds` (monotonic)."""
@@ -45,7 +51,7 @@ class Holding:
         if not messages:
             return
         receipts = [held.receipt for held in messages]
-        failed = self._queue.delete(receipts)
+        failed = self._in_calls(receipts, self._queue.delete)
         self._forget(receipts)
         self._metrics.deleted.inc(len(receipts) - len(failed))
         if failed:
@@ -59,9 +65,17 @@ class Holding:
         if not messages:
             return
         receipts = [held.receipt for held in messages]
-        failed = self._queue.change_visibility(receipts, 0)
+        failed = self._hide(receipts, 0)
         self._forget(receipts)
         self._metrics.released.inc(len(receipts) - len(failed))
+
+    def scatter(self, messages: Sequence[Held]) -> None:
+        """Show every other message at once, and leave the rest to their visibility timeout.
+
+        Messages of one batch that is given up must not meet again: together they would make the same object.
+        """
+        self.release(messages[::2])
+        self._forget([held.receipt for held in messages[1::2]])
 
     def release_all(self) -> int:
         """Release whatever is held and tell how many messages that were."""
@@ -73,9 +87,9 @@ class Holding:
         """Hide again, for the full timeout, what is past half of it; tell whether the twelve hours of one are over."""
         due = [held for held in self._held.values() if now_seconds >= self._extension_due(held)]
         for timeout, receipts in self._by_timeout(due, now_seconds).items():
-            if timeout < self._visibility_seconds / 2:
+            if timeout <= self._visibility_seconds / 2:
                 return True
-            failed = set(self._queue.change_visibility(receipts, timeout))
+            failed = set(self._hide(receipts, timeout))
             for receipt in receipts:
                 hidden = self._visibility_seconds * _AFTER_FAILURE if receipt in failed else timeout
                 self._held[receipt].hidden_until_seconds = now_seconds + hidden
@@ -95,6 +109,17 @@ class Holding:
             timeout = min(self._visibility_seconds, left)
             groups.setdefault(timeout, []).append(held.receipt)
         return groups
+
+    def _hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
+        return self._in_calls(receipts, lambda some: self._queue.change_visibility(some, seconds))
+
+    def _in_calls(self, receipts: Sequence[str], call: Callable[[Sequence[str]], list[str]]) -> list[str]:
+        """Call SQS with a few receipts at a time; give those for which it failed."""
+        failed: list[str] = []
+        for start in range(0, len(receipts), _MOST_IN_A_CALL):
+            failed += call(receipts[start : start + _MOST_IN_A_CALL])
+            self.beat()
+        return failed
 
     def _forget(self, receipts: Sequence[str]) -> None:
         for receipt in receipts:

@@ -19,6 +19,8 @@ class Journal:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._set_aside = 0
+        self._full = False
         self._trouble = Trouble(logger, "S3", "this lane keeps its messages and tries again with growing pauses")
 
     @property
@@ -55,16 +57,48 @@ class Journal:
         extra = {"message_id": message_id, "reason": reason, "problem": problem}
         logger.warning("can never be stored; redrive will move it to the dead-letter queue", extra=extra)
 
-    def store_failed(self, failures: Sequence[StoreError]) -> None:
-        """Note what went wrong in one attempt to store some objects."""
+    def failed(self, failures: Sequence[StoreError]) -> None:
+        """Note what kept objects from being stored in one attempt, whoever is to blame."""
         for exc in failures:
             self._metrics.store_failures.labels(exc.cause).inc()
+
+    def set_aside(self, messages: int, *, full: bool) -> None:
+        """Note how many messages are set aside, and whether they leave no room for another receive."""
+        if messages != self._set_aside:
+            self._metrics.set_aside.inc(messages - self._set_aside)
+            self._set_aside = messages
+        if full and not self._full:
+            self._metrics.lanes_full.inc()
+            logger.warning("a lane receives nothing until what it has set aside is stored or released")
+        elif self._full and not full:
+            self._metrics.lanes_full.dec()
+            logger.info("a lane receives again")
+        self._full = full
+
+    def fails_alone(self, parcel: Parcel, problem: str) -> None:
+        """Note an object that fails again and again while the store works."""
+        extra = {"key": parcel.item.key, "message_ids": _ids(parcel), "problem": problem}
+        logger.warning("fails while the store works; set aside and tried again with growing pauses", extra=extra)
+
+    def store_refused(self, parcel: Parcel, problem: str, faults: int) -> None:
+        """Note an object that is given up. This counts each release: an earlier receive may have ended otherwise."""
+        self._metrics.invalid.labels("store_refused").inc(len(parcel.messages))
+        told = {"reason": "store_refused", "problem": problem, "tries": faults}
+        extra = {"key": parcel.item.key, "message_ids": _ids(parcel), **told}
+        logger.error("failed too often while the store works; released towards the dead-letter queue", extra=extra)
+
+    def store_failed(self, failures: Sequence[StoreError]) -> None:
+        """Note that the store fails: nothing could be written, or nothing but the probe."""
         worst = next((exc for exc in failures if exc.cause in _NEEDS_AN_OPERATOR), failures[0])
         self._trouble.failed(str(worst), loud=worst.cause in _NEEDS_AN_OPERATOR)
         if self._trouble.lasts:
             self._metrics.store_healthy.set(0)
 
     def store_works(self) -> None:
-        """Note that everything asked of the store was done."""
+        """Note that the store takes writes."""
         self._trouble.ended()
         self._metrics.store_healthy.set(1)
+
+
+def _ids(parcel: Parcel) -> list[str]:
+    return [held.message_id for held in parcel.messages]

@@ -1,11 +1,12 @@
 """The consumer as a whole: its lanes as threads, started, watched and stopped together."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from service2_consumer.backoff import Clock
-from service2_consumer.consumer import Lane, Stopping
+from service2_consumer.consumer import Lane
+from service2_consumer.pace import Stopping
 
 _LOOK_SECONDS = 0.1
 
@@ -13,15 +14,30 @@ _LOOK_SECONDS = 0.1
 class Consumer:
     """Runs lanes; `stop`, `join` and `give_up` are apart, so that the caller decides how long to wait for what."""
 
-    def __init__(self, lanes: Sequence[Lane], stopping: Stopping, clock: Clock, *, liveness_seconds: float) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        stopping: Stopping,
+        clock: Clock,
+        *,
+        liveness_seconds: float,
+        when_refused: Callable[[], None] = lambda: None,
+    ) -> None:
         self._lanes = lanes
         self._stopping = stopping
         self._clock = clock
         self._liveness_seconds = liveness_seconds
+        self._when_refused = when_refused
         # Daemons: a lane that hangs in a call must not keep the process once it was given up.
         self._threads = [
-            threading.Thread(target=lane.run, name=f"lane-{i}", daemon=True) for i, lane in enumerate(lanes)
+            threading.Thread(target=self._run, args=(lane,), name=f"lane-{i}", daemon=True)
+            for i, lane in enumerate(lanes)
         ]
+
+    def _run(self, lane: Lane) -> None:
+        lane.run()
+        if lane.refusal:
+            self._when_refused()
 
     def start(self) -> None:
         """Start every lane."""
@@ -61,7 +77,7 @@ class Consumer:
         return True
 
     def lanes_alive(self) -> int:
-        """Count the lanes that have beaten lately."""
+        """Count the lanes that turn: none of their calls lasts for longer than any deadline allows."""
         now = self._clock.monotonic()
         return sum(
             thread.is_alive() and now - lane.last_beat_seconds <= self._liveness_seconds
@@ -70,13 +86,18 @@ class Consumer:
 
     @property
     def alive(self) -> bool:
-        """Tell whether every lane has beaten lately; while stopping, lanes may have ended."""
+        """Tell whether every lane turns, whatever SQS and S3 answer; while stopping, lanes may have ended."""
         return self._stopping.requested.is_set() or self.lanes_alive() == len(self._lanes)
 
     @property
     def ready(self) -> bool:
-        """Tell whether queue and bucket have proven to work, and nothing is stopping."""
-        return all(lane.checked for lane in self._lanes) and not self._stopping.requested.is_set()
+        """Tell whether queue and bucket have proven to work, no lane sees either fail, and nothing is stopping."""
+        return all(lane.well for lane in self._lanes) and not self._stopping.requested.is_set()
+
+    @property
+    def refusal(self) -> str:
+        """Give why the consumer refuses to work with this archive; empty: it does not refuse."""
+        return next((lane.refusal for lane in self._lanes if lane.refusal), "")
 
     @property
     def last_poll_at(self) -> datetime | None:

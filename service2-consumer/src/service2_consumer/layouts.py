@@ -128,7 +128,7 @@ class BatchPerHour:
     def take_due(self, now_seconds: float, *, everything: bool = False) -> list[Parcel]:
         """Hand out the closed batches and those that are old enough, or all."""
         for hour, batch in list(self._open.items()):
-            if everything or now_seconds - batch.opened_seconds >= self._max_seconds:
+            if everything or now_seconds >= batch.opened_seconds + self._max_seconds:
                 self._full.append(self._open.pop(hour))
         due, self._full = self._full, []
         return [self._parcel(batch) for batch in due]

@@ -1,6 +1,6 @@
 """Every metric of the consumer: the closed list of what can be watched and alerted on."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _AGE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
@@ -28,7 +28,9 @@ class Metrics:
         self.conflicts = counter("conflicts_total", "Messages kept under conflicts/: another e-mail under a used id")
         self.invalid = counter("invalid_total", "Messages that can never be stored, by reason", "reason")
         self.store_failures = counter("store_failures_total", "Attempts to store that failed, by cause", "cause")
-        self.released = counter("released_total", "Messages given back to the queue: poison, or held when stopping")
+        self.released = counter(
+            "released_total", "Messages given back to the queue: poison, given up, or held when stopping"
+        )
         self.deleted = counter("deleted_total", "Messages deleted from the queue, after they were stored")
         self.delete_failures = counter("delete_failures_total", "Deletes that SQS did not do; the message comes again")
         self.stored_bytes = counter("stored_bytes_total", "Bytes written to S3")
@@ -37,8 +39,12 @@ class Metrics:
         self.store_seconds = histogram("store_seconds", "Time of one attempt to store", _SECONDS)
         self.age_seconds = histogram("age_seconds", "Time from sent to stored", _AGE_SECONDS)
         self.in_flight = gauge("in_flight", "Messages received and not yet deleted or given back")
-        self.store_healthy = gauge("store_healthy", "1 while S3 takes writes, 0 while messages are kept and retried")
-        self.lanes_alive = gauge("lanes_alive", "Lanes that beat within LIVENESS_SECONDS")
+        self.store_healthy = gauge("store_healthy", "1 while S3 takes writes, 0 while it fails and messages are kept")
+        self.set_aside = gauge("set_aside", "Messages held apart: their object fails while the store works")
+        self.lanes_full = gauge(
+            "lanes_full", "Lanes that receive nothing until what they set aside is stored or released"
+        )
+        self.lanes_alive = gauge("lanes_alive", "Lanes that have not been silent for LIVENESS_SECONDS")
         self.queue_messages = gauge("queue_messages", "Messages in the queue as SQS estimates, by state", "state")
 
     def messages_processed(self) -> int:
@@ -52,3 +58,9 @@ class Metrics:
         totals = {name: int(self.registry.get_sample_value(f"{_PREFIX}{name}_total") or 0) for name in names}
         samples = [sample for metric in self.invalid.collect() for sample in metric.samples]
         return totals | {"invalid": int(sum(s.value for s in samples if s.name.endswith("_total")))}
+
+
+def collect_process(registry: CollectorRegistry) -> None:
+    """Add process_* (CPU, memory, open files; where there is /proc) and python_info to a registry."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)

@@ -29,12 +29,19 @@ class RefusedObjectError(Exception):
     """The archive will never take this object, whoever asks; the text is its error code."""
 
 
+class OverwritesError(Exception):
+    """The archive overwrites an object instead of refusing to write it twice; the text says what to do."""
+
+
 class Outcome(Enum):
     """How an object came to be stored."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+
+
+Result = Outcome | StoreError | RefusedObjectError
 
 
 class Queue(Protocol):
@@ -66,4 +73,8 @@ class Archive(Protocol):
 
     def probe(self) -> None:
         """Prove that writing works. Raises StoreError."""
+        ...
+
+    def check(self) -> None:
+        """Prove that writing works and that an object is written once. Raises StoreError and OverwritesError."""
         ...

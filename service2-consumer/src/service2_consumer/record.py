@@ -16,6 +16,7 @@ from pillarbox.strict_json import JsonError, JsonValue
 MAX_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 MAX_SENDER_LENGTH = 64
 
+_PREFIX = "{prefix}"
 _FIELDS = ("prefix", "date", "message_id", "sender")
 # Directives that depend on nothing but the moment itself: no locale, no time zone of the machine.
 _DATE_DIRECTIVES = frozenset("YymdHMSjfGVu%")
@@ -97,6 +98,8 @@ def _check_fields(template: str) -> None:
         if name == "date" and (not directives or not _DATE_DIRECTIVES.issuperset(directives) or "{" in (spec or "")):
             raise ValueError("must format date by directives that depend on the moment alone, such as {date:%Y/%m/%d}")
         used.append(name)
+    if not template.startswith(_PREFIX):
+        raise ValueError(f"must begin with {_PREFIX}: S3_PREFIX names where the service may write")
     if "message_id" not in used:
         raise ValueError("must contain {message_id}, else two messages share a key")
 
@@ -166,6 +169,30 @@ class Recorder:
             metadata["trace_id"] = trace.trace_id(envelope.traceparent)
         processed_at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {"message_id": message_id, "processed_at": processed_at, **content, "metadata": metadata}
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The digests that a stored object's content may have been given; `is_document`: it reads as one of ours."""
+
+    of_content: frozenset[str]
+    is_document: bool
+
+
+def digests_of(stored: bytes) -> Digests:
+    """Give the digests of a stored object's content, whichever way it was written."""
+    raw = hashlib.sha256(stored).hexdigest()
+    try:
+        document = strict_json.loads(stored)
+    except JsonError:
+        document = None
+    content = document if isinstance(document, dict) else {}
+    match content:
+        case {"email_data": dict(email)}:
+            return Digests(frozenset({raw, email_sha256(email)}), is_document=True)
+        case {"body": str(body)}:
+            return Digests(frozenset({raw, hashlib.sha256(body.encode()).hexdigest()}), is_document=True)
+    return Digests(frozenset({raw}), is_document=False)
 
 
 def _email(body: str) -> dict[str, JsonValue]:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 from service2_consumer.layouts import NewObject
-from service2_consumer.ports import Outcome, RefusedObjectError, StoreError
+from service2_consumer.ports import Outcome, OverwritesError, RefusedObjectError, StoreError
+from service2_consumer.record import digests_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Credential
 
 PROBE_KEY = "health/service2-consumer"
 
-_REQUESTS_PER_ATTEMPT = 3  # PUT; if the key is taken, HEAD; if by another e-mail, PUT below conflicts/
+_REQUESTS_PER_ATTEMPT = 4  # PUT; if the key is taken, GET; if by another e-mail, PUT below conflicts/, and HEAD
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _CAUSE_OF_STATUS = {"429": "throttled", "503": "throttled"}
@@ -36,24 +38,51 @@ _OWN_FAULTS = frozenset({"KeyTooLongError", "EntityTooLarge", "MetadataTooLarge"
 class S3Archive:
     """Writes objects into one bucket; one attempt takes at most the deadline that the store was opened with."""
 
-    def __init__(self, store: S3Store) -> None:
+    def __init__(self, store: S3Store, *, allow_overwrite: bool = False) -> None:
         self._store = store
+        self._allow_overwrite = allow_overwrite
 
     def put(self, item: NewObject) -> Outcome:
         """Write an object unless it is there already. Raises StoreError and RefusedObjectError."""
         if self._created(item.key, item):
             return Outcome.STORED
-        if self._digest_at(item.key, item.digest_name) == item.digest or item.conflict_key is None:
+        if item.conflict_key is None:
+            self._require(item.key)
             return Outcome.DUPLICATE
-        self._created(item.conflict_key, item)  # its name holds the digest: whatever is there already is this e-mail
+        if self._holds(item.key, item):
+            return Outcome.DUPLICATE
+        if not self._created(item.conflict_key, item):
+            self._require(item.conflict_key)  # its name holds the digest: whatever is there is this e-mail
         return Outcome.CONFLICT
 
     def probe(self) -> None:
         """Prove that the bucket takes writes. Raises StoreError."""
+        self._put_probe("overwrite")
+
+    def check(self) -> None:
+        """Prove that the bucket takes writes and refuses a second write of one key, unless overwriting is allowed.
+
+        Raises StoreError and OverwritesError. Replicas that start together do not disturb each other: S3 answers a
+        create with 412 where the object exists, and with 409 while another write of it is under way.
+        """
+        self.probe()
+        if self._allow_overwrite:
+            return
+        for _ in range(2):  # the first may succeed where somebody has just emptied the bucket
+            try:
+                self._put_probe("create")
+            except StoreError as exc:
+                if isinstance(exc.__cause__, AlreadyExistsError):
+                    return
+                raise
+        raise OverwritesError(
+            "the store ignores If-None-Match: an e-mail could overwrite another one; ALLOW_OVERWRITE=true accepts that"
+        )
+
+    def _put_probe(self, mode: Literal["create", "overwrite"]) -> None:
+        body = datetime.now(UTC).isoformat().encode()
         try:
-            obstore.put(
-                self._store, PROBE_KEY, datetime.now(UTC).isoformat().encode(), mode="overwrite", use_multipart=False
-            )
+            obstore.put(self._store, PROBE_KEY, body, mode=mode, use_multipart=False)
         except (BaseError, OSError, ValueError) as exc:
             raise _explained(exc) from exc
 
@@ -67,14 +96,39 @@ class S3Archive:
             raise _explained(exc) from exc
         return True
 
-    def _digest_at(self, key: str, digest_name: str) -> str | None:
-        """Ask what is stored; nothing may be there yet: S3 refuses a PUT, with 409, while another one runs."""
-        try:
-            return obstore.get(self._store, key, options={"head": True}).attributes.get(digest_name)
-        except FileNotFoundError as exc:
-            raise StoreError("contended", "ConditionalRequestConflict") from exc
-        except (BaseError, OSError, ValueError) as exc:
-            raise _explained(exc) from exc
+    def _holds(self, key: str, item: NewObject) -> bool:
+        """Tell whether the object at a taken key holds the same e-mail.
+
+        The content decides where the metadata does not say so: some gateways lose metadata, some answers are garbled,
+        and neither may pass for another e-mail. An answer that says neither is asked for again, later.
+        """
+        with _reading():
+            found = obstore.get(self._store, key)
+            digest = found.attributes.get(item.digest_name)
+            if digest == item.digest:
+                return True
+            digests = digests_of(bytes(found.bytes()))
+        if item.digest in digests.of_content:
+            return True
+        if digest is None and not digests.is_document:
+            raise StoreError("unclear", "neither digest nor document")
+        return False
+
+    def _require(self, key: str) -> None:
+        """Make sure that a taken key holds an object."""
+        with _reading():
+            obstore.head(self._store, key)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what a read raises into StoreError; nothing may be there yet: S3 answers 409 while another PUT runs."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        raise StoreError("contended", "ConditionalRequestConflict") from exc
+    except (BaseError, OSError, ValueError) as exc:
+        raise _explained(exc) from exc
 
 
 def _explained(exc: Exception) -> Exception:
@@ -108,6 +162,7 @@ def open_archive(
     deadline_seconds: float,
     encryption: Mapping[str, str],
     ca_bundle: str | None = None,
+    allow_overwrite: bool = False,
 ) -> S3Archive:
     """Open a bucket; `encryption` holds S3Config's sse keys. Raises OSError if the CA bundle cannot be read."""
     config: S3Config = {"region": region, **encryption}  # type: ignore[typeddict-item]
@@ -133,4 +188,4 @@ def open_archive(
         retry_config={"max_retries": 0},  # the lane retries: it must extend visibility in between
         credential_provider=credentials,
     )
-    return S3Archive(store)
+    return S3Archive(store, allow_overwrite=allow_overwrite)

@@ -31,12 +31,12 @@ class Settings(BaseSettings):
     prefix: str = Field(
         default="messages/",
         validation_alias="S3_PREFIX",
-        description="What `{prefix}` stands for in keys, taken literally: end it with a slash to get a folder",
+        description="What keys begin with, taken literally: end it with a slash; on AWS the stack's `ObjectPrefix`",
     )
     key_template: str = Field(
         default="{prefix}{date:%Y/%m/%d}/{message_id}.json",
         validation_alias="S3_KEY_TEMPLATE",
-        description="Object key in Python format syntax; fields `prefix` `date` `message_id` `sender`",
+        description="Object key in Python format syntax; begins with `{prefix}`; fields `date` `message_id` `sender`",
     )
     sse: Literal["", "AES256", "aws:kms"] = Field(
         default="",
@@ -47,6 +47,11 @@ class Settings(BaseSettings):
         default="",
         validation_alias="S3_KMS_KEY_ID",
         description="KMS key, with `S3_SSE=aws:kms`; empty: the account's aws/s3",
+    )
+    allow_overwrite: bool = Field(
+        default=False,
+        validation_alias="ALLOW_OVERWRITE",
+        description="Start although the store ignores `If-None-Match`: e-mails with one id overwrite each other",
     )
     message_validation: Literal["email", "none"] = Field(
         default="email",
@@ -105,12 +110,19 @@ class Settings(BaseSettings):
         le=100,
         description="The longest one attempt to store takes",
     )
+    store_tries: int = Field(
+        default=12,
+        validation_alias="STORE_TRIES",
+        ge=1,
+        le=100,
+        description="Retries of an object that fails while the store works, before it counts towards the DLQ",
+    )
     liveness_seconds: int = Field(
-        default=300,
+        default=600,
         validation_alias="LIVENESS_SECONDS",
         ge=5,
         le=3600,
-        description="A lane silent for so long, because SQS fails or it hangs, turns `/health` into 503",
+        description="A lane that hangs in one call for so long turns `/health` into 503; failures of SQS or S3 do not",
     )
     bind_host: str = Field(default="0.0.0.0", validation_alias="BIND_HOST", description="Address of the HTTP server")  # noqa: S104  # a pod's probes come from outside it
     port: int = Field(default=8080, validation_alias="PORT", ge=1, le=65_535, description="Port of the HTTP server")

@@ -1,0 +1,88 @@
+"""Real processes: objects that fail alone, and outages that restart nothing."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .fault_arena import VISIBILITY_SECONDS, Arena
+from .polling import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+SOME_ASIDE = re.compile(r"^pillarbox_consumer_set_aside [1-9]", re.MULTILINE)
+NewArena = Callable[..., Arena]
+
+
+@pytest.fixture
+def new_arena(tmp_path: Path) -> Iterator[NewArena]:
+    arenas: list[Arena] = []
+
+    def make(*, max_receive_count: int = 10, seed: int = 1, **settings: str) -> Arena:
+        arenas.append(Arena(tmp_path, max_receive_count=max_receive_count, seed=seed, **settings))
+        return arenas[-1]
+
+    yield make
+    for arena in arenas:
+        arena.close()
+
+
+def wait_for_stored(arena: Arena, count: int) -> None:
+    eventually(lambda: len(arena.objects()) == count, 60, f"{count} e-mails are not stored")
+
+
+def test_two_objects_that_fail_for_ever_hold_up_nothing_and_end_dead_with_the_reason(new_arena: NewArena) -> None:
+    arena = new_arena(max_receive_count=2, STORE_TRIES="4")
+    arena.feed_refused(2)
+    arena.feed(100, repeats=False)
+    arena.start()  # with two lanes
+    wait_for_stored(arena, 100)
+    eventually(lambda: arena.ask("/metrics")[1].count("store_refused") > 0, 60, "nothing is given up")
+    # An outage of many visibility timeouts: of what is received now, no receive may be spent but the first.
+    arena.proxy.faults["s3"] = {"500": 1.0}
+    arena.feed(30, repeats=False)
+    time.sleep(4 * VISIBILITY_SECONDS)
+    arena.settle()
+    arena.assert_nothing_lost()  # dead are the poison and the two: two receives, so none was spent on the outage
+    assert '"reason":"store_refused"' in arena.log.read_text().replace(" ", "")
+
+
+def test_a_batch_that_fails_for_ever_holds_up_no_other(new_arena: NewArena) -> None:
+    arena = new_arena(
+        OBJECT_LAYOUT="batch",
+        BATCH_MAX_SECONDS="1",
+        BATCH_MAX_MESSAGES="20",
+        VISIBILITY_TIMEOUT_SECONDS="6",
+        STORE_TRIES="2",
+    )
+    arena.feed(20, repeats=False)
+    arena.proxy.refused.add(f"{next(iter(arena.valid))}-")  # whatever the batch, its name begins with the oldest id
+    arena.start()
+    eventually(lambda: bool(SOME_ASIDE.search(arena.ask("/metrics")[1])), 60, "nothing is set aside")
+    arena.feed(300, repeats=False)
+    eventually(lambda: len(arena.records()) >= 300, 60, "the others are not stored")
+    arena.proxy.refused.clear()
+    arena.settle()
+    arena.assert_nothing_lost(exactly_once=False)
+
+
+@pytest.mark.parametrize("service", ["sqs", "s3"])
+def test_an_outage_longer_than_the_limit_of_liveness_restarts_nothing(new_arena: NewArena, service: str) -> None:
+    liveness_seconds = 12  # the least that the timings of these tests allow
+    arena = new_arena(LIVENESS_SECONDS=str(liveness_seconds))
+    arena.start()
+    eventually(lambda: arena.ask("/ready")[0] == 200, 30, "it does not get ready")
+    arena.proxy.faults[service] = {"reset": 1.0}
+    arena.feed(5, repeats=False)
+    eventually(lambda: arena.ask("/ready")[0] == 503, 30, "readiness does not see the outage")
+    over = time.monotonic() + liveness_seconds + 5
+    while time.monotonic() < over:
+        assert arena.ask("/health")[0] == 200
+        assert arena.ask("/ready")[0] == 503
+        time.sleep(0.5)
+    arena.proxy.faults[service] = {}
+    eventually(lambda: arena.ask("/ready")[0] == 200, 60, "readiness does not see the end of the outage")
+    arena.settle()
+    arena.assert_nothing_lost()
