@@ -69,7 +69,7 @@ def test_a_retention_that_leaves_no_time_is_refused(cloud: Cloud, seconds: str) 
 
 
 def test_cost_tags_of_the_stack_reach_what_it_makes(cloud: Cloud) -> None:
-    outputs = cloud.deploy("pillarbox-tags", tags={"CostCentre": "mail"})
+    outputs = cloud.deploy_tagged("pillarbox-tags", {"CostCentre": "mail"})
     (description,) = cloud.cloudformation.describe_stacks(StackName="pillarbox-tags")["Stacks"]
     assert description["Tags"] == [{"Key": "CostCentre", "Value": "mail"}]
     queue = cloud.client("sqs").list_queue_tags(QueueUrl=outputs["QueueUrl"])["Tags"]

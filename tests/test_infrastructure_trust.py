@@ -12,7 +12,7 @@ from tests.deploy.emulator import ACCOUNT_ID, running_emulator
 PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
 SECOND_PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/SECOND"
 # The consumer's older namespace is trusted for releases that still run there.
-SUBJECTS = {
+SUBJECTS: dict[str, str | list[str]] = {
     "ApiRoleArn": "system:serviceaccount:pillarbox:service1-api",
     "ConsumerRoleArn": [
         "system:serviceaccount:pillarbox-consumer:service2-consumer",
@@ -132,7 +132,8 @@ def test_the_created_role_of_keda_may_read_the_queue(cloud: Cloud, irsa: dict[st
 def test_a_role_that_keda_has_already_gets_the_policy(cloud: Cloud, parameter: str) -> None:
     role = f"existing-{parameter}"
     cloud.client("iam").create_role(RoleName=role, AssumeRolePolicyDocument="{}")
-    outputs = cloud.deploy(f"pillarbox-{parameter}", **{parameter: role})
+    given = {parameter: role}
+    outputs = cloud.deploy(f"pillarbox-{parameter}", "pipeline.yaml", **given)
     assert attached(cloud, role) == [outputs["KedaPolicyArn"]]
     assert "KedaOperatorRoleArn" not in outputs
 

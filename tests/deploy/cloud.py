@@ -27,16 +27,20 @@ class Cloud:
             aws_secret_access_key="test",
         )
 
-    def deploy(
-        self, stack: str, template: str = "pipeline.yaml", tags: Mapping[str, str] | None = None, **parameters: str
-    ) -> dict[str, str]:
+    def deploy(self, stack: str, template: str = "pipeline.yaml", **parameters: str) -> dict[str, str]:
         """Create the stack and return its outputs."""
+        return self.deploy_tagged(stack, {}, template, **parameters)
+
+    def deploy_tagged(
+        self, stack: str, tags: Mapping[str, str], template: str = "pipeline.yaml", **parameters: str
+    ) -> dict[str, str]:
+        """Create the stack with tags and return its outputs."""
         self.cloudformation.create_stack(
             StackName=stack,
             TemplateBody=(ROOT / "infrastructure" / template).read_text(),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-            Tags=[{"Key": name, "Value": value} for name, value in (tags or {}).items()],
+            Tags=[{"Key": name, "Value": value} for name, value in tags.items()],
         )
         self.cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
         (description,) = self.cloudformation.describe_stacks(StackName=stack)["Stacks"]
