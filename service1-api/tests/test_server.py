@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service1_api.framing import MAX_HEAD_BYTES
+from service1_api.server.head import MAX_HEAD_BYTES
 
 from .aws_stub import AwsStub
 from .fakes import TOKEN

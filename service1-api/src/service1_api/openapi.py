@@ -17,7 +17,7 @@ EXAMPLE_EMAIL = {
 _EXAMPLE_ID = "019b0b5e-7a0c-7d3a-9d2e-3f4a5b6c7d8e"
 
 _ID = {"type": "string", "format": "uuid", "description": "UUIDv7 (RFC 9562)", "examples": [_EXAMPLE_ID]}
-_POST_PROBLEMS = (400, 401, 408, 413, 415, 429, 431, 500, 503)
+_POST_PROBLEMS = (400, 401, 408, 413, 415, 417, 429, 431, 500, 503)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -16,11 +16,11 @@ from pillarbox import logs
 from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.auth import SsmTokenSource, TokenKeeper
-from service1_api.drain import FLAG
 from service1_api.log_writer import LogWriter, write_in_background
 from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
+from service1_api.server import FLAG
 from service1_api.settings import Settings, load_or_exit
 from service1_api.sqs import SendsBatches, SqsClient, SqsQueue
 
@@ -48,6 +48,7 @@ def build(settings: Settings, log_writer: LogWriter) -> Flask:
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
         rate_limit=_rate_limit(settings, metrics),
+        trusted_proxy_hops=settings.trusted_proxy_hops,
         tell=log_writer.tell,
     )
     log.info("started", extra=settings.model_dump(mode="json"))
