@@ -131,6 +131,6 @@ def _bearer(request: Request) -> str | None:
     if scheme.lower() != "bearer":
         raise Problem("unauthorized", "the Authorization scheme must be Bearer")
     try:  # WSGI gives header bytes as Latin-1
-        return token.strip().encode("latin-1").decode()
+        return token.strip(" \t").encode("latin-1").decode()
     except UnicodeDecodeError:
         raise Problem("unauthorized", "a valid token is required") from None
