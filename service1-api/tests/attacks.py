@@ -58,7 +58,7 @@ def tiny_chunks(api: Api, stopping: threading.Event) -> None:
 def odd_framing(api: Api, stopping: threading.Event) -> None:
     """3: ten requests that some parsers give up on, then one byte after the other."""
     with contextlib.ExitStack() as stack:
-        connections = []
+        connections: list[socket.socket] = []
         while not stopping.wait(0.5):
             for connection in list(connections):
                 if not send(connection, b"1"):

@@ -62,8 +62,8 @@ def register(
 ) -> None:
     """Give every request a trace, and when it is answered count it, time it and log it."""
     # labels() takes a lock and builds a tuple of texts at each call; routes and statuses are few.
-    requests: dict[tuple[str, int], Any] = {}
-    seconds_of: dict[str, Any] = {}
+    # One dictionary, so that a thread finds both or none: an exception here answers a queued e-mail with 500.
+    measures: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def begin() -> None:
         environ = request_ctx.request.environ
@@ -76,11 +76,12 @@ def register(
         status = response.status_code
         notes = notes_of(request.environ)
         seconds = clock() - notes.started
-        if (route, status) not in requests:
-            requests[route, status] = metrics.requests_total.labels(route, str(status))
-            seconds_of[route] = metrics.request_seconds.labels(route)
-        requests[route, status].inc()
-        seconds_of[route].observe(seconds)
+        if (route, status) not in measures:
+            counter = metrics.requests_total.labels(route, str(status))
+            measures[route, status] = counter, metrics.request_seconds.labels(route)
+        answered, answer_seconds = measures[route, status]
+        answered.inc()
+        answer_seconds.observe(seconds)
         level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
         if log.isEnabledFor(level):
             fields = _fields(notes, request.method, route, status, seconds)

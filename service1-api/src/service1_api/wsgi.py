@@ -10,12 +10,12 @@ from botocore.utils import get_environ_proxies
 from flask import Flask
 from limits import parse
 from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from pillarbox import logs
 from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.auth import SsmTokenSource, TokenKeeper
+from service1_api.exposition import exposition
 from service1_api.log_writer import LogWriter, write_in_background
 from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
@@ -43,7 +43,7 @@ def build(settings: Settings, log_writer: LogWriter) -> Flask:
         tokens=keeper,
         publisher=_publisher(settings, session, metrics),
         metrics=metrics,
-        exposition=lambda: _exposition(registry),
+        exposition=exposition(registry),
         draining=FLAG.is_set,
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
@@ -103,14 +103,6 @@ def _client_config(connect_seconds: float, read_seconds: float) -> Config:
         parameter_validation=False,
         user_agent=f"pillarbox/{SERVICE}",  # else botocore builds the text twice a call
     )
-
-
-def _exposition(registry: CollectorRegistry) -> CollectorRegistry:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return registry
-    pod = CollectorRegistry()
-    MultiProcessCollector(pod)  # type: ignore[no-untyped-call]
-    return pod
 
 
 settings = load_or_exit()
