@@ -4,15 +4,13 @@ import os
 import subprocess
 import sys
 
-import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from service1_api.exposition import WorkerProcesses, exposition
 
 
-def test_one_worker_shows_its_process_and_its_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    show = exposition(CollectorRegistry())
+def test_one_worker_shows_its_process_and_its_python() -> None:
+    show = exposition(CollectorRegistry(), several_workers=False)
     for _ in range(2):
         text = generate_latest(show()).decode()
         for name in ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds"):

@@ -30,9 +30,9 @@ class WorkerProcesses(Collector):
         return totals.values()
 
 
-def exposition(registry: CollectorRegistry) -> Callable[[], CollectorRegistry]:
+def exposition(registry: CollectorRegistry, *, several_workers: bool) -> Callable[[], CollectorRegistry]:
     """Return what gives the registry to show: that of this process, or with several workers that of all of them."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if not several_workers:
         _add_processes(registry, lambda: [os.getpid()])
         return lambda: registry
 

@@ -43,7 +43,7 @@ def build(settings: Settings, log_writer: LogWriter) -> Flask:
         tokens=keeper,
         publisher=_publisher(settings, session, metrics),
         metrics=metrics,
-        exposition=exposition(registry),
+        exposition=exposition(registry, several_workers="PROMETHEUS_MULTIPROC_DIR" in os.environ),
         draining=FLAG.is_set,
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
