@@ -72,7 +72,7 @@ test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: m
 	@$(DEV)/python -m pytest -m faults $(ARGS)
 
 .PHONY: test-system
-test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI or Groovy
+test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx or haproxy
 	@$(DEV)/python -m pytest -m system $(ARGS)
 
 .PHONY: test-images
@@ -112,7 +112,7 @@ bench-api: setup .venvs/dev/.ready ## CPU and requests/s of the API beside the u
 	@$(DEV)/python -m bench.api
 
 .PHONY: bench-soak
-bench-soak: setup .venvs/dev/.ready ## memory and open files of the consumer over 200,000 messages
+bench-soak: setup .venvs/dev/.ready ## memory and open files of both services over 200,000 and 300,000 e-mails
 	@$(DEV)/python -m bench.soak
 
 .PHONY: bench-consumer

@@ -1,14 +1,23 @@
-"""200,000 messages through one consumer: does it grow? `python -m bench.soak [--messages N]` prints the curve.
+"""Many messages through one service: does it grow? Prints the curve of memory, open files and threads.
 
+1. The consumer: 200,000 messages from a stand-in for AWS.  2. The API: 300,000 e-mails over 64 connections.
+
+Run: .venvs/dev/bin/python -m bench.soak [--only api|consumer] [--messages N]
 It fails if, after the first fifth, resident memory grows by more than a tenth or open files by more than a few.
 """
 
 import argparse
 import json
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
+from bench import api
 from bench.consumer_run import OURS, Stub, memory_mb, running
 
 RESULTS = Path(__file__).parent / "results" / "soak.json"
@@ -17,6 +26,8 @@ ROWS = 20  # of the curve
 WARM_UP = 0.2
 MOST_GROWTH = 1.10
 MOST_NEW_FILES = 10  # sockets come and go
+MESSAGES = {"consumer": 200_000, "api": 300_000}
+LOAD_SECONDS = 5.0  # of one run of the API's load
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,46 +41,117 @@ class Row:
     threads: int
 
 
-def curve(messages: int) -> list[Row]:
-    """Feed the consumer in portions, so that the queue stays short, and read what it holds after each."""
+class Soaked(Protocol):
+    """A service under load."""
+
+    pid: int
+
+    def feed(self, total: int) -> int:
+        """Have it handle messages until it has handled so many in all; return how many it has."""
+        ...
+
+
+class SoakedConsumer:
+    """The consumer; it is fed in portions, so that the queue stays short."""
+
+    def __init__(self, stub: Stub, pid: int) -> None:
+        self.pid = pid
+        self._stub = stub
+        self._fed = 0
+
+    def feed(self, total: int) -> int:
+        """Fill the queue, and wait until it is empty."""
+        self._stub.call("fill", count=total - self._fed, bytes=SIZE_BYTES)
+        self._fed = total
+        deadline = time.monotonic() + 300
+        while self._stub.call("stats")["deleted"] < total:
+            if time.monotonic() > deadline:
+                raise SystemExit("the consumer has stopped consuming")
+            time.sleep(0.1)
+        return total
+
+
+class SoakedApi:
+    """The API's worker."""
+
+    def __init__(self, server: api.Server, body: Path) -> None:
+        self.pid = api.tree(server.pid)[1]
+        self._server = server
+        self._body = body
+        self._accepted = 0
+
+    def feed(self, total: int) -> int:
+        """Post e-mails over 64 connections, a few seconds at a time."""
+        while self._accepted < total:
+            self._accepted += int(api.loaded(self._server, 64, LOAD_SECONDS, self._body)["accepted"])
+        return self._accepted
+
+
+@contextmanager
+def consumer_running() -> Iterator[Soaked]:
+    """Run the consumer against its stand-in for AWS."""
+    with running(OURS, 0, {}) as (stub, consumer):
+        yield SoakedConsumer(stub, consumer.pid)
+
+
+@contextmanager
+def api_running() -> Iterator[Soaked]:
+    """Run the API against its stand-in for AWS."""
+    port = api.free_port()
+    stub = [sys.executable, "-m", "bench.api_stub", str(port), "0", api.TOKEN]
+    with (
+        tempfile.NamedTemporaryFile(suffix=".json") as body,
+        api.process(stub, api.REPOSITORY, {}, api.OTHER_CORE, port),
+        api.case_running("pillarbox", port) as server,
+    ):
+        body.write(api.request_body())
+        body.flush()
+        yield SoakedApi(server, Path(body.name))
+
+
+SERVICES = {"consumer": consumer_running, "api": api_running}
+
+
+def curve(service: str, messages: int) -> list[Row]:
+    """Feed a service, and read what it holds after each twentieth part."""
     rows = []
     begun = time.monotonic()
-    with running(OURS, 0, {}) as (stub, consumer):
-        print(f"{'messages':>9} {'seconds':>8} {'RSS MiB':>8} {'files':>6} {'threads':>8}")
+    with SERVICES[service]() as soaked:
+        print(f"{service:>9} {'seconds':>8} {'RSS MiB':>8} {'files':>6} {'threads':>8}")
         for number in range(1, ROWS + 1):
-            stub.call("fill", count=messages // ROWS, bytes=SIZE_BYTES)
-            _wait_for(stub, number * (messages // ROWS))
+            handled = soaked.feed(number * (messages // ROWS))
             row = Row(
-                messages=number * (messages // ROWS),
+                messages=handled,
                 seconds=round(time.monotonic() - begun, 1),
-                rss_mb=round(memory_mb(consumer.pid, "VmRSS"), 1),
-                open_files=len(list(Path(f"/proc/{consumer.pid}/fd").iterdir())),
-                threads=len(list(Path(f"/proc/{consumer.pid}/task").iterdir())),
+                rss_mb=round(memory_mb(soaked.pid, "VmRSS"), 1),
+                open_files=len(list(Path(f"/proc/{soaked.pid}/fd").iterdir())),
+                threads=len(list(Path(f"/proc/{soaked.pid}/task").iterdir())),
             )
             rows.append(row)
             print(f"{row.messages:9} {row.seconds:8} {row.rss_mb:8} {row.open_files:6} {row.threads:8}", flush=True)
     return rows
 
 
-def _wait_for(stub: Stub, deleted: int) -> None:
-    deadline = time.monotonic() + 300
-    while stub.call("stats")["deleted"] < deleted:
-        if time.monotonic() > deadline:
-            raise SystemExit("the consumer has stopped consuming")
-        time.sleep(0.1)
+def has_grown(rows: list[Row]) -> bool:
+    """Say what has grown since the warm-up, and whether that is too much."""
+    warm, last = rows[int(ROWS * WARM_UP) - 1], rows[-1]
+    print(f"after warm-up: RSS {warm.rss_mb} to {last.rss_mb} MiB, open files {warm.open_files} to {last.open_files}")
+    return last.rss_mb > warm.rss_mb * MOST_GROWTH or last.open_files > warm.open_files + MOST_NEW_FILES
 
 
 def main() -> int:
-    """Print and write the curve; give 1 if it grows."""
+    """Print and write the curves; return 1 if one of them grows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=200_000)
-    rows = curve(parser.parse_args().messages)
+    parser.add_argument("--messages", type=int)
+    parser.add_argument("--only", choices=SERVICES)
+    options = parser.parse_args()
+    services = [options.only] if options.only else list(SERVICES)
+    curves = {service: curve(service, options.messages or MESSAGES[service]) for service in services}
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"curve": [asdict(row) for row in rows]}, indent=2) + "\n")
-    warm, last = rows[int(ROWS * WARM_UP) - 1], rows[-1]
-    grown = last.rss_mb > warm.rss_mb * MOST_GROWTH or last.open_files > warm.open_files + MOST_NEW_FILES
-    print(f"after warm-up: RSS {warm.rss_mb} to {last.rss_mb} MiB, open files {warm.open_files} to {last.open_files}")
-    return 1 if grown else 0
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known |= {name: [asdict(row) for row in rows] for name, rows in curves.items()}
+    RESULTS.write_text(json.dumps(known, indent=2) + "\n")
+    return int(sum(has_grown(rows) for rows in curves.values()) > 0)
 
 
 if __name__ == "__main__":

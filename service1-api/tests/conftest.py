@@ -23,6 +23,7 @@ class Service:
     publisher: FakePublisher = field(default_factory=FakePublisher)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     draining: bool = False
+    trusted_proxy_hops: int = 0
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
@@ -34,6 +35,7 @@ class Service:
             draining=lambda: self.draining,
             max_request_bytes=MAX_REQUEST_BYTES,
             max_requests_in_flight=4,
+            trusted_proxy_hops=self.trusted_proxy_hops,
         )
 
     @property

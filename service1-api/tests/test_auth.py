@@ -161,7 +161,7 @@ def test_a_rotated_token_works_at_once() -> None:
         assert not keeper.check("old")
 
 
-def test_many_requests_with_the_new_token_share_one_refresh() -> None:
+def test_at_most_eight_requests_wait_for_a_read_and_the_others_are_told_to_come_again() -> None:
     source = FakeTokenSource("old")
     keeper = keeper_of(source, FakeClock())
     keeper.refresh_if_due()
@@ -171,9 +171,35 @@ def test_many_requests_with_the_new_token_share_one_refresh() -> None:
     with running(keeper), ThreadPoolExecutor(max_workers=32) as pool:
         checks = [pool.submit(keeper.check, "new") for _ in range(32)]
         assert source.reading.wait(10)
+        until(lambda: sum(check.done() for check in checks) == 32 - auth.MAX_WAITING)
         source.may_answer.set()
-        assert all(check.result(10) for check in checks)
+        refused = [check for check in checks if isinstance(check.exception(10), TokensUnavailableError)]
+        assert len(refused) == 32 - auth.MAX_WAITING
+        assert all(check.result(10) for check in checks if check not in refused)
+        assert keeper.check("new")
     assert source.reads <= 3
+
+
+def test_after_a_failed_read_a_wrong_token_does_not_wait() -> None:
+    source, clock = FakeTokenSource(), FakeClock()
+    keeper = keeper_of(source, clock)
+    keeper.refresh_if_due()
+    source.text = TokenSourceError("ThrottlingException")
+    clock.now += CACHE_SECONDS
+    keeper.refresh_if_due()
+    assert not keeper.check("wrong")  # no thread runs that could end a wait
+    assert not keeper.check("wrong")
+    assert source.reads == 2
+
+
+def test_a_wrong_token_waits_no_longer_than_the_read_that_fails() -> None:
+    source = FakeTokenSource()
+    keeper = keeper_of(source, FakeClock())
+    keeper.refresh_if_due()
+    source.text = TokenSourceError("ReadTimeoutError")
+    with running(keeper):
+        assert not keeper.check("wrong")
+        assert source.reads == 2
 
 
 def test_a_request_with_a_valid_token_never_waits_for_ssm() -> None:

@@ -85,6 +85,17 @@ def test_the_time_of_a_key_is_bounded(client: FlaskClient, age: timedelta, statu
     assert post(client, **{"Idempotency-Key": key}).status_code == status
 
 
-@pytest.mark.parametrize("key", ["", "7", "00000000-0000-4000-8000-000000000000", "{" + new_message_id() + "}"])
+def test_a_key_in_quotes_is_taken_too(service: Service) -> None:
+    key = new_message_id()
+    assert post(service.client, **{"Idempotency-Key": f'"{key}"'}).get_json()["message_id"] == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("", "7", '"', '""', "00000000-0000-4000-8000-000000000000"),
+        *(form.format(new_message_id()) for form in ('"{}', "'{}'", "{{{}}}", '"{}";a=1')),
+    ],
+)
 def test_a_key_that_is_no_uuidv7_is_refused(client: FlaskClient, key: str) -> None:
     assert code_of(post(client, **{"Idempotency-Key": key})) == "invalid_idempotency_key"

@@ -74,7 +74,17 @@ def test_the_token_is_taken_from_the_header(service: Service, path: str, header:
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("header", ["Bearer wrong", "Basic eDp5", "Bearer", "Bearer \xff\xfe"])
+@pytest.mark.parametrize("token", ["voil\u00e0", "\u00c5", "x\u00a0"])
+def test_a_token_is_the_same_in_the_header_and_in_the_body(service: Service, token: str) -> None:
+    """The last bytes of these in UTF-8 are white space when they are read as Latin-1, which is how WSGI gives them."""
+    service.tokens.valid = {token}
+    assert service.client.post("/api/message", json={"data": EMAIL, "token": token}).status_code == 200
+    assert post(service.client, Authorization=f"Bearer {token}".encode().decode("latin-1")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer wrong", "Basic eDp5", "Bearer", "Bearer \xff\xfe", f"Bearer {TOKEN}\xa0", f"Bearer {TOKEN}\x85"]
+)
 def test_the_token_of_the_header_wins_over_that_of_the_body(service: Service, header: str) -> None:
     response = post(service.client, Authorization=header)
     assert code_of(response) == "unauthorized"

@@ -1,9 +1,12 @@
 """What is told of a request: log lines, traces and metrics, and what never is."""
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import Histogram
 
 from pillarbox.logs import JsonFormatter
 from service1_api.publisher import QueueUnavailableError
@@ -109,6 +112,56 @@ def test_an_unexpected_error_is_500_and_logged_with_its_place(
     assert (response.status_code, response.get_json()["code"]) == (500, "internal_error")
     (record,) = [record for record in lines.records if record.levelname == "ERROR"]
     assert "ZeroDivisionError" in JsonFormatter("test").format(record)
+
+
+class SlowHistogram:
+    """Gives its child only once another request has been answered."""
+
+    def __init__(self, real: Histogram) -> None:
+        self._real = real
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+
+    def labels(self, route: str) -> Histogram:
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.may_answer.wait(10)
+        return self._real.labels(route)
+
+
+def test_two_first_requests_at_once_are_both_counted_and_answered(service: Service) -> None:
+    """The second one found the counter of the first, and no histogram: it was queued, and answered 500."""
+    slow = SlowHistogram(service.metrics.request_seconds)
+    service.metrics.request_seconds = slow  # type: ignore[assignment]
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(post, service.client)
+        assert slow.asked.wait(10)
+        assert post(service.client).status_code == 200
+        slow.may_answer.set()
+        assert first.result(10).status_code == 200
+    assert service.registry.get_sample_value("pillarbox_api_request_seconds_count", {"route": "/api/message"}) == 2
+
+
+@pytest.mark.parametrize(("hops", "client"), [(0, "192.0.2.9"), (1, "198.51.100.7"), (2, "203.0.113.5")])
+def test_the_log_names_the_client_as_the_trusted_proxies_saw_it(
+    hops: int, client: str, lines: pytest.LogCaptureFixture
+) -> None:
+    headers = {
+        "X-Forwarded-For": "203.0.113.5, 198.51.100.7:1234",
+        "X-Amzn-Trace-Id": "Root=1-67891233-abcdef0123456789",
+    }
+    app = Service(trusted_proxy_hops=hops).app
+    app.test_client().post("/api/message", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.9"})
+    (line,) = requests_in(lines)
+    assert line["client"] == client
+    assert line.get("amzn_trace_id") == (headers["X-Amzn-Trace-Id"] if hops else None)
+
+
+@pytest.mark.parametrize("header", ["Root=1\xe9", 'Root="1"', "a" * 257, ""])
+def test_a_trace_of_another_form_is_not_logged(header: str, lines: pytest.LogCaptureFixture) -> None:
+    Service(trusted_proxy_hops=1).client.get("/docs", headers={"X-Amzn-Trace-Id": header})
+    (line,) = requests_in(lines)
+    assert "amzn_trace_id" not in line
 
 
 def test_requests_rejections_and_emails_are_counted(service: Service) -> None:

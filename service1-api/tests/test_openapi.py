@@ -1,20 +1,25 @@
 """The OpenAPI document against the application it describes, and the page that renders it."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import schemathesis
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.checks import CHECKS
 
+from pillarbox.ids import new_message_id
 from pillarbox.message import field_problems
 from service1_api.errors import PROBLEMS
 from service1_api.openapi import EXAMPLE_EMAIL, openapi_document
 
+from .aws_stub import AwsStub
 from .conftest import Service
 from .fakes import TOKEN
+from .server import running
 
 PARAMETER = re.compile(r"<(\w+)>")
 
@@ -41,6 +46,28 @@ def test_every_problem_that_a_post_can_meet_is_described() -> None:
 
 def test_the_example_keeps_the_contract(client: FlaskClient) -> None:
     assert field_problems(dict(EXAMPLE_EMAIL)) == []
+
+
+def test_a_problem_has_no_member_that_the_document_does_not_name(service: Service) -> None:
+    described = openapi_document()["components"]["schemas"]["Problem"]
+    for path, data in (("/api/message", {"email_subject": 7}), ("/api/messages", [{}])):
+        problem = service.client.post(path, json={"data": data, "token": TOKEN}).get_json()
+        assert set(described["required"]) <= set(problem) <= set(described["properties"])
+
+
+@pytest.mark.parametrize("form", ["{}", '"{}"'])
+def test_the_pattern_of_the_key_is_that_of_a_uuidv7(form: str) -> None:
+    pattern = re.compile(openapi_document()["components"]["parameters"]["idempotency_key"]["schema"]["pattern"])
+    assert pattern.search(form.format(new_message_id()))
+    assert pattern.search(form.format(new_message_id().upper()))
+    assert not pattern.search(form.format("00000000-0000-4000-8000-000000000000"))
+    assert not pattern.search(form.format(new_message_id()) + "0")
+
+
+def test_only_the_routes_that_take_emails_ask_for_a_token() -> None:
+    paths = openapi_document()["paths"]
+    assert {bool(item["get"]["security"]) for item in paths.values() if "get" in item} == {False}
+    assert {bool(item["post"]["security"]) for item in paths.values() if "post" in item} == {True}
 
 
 def test_the_document_is_served(client: FlaskClient) -> None:
@@ -87,3 +114,28 @@ def test_the_api_answers_as_its_document_says(case: Any) -> None:
     response = case.call()
     assert response.status_code < 500
     case.validate_response(response, checks=CONFORMANCE)
+
+
+@pytest.fixture(scope="module")
+def running_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The document of a service that runs, and calls over the network."""
+    aws = AwsStub()
+    with running(aws, tmp_path_factory.mktemp("api")) as process:
+        yield schemathesis.openapi.from_url(f"http://127.0.0.1:{process.port}/openapi.json")
+    aws.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [(path, method) for path, item in openapi_document()["paths"].items() for method in item],
+)
+def test_the_running_service_answers_as_its_document_says(running_api: Any, path: str, method: str) -> None:
+    @given(case=running_api[path][method].as_strategy())
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    def answers_as_described(case: Any) -> None:
+        case.headers["Authorization"] = f"Bearer {TOKEN}"
+        response = case.call()
+        assert response.status_code < 500
+        case.validate_response(response, checks=CONFORMANCE)
+
+    answers_as_described()

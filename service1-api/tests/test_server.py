@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service1_api.framing import MAX_HEAD_BYTES
+from service1_api.server.head import MAX_HEAD_BYTES
 
 from .aws_stub import AwsStub
 from .fakes import TOKEN
@@ -195,6 +195,8 @@ def test_workers_share_their_metrics_and_leave_no_files(aws: AwsStub, tmp_path: 
             return text
 
         assert 'pillarbox_api_requests_total{route="/api/message",status="200"} 20.0' in metrics()
+        assert "\nprocess_resident_memory_bytes " in metrics()
+        assert "\npython_info{" in metrics()
         killed = workers.pop()
         assert list(folder.glob(f"gauge_live*_{killed}.db"))
         os.kill(killed, signal.SIGKILL)

@@ -25,11 +25,12 @@ def create_app(
     max_request_bytes: int,
     max_requests_in_flight: int,
     rate_limit: RateLimit | None = None,
+    trusted_proxy_hops: int = 0,
     tell: observe.Tell = observe.tell_by_logging,
 ) -> Flask:
     """Give the WSGI application."""
     app = LeanFlask("service1_api")
-    observe.register(app, metrics, tell)
+    observe.register(app, metrics, tell, trusted_proxy_hops=trusted_proxy_hops)
     error_handlers.register(app, metrics)
     intake = Intake(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
     messages = message_routes(intake, publisher, metrics)

@@ -19,6 +19,7 @@ TICK_SECONDS = 5.0  # how often the age is published, and the longest pause betw
 EARLY_REFRESHES = 3  # early refreshes that may come at once …
 EARLY_REFRESH_EVERY_SECONDS = 5.0  # … and how long each takes to come back: far below SSM's 40 requests a second
 EARLY_REFRESH_WAIT_SECONDS = 2.0
+MAX_WAITING = 8  # requests that may wait for a read at once: each takes a place that a good e-mail could have
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class TokenSourceError(Exception):
 
 
 class TokensUnavailableError(Exception):
-    """No token has been read yet, or the last one is too old to be trusted."""
+    """A token cannot be checked now: none has been read, the last one is too old, or too many wait for a read."""
 
 
 class TokenSource(Protocol):
@@ -88,6 +89,7 @@ class TokenKeeper:
         self._retry_at = float("-inf")
         self._failures = 0
         self._reported: set[str] = set()  # why it fails at present, once logged
+        self._waiting = 0
         self._attempts = 0
         self._wanted = self._reading = self._stopped = False
         self._early_left = float(EARLY_REFRESHES)
@@ -102,12 +104,7 @@ class TokenKeeper:
         """Say whether a token is one of the valid ones. Raises TokensUnavailableError."""
         if not self.ready:
             raise TokensUnavailableError
-        # A read that is under way may have begun before the rotation, so one that begins from now on counts too.
-        return (
-            self._matches(presented)
-            or (self._waited_for_reading() and self._matches(presented))
-            or (self._refreshed_early() and self._matches(presented))
-        )
+        return self._matches(presented) or self._matches_after_reading(presented)
 
     def start(self) -> threading.Thread:
         """Start the thread that keeps the tokens fresh until `stop`."""
@@ -179,13 +176,29 @@ class TokenKeeper:
             matched |= hmac.compare_digest(wanted, token)
         return matched
 
+    def _matches_after_reading(self, presented: str) -> bool:
+        with self._changed:
+            if self._waiting >= MAX_WAITING:
+                raise TokensUnavailableError
+            self._waiting += 1
+        try:
+            # A read that is under way may have begun before the rotation, so one that begins from now on counts too.
+            return (self._waited_for_reading() and self._matches(presented)) or (
+                self._refreshed_early() and self._matches(presented)
+            )
+        finally:
+            with self._changed:
+                self._waiting -= 1
+
     def _waited_for_reading(self) -> bool:
         with self._changed:
-            return self._reading and self._waited_for_attempt()
+            return self._reading and not self._failures and self._waited_for_attempt()
 
     def _refreshed_early(self) -> bool:
-        """Ask for one refresh, unless they come too fast, and wait for it a moment."""
+        """Ask for one refresh and wait for it a moment, unless they come too fast or the last read has failed."""
         with self._changed:
+            if self._failures:
+                return False  # the thread retries soon by itself; to wait for SSM again would be in vain
             if not self._reading and not self._wanted:
                 if not self._may_refresh_early():
                     return False

@@ -39,6 +39,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "unsupported_media_type": ProblemType(
         415, "The body is not declared as JSON", "Send `Content-Type: application/json` and no Content-Encoding"
     ),
+    "expectation_failed": ProblemType(417, "The expectation cannot be met", "Expect 100-continue, or nothing"),
     "rate_limited": ProblemType(429, "Too many requests", "Wait as long as `Retry-After` says"),
     "headers_too_large": ProblemType(431, "The headers are too large", "Send fewer or shorter headers"),
     "internal_error": ProblemType(500, "The service failed", "Report the `trace_id`; retry with an Idempotency-Key"),

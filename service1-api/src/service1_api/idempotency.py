@@ -26,7 +26,8 @@ def message_ids(key: str | None, now: datetime, count: int | None) -> list[str]:
 
 def _accepted(key: str, now: datetime) -> str:
     try:
-        message_id = parse_message_id(key)
+        # In quotes: draft-ietf-httpapi-idempotency-key-header makes it a string of RFC 8941.
+        message_id = parse_message_id(key[1:-1] if key[:1] == key[-1:] == '"' else key)
     except ValueError:
         raise Problem("invalid_idempotency_key", "must be a UUIDv7 in its 36-character form (RFC 9562)") from None
     if not now - OLDEST <= time_of(message_id) <= now + NEWEST:

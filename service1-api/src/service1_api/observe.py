@@ -10,6 +10,7 @@ from flask import Flask, Response
 from flask.globals import request_ctx
 
 from pillarbox import trace
+from service1_api.client_address import amzn_trace_id, client_address
 from service1_api.metrics import Metrics
 
 # Probes ask every few seconds; their lines would drown the others.
@@ -52,12 +53,17 @@ def tell_by_logging(logger: logging.Logger, level: int, event: str, fields: Mapp
 
 
 def register(
-    app: Flask, metrics: Metrics, tell: Tell = tell_by_logging, clock: Callable[[], float] = time.perf_counter
+    app: Flask,
+    metrics: Metrics,
+    tell: Tell = tell_by_logging,
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    trusted_proxy_hops: int = 0,
 ) -> None:
     """Give every request a trace, and when it is answered count it, time it and log it."""
     # labels() takes a lock and builds a tuple of texts at each call; routes and statuses are few.
-    requests: dict[tuple[str, int], Any] = {}
-    seconds_of: dict[str, Any] = {}
+    # One dictionary, so that a thread finds both or none: an exception here answers a queued e-mail with 500.
+    measures: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def begin() -> None:
         environ = request_ctx.request.environ
@@ -70,18 +76,30 @@ def register(
         status = response.status_code
         notes = notes_of(request.environ)
         seconds = clock() - notes.started
-        if (route, status) not in requests:
-            requests[route, status] = metrics.requests_total.labels(route, str(status))
-            seconds_of[route] = metrics.request_seconds.labels(route)
-        requests[route, status].inc()
-        seconds_of[route].observe(seconds)
+        if (route, status) not in measures:
+            counter = metrics.requests_total.labels(route, str(status))
+            measures[route, status] = counter, metrics.request_seconds.labels(route)
+        answered, answer_seconds = measures[route, status]
+        answered.inc()
+        answer_seconds.observe(seconds)
         level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
         if log.isEnabledFor(level):
-            tell(log, level, "request", _fields(notes, request.method, route, status, seconds))
+            fields = _fields(notes, request.method, route, status, seconds)
+            tell(log, level, "request", fields | caller_fields(request.environ, trusted_proxy_hops))
         return response
 
     app.before_request(begin)
     app.after_request(end)
+
+
+def caller_fields(environ: Mapping[str, Any], trusted_proxy_hops: int) -> dict[str, object]:
+    """Return the log fields that say who called, and the trace of the load balancer in front."""
+    forwarded_for = environ.get("HTTP_X_FORWARDED_FOR")
+    fields: dict[str, object] = {"client": client_address(environ["REMOTE_ADDR"], forwarded_for, trusted_proxy_hops)}
+    trace_id = amzn_trace_id(environ.get("HTTP_X_AMZN_TRACE_ID"), trusted_proxy_hops)
+    if trace_id:
+        fields["amzn_trace_id"] = trace_id
+    return fields
 
 
 def _fields(notes: Notes, method: str, route: str, status: int, seconds: float) -> dict[str, object]:

@@ -16,8 +16,9 @@ EXAMPLE_EMAIL = {
 }
 _EXAMPLE_ID = "019b0b5e-7a0c-7d3a-9d2e-3f4a5b6c7d8e"
 
+_UUID7 = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}"
 _ID = {"type": "string", "format": "uuid", "description": "UUIDv7 (RFC 9562)", "examples": [_EXAMPLE_ID]}
-_POST_PROBLEMS = (400, 401, 408, 413, 415, 429, 431, 500, 503)
+_POST_PROBLEMS = (400, 401, 408, 413, 415, 417, 429, 431, 500, 503)
 
 
 def openapi_document() -> dict[str, Any]:
@@ -113,6 +114,7 @@ def _get(operation: str, summary: str, answers: dict[str, Any]) -> dict[str, Any
     return {
         "operationId": operation,
         "summary": summary,
+        "security": [],
         "responses": _responses(answers) | {str(status): _problem_response(status) for status in (404, 500)},
     }
 
@@ -143,6 +145,10 @@ def _problem_response(status: int) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     item = {"index": {"type": "integer"}, "status": {"enum": ["success", "error"]}, "message_id": _ID}
+    results = {
+        "type": "array",
+        "items": _object(**item) | {"properties": item | {"problem": {"$ref": "#/components/schemas/Problem"}}},
+    }
     pointer = {"type": "string", "description": "JSON pointer as a URI fragment (RFC 6901)"}
     return {
         "Email": Email.model_json_schema(),
@@ -151,28 +157,39 @@ def _schemas() -> dict[str, Any]:
             {"type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": {"$ref": "#/components/schemas/Email"}}
         ),
         "Accepted": _object(status={"const": "success"}, message={"const": ACCEPTED}, message_id=_ID),
-        "BatchAnswer": _object(
-            status={"enum": ["success", "partial"]},
-            queued={"type": "integer"},
-            results={
-                "type": "array",
-                "items": _object(**item) | {"properties": item | {"problem": {"$ref": "#/components/schemas/Problem"}}},
-            },
-        ),
+        "BatchAnswer": _object(status={"enum": ["success", "partial"]}, queued={"type": "integer"}, results=results),
         "Health": _object(
             status={"enum": ["healthy", "ready", "starting", "draining"]},
             service={"const": SERVICE},
             timestamp={"type": "string", "format": "date-time"},
         ),
         "FieldError": _object(pointer=pointer, code={"type": "string"}, detail={"type": "string"}),
-        "Problem": _object(
-            type={"type": "string", "format": "uri-reference"},
-            title={"type": "string"},
-            status={"type": "integer"},
-            detail={"type": "string"},
-            code={"enum": list(PROBLEMS)},
-        ),
+        "Problem": _problem_schema(results),
     }
+
+
+def _problem_schema(results: dict[str, Any]) -> dict[str, Any]:
+    schema = _object(
+        type={"type": "string", "format": "uri-reference"},
+        title={"type": "string"},
+        status={"type": "integer"},
+        detail={"type": "string"},
+        code={"enum": list(PROBLEMS)},
+    )
+    schema["properties"] |= {
+        "trace_id": {
+            "type": "string",
+            "pattern": "^[0-9a-f]{32}$",
+            "description": "Names the request in the logs; the items of a batch share that of the answer",
+        },
+        "errors": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/FieldError"},
+            "description": "With `invalid_data`: one entry for each field",
+        },
+        "results": results | {"description": "When no e-mail of a batch was queued: one entry for each, in order"},
+    }
+    return schema
 
 
 def _request(data: dict[str, Any]) -> dict[str, Any]:
@@ -188,9 +205,9 @@ def _idempotency_key() -> dict[str, Any]:
     return {
         "name": "Idempotency-Key",
         "in": "header",
-        "schema": {"type": "string", "format": "uuid"},
-        "description": "Your own UUIDv7, at most 14 days old: it becomes the message id, so that repeating a request "
-        "gives one object. For a batch the item ids derive from it and the position.",
+        "schema": {"type": "string", "pattern": f'^({_UUID7}|"{_UUID7}")$'},
+        "description": "Your own UUIDv7, at most 14 days old, in quotes or not: it becomes the message id, so that "
+        "repeating a request gives one object. For a batch the item ids derive from it and the position.",
     }
 
 

@@ -12,6 +12,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from service1_api.client_address import client_address
 from service1_api.errors import Problem
 from service1_api.metrics import Metrics
 from service1_api.observe import notes_of
@@ -83,29 +84,6 @@ class RateLimit:
 
 
 def client_of(peer: str, forwarded_for: str | None, trusted_proxy_hops: int) -> str:
-    """Give the client's address as the outermost trusted proxy saw it; an IPv6 client counts by its /64 network.
-
-    Each proxy appends the address that it was called from, so only the last `trusted_proxy_hops` entries can be
-    believed; what stands before them is the client's own claim.
-    """
-    address = peer
-    if trusted_proxy_hops and forwarded_for:
-        entries = [entry.strip() for entry in forwarded_for.split(",")]
-        address = entries[-min(trusted_proxy_hops, len(entries))]
-    parsed = _parsed(address) or _parsed(peer)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
-
-
-def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address, with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address
+    """Return the address that requests are counted by; an IPv6 client counts by its /64 network."""
+    address = client_address(peer, forwarded_for, trusted_proxy_hops)
+    return str(ipaddress.ip_network((address, 64), strict=False)) if ":" in address else address

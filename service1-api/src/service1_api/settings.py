@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         validation_alias="TRUSTED_PROXY_HOPS",
         ge=0,
         le=10,
-        description="Proxies in front that append to X-Forwarded-For (behind an ALB: 1)",
+        description="Proxies in front that append to X-Forwarded-For (behind an ALB: 1): whom to count and to log",
     )
 
 

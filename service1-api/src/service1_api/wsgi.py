@@ -9,7 +9,6 @@ from botocore.config import Config
 from flask import Flask
 from limits import parse
 from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from pillarbox import logs
 from pillarbox_aws.credentials import SessionCredentials
@@ -18,11 +17,12 @@ from pillarbox_aws.sqs_client import open_client
 from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.auth import SsmTokenSource, TokenKeeper
-from service1_api.drain import FLAG
+from service1_api.exposition import exposition
 from service1_api.log_writer import LogWriter, write_in_background
 from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
+from service1_api.server import FLAG
 from service1_api.settings import Settings, load_or_exit
 from service1_api.sqs import SqsQueue
 
@@ -55,11 +55,12 @@ def build(settings: Settings, log_writer: LogWriter) -> Flask:
         tokens=keeper,
         publisher=_publisher(settings, session, credentials, metrics),
         metrics=metrics,
-        exposition=lambda: _exposition(registry),
+        exposition=exposition(registry, several_workers="PROMETHEUS_MULTIPROC_DIR" in os.environ),
         draining=FLAG.is_set,
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
         rate_limit=_rate_limit(settings, metrics),
+        trusted_proxy_hops=settings.trusted_proxy_hops,
         tell=log_writer.tell,
     )
     log.info("started", extra=settings.model_dump(mode="json"))
@@ -97,12 +98,6 @@ def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
     return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
 
 
-def _exposition(registry: CollectorRegistry) -> CollectorRegistry:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return registry
-    pod = CollectorRegistry()
-    MultiProcessCollector(pod)  # type: ignore[no-untyped-call]
-    return pod
 
 
 settings = load_or_exit()

@@ -14,9 +14,25 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// `code` in backquotes becomes a code element.
+// `code` in backquotes becomes a code element, and a link where it is the code of a problem.
 function prose(text) {
-  return (text || "").split("`").map((part, place) => (place % 2 ? make("code", {}, part) : part));
+  return (text || "").split("`").map((part, place) => (place % 2 ? linked(part, part, problems) : part));
+}
+
+const problems = new Set();
+const linked = (text, id, known) => {
+  const code = make("code", {}, text);
+  return known.has(id) ? make("a", { href: `#${id}` }, code) : code;
+};
+
+const schemaId = (name) => `schema-${name}`;
+const schemaLink = (name, text = name) => make("a", { href: `#${schemaId(name)}` }, text);
+const REFERENCE = /("#\/components\/schemas\/(\w+)")/;
+
+// JSON as text, with each reference to a schema as a link to it.
+function jsonWithLinks(value) {
+  const parts = JSON.stringify(value, null, 2).split(REFERENCE);
+  return parts.flatMap((part, place) => (place % 3 === 0 ? part : place % 3 === 1 ? schemaLink(parts[place + 1], part) : []));
 }
 
 const resolve = (api, thing) =>
@@ -74,8 +90,14 @@ function renderParameter(parameter) {
 
 function renderAnswers(operation) {
   const list = Object.entries(operation.responses).map(([status, response]) =>
-    make("tr", {}, make("td", {}, make("code", {}, status)), make("td", {}, ...prose(response.description))));
-  return make("div", { class: "scroll" }, make("h3", {}, "Answers"), make("table", {}, make("tbody", {}, ...list)));
+    make("tr", {}, make("td", {}, make("code", {}, status)), make("td", {}, ...prose(response.description)),
+      make("td", {}, ...Object.entries(response.content || {}).map(([kind, content]) => renderBody(kind, content.schema)))));
+  return make("details", { class: "answers" }, make("summary", {}, `Answers (${list.length})`),
+    make("div", { class: "scroll" }, make("table", {}, make("tbody", {}, ...list))));
+}
+
+function renderBody(kind, schema) {
+  return schema && schema.$ref ? schemaLink(schema.$ref.split("/").pop()) : kind;
 }
 
 async function trySending(path, method, fields, body, answer) {
@@ -110,9 +132,9 @@ function showAnswer(answer, response, text, milliseconds) {
 }
 
 function renderSchema([name, schema]) {
-  return make("details", {}, make("summary", {}, make("span", { class: "path" }, name),
+  return make("details", { id: schemaId(name) }, make("summary", {}, make("span", { class: "path" }, name),
     make("span", { class: "says" }, ...prose(schema.description))),
-  make("div", {}, make("pre", {}, JSON.stringify(schema, null, 2))));
+  make("div", {}, make("pre", {}, ...jsonWithLinks(schema))));
 }
 
 function renderProblem(problem) {
@@ -120,8 +142,16 @@ function renderProblem(problem) {
     make("td", {}, problem.title), make("td", {}, ...prose(problem.remedy)));
 }
 
+// A link may point into what is folded.
+function openTarget() {
+  const target = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+  for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+  if (target) target.scrollIntoView();
+}
+
 async function show() {
   const api = await (await fetch("/openapi.json")).json();
+  for (const problem of api["x-problems"]) problems.add(problem.code);
   byId("version").textContent = api.info.version;
   byId("about").replaceChildren(...prose(api.info.description), " ", make("a", { href: "/openapi.json" }, "/openapi.json"));
   for (const [path, operations] of Object.entries(api.paths)) {
@@ -132,8 +162,10 @@ async function show() {
   byId("routes").querySelector("details").open = true;
   byId("schemas").append(...Object.entries(api.components.schemas).map(renderSchema));
   byId("problems").append(...api["x-problems"].map(renderProblem));
-  // The rows that a problem's `type` points to exist only now.
+  // What a problem's `type` and other links point to exists only now.
   if (location.hash) location.replace(location.hash);
+  window.addEventListener("hashchange", openTarget);
+  openTarget();
 }
 
 show().catch((error) => { byId("about").textContent = `The description could not be loaded: ${error.message}`; });

@@ -1,0 +1,42 @@
+"""What is told of a request that the server refuses by itself: the metric of the application, and one log line."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from service1_api.error_handlers import REJECTIONS
+from service1_api.errors import Problem
+from service1_api.observe import caller_fields
+from service1_api.server.answers import Report
+
+log = logging.getLogger(__name__)
+
+
+class _WithoutInput(logging.Filter):
+    """Takes the text of waitress's own lines away: it holds paths, which may hold anything."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info and record.exc_info[0]
+        record.msg, record.args, record.exc_info = "error in the HTTP server", (), None
+        record.__dict__["exception_type"] = kind.__name__ if kind else None
+        return True
+
+
+def report_to(application: Any, trusted_proxy_hops: int) -> Report:
+    """Return what counts a refusal in the application's metrics and logs it."""
+    rejections = application.extensions[REJECTIONS]
+
+    def report(problem: Problem, trace_id: str, environ: Mapping[str, Any]) -> None:
+        rejections.labels(problem.code).inc()
+        fields = {"status": problem.status, "code": problem.code, "trace_id": trace_id}
+        log.info("request refused", extra=fields | caller_fields(environ, trusted_proxy_hops))
+
+    return report
+
+
+def quiet_waitress() -> None:
+    """Keep waitress to its errors; it warns of each request that waits for a thread, and echoes input."""
+    for name in ("waitress", "waitress.queue"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.ERROR)
+        logger.addFilter(_WithoutInput())

@@ -1,0 +1,94 @@
+"""One request as it arrives: waitress's parser behind stricter checks, with limits, and one request at a time."""
+
+from typing import Any
+
+from waitress.parser import HTTPRequestParser, ParsingError  # type: ignore[import-untyped]
+
+from service1_api.errors import Problem
+from service1_api.server.budget import Budget
+from service1_api.server.head import HeadError, check_fields, checked, connection_option
+
+_CHUNK_PIECE_BYTES = 8 * 1024  # waitress copies what is left of a piece at each chunk: time is quadratic in the piece
+_MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024  # beside an eighth of the data: chunks of a few bytes cost much and carry little
+
+
+class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes are untyped
+    """A request that consumes its own bytes only; what follows them stays in `read_ahead`.
+
+    `problem` is set when the request is refused. Its bytes count in the budget from the second receive on: most
+    requests arrive whole with the first.
+    """
+
+    version = "1.1"  # of an answer to a head that could not be read
+
+    def __init__(self, adjustments: Any, max_body_bytes: int, budget: Budget) -> None:
+        super().__init__(adjustments)
+        self._max_body_bytes = max_body_bytes
+        self._budget = budget
+        self.held_bytes = 0
+        self.read_ahead = b""
+        self.problem: Problem | None = None
+
+    def received(self, data: bytes) -> int:
+        """Take bytes; return how many are used up, `read_ahead` included."""
+        used = 0
+        while used < len(data) and not self.completed:
+            piece = data[used : used + _CHUNK_PIECE_BYTES] if self.chunked else data[used:]
+            try:
+                used += super().received(piece)
+            except OSError:  # the temporary file of a large body could not grow
+                self.refuse(Problem("overloaded", "the body could not be buffered"))
+            if self.body_rcv is not None and not self.completed:
+                self._check_body_size()
+        if self.empty:
+            return used
+        if self.completed:
+            self.expect_continue = False  # waitress would reopen a request that has ended
+            self.read_ahead = data[used:]
+        return len(data)
+
+    def parse_header(self, head: bytes) -> None:
+        """Parse a whole head. Raises ParsingError, which waitress turns into an answer; `problem` says more."""
+        try:
+            super().parse_header(checked(head))
+            check_fields(self.version, self.headers)
+            if self.content_length > self._max_body_bytes:
+                raise HeadError("too_large", self._too_large)
+        except HeadError as exc:
+            self.problem = Problem(exc.code, exc.detail)
+            raise ParsingError(exc.code) from exc
+        except ValueError as exc:  # of a target that urllib cannot split, or a number of too many digits
+            raise ParsingError("malformed_request") from exc
+        option = connection_option(self.headers.get("CONNECTION", ""), self.version)
+        self.connection_close = option == "close" or (self.version == "1.0" and option != "keep-alive")
+        if "CONNECTION" in self.headers:
+            self.headers["CONNECTION"] = option
+
+    def hold(self, count: int) -> None:
+        """Count bytes that have arrived, until `close`."""
+        self.held_bytes += count
+        self._budget.take(count)
+
+    def refuse(self, problem: Problem) -> None:
+        """End the request here, with a problem as its answer."""
+        self.problem = self.error = problem
+        self.completed = True
+        self.expect_continue = False
+
+    def close(self) -> None:
+        """Give up the body, and its part of the budget. waitress calls this once the request is answered."""
+        held, self.held_bytes = self.held_bytes, 0
+        if held:
+            self._budget.give_back(held)
+        super().close()
+
+    @property
+    def _too_large(self) -> str:
+        return f"a request body is at most {self._max_body_bytes} bytes"
+
+    def _check_body_size(self) -> None:
+        size = len(self.body_rcv)
+        if size + getattr(self.body_rcv, "chunk_remainder", 0) > self._max_body_bytes:
+            self.refuse(Problem("too_large", self._too_large))
+        elif self.body_bytes_received - size > _MAX_CHUNK_OVERHEAD_BYTES + size // 8:
+            self.refuse(Problem("too_large", "the chunks of the body are too small for their number"))

@@ -1,0 +1,74 @@
+"""The gunicorn worker: gunicorn forks, signals and listens; waitress reads requests and writes answers."""
+
+import os
+import time
+from functools import partial
+from typing import Any
+
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
+from waitress.server import create_server  # type: ignore[import-untyped]
+from waitress.wasyncore import dispatcher, loop  # type: ignore[import-untyped]
+
+from service1_api.server.channel import Channel
+from service1_api.server.connections import Connections, Limits
+from service1_api.server.head import MAX_HEAD_BYTES
+from service1_api.server.reports import quiet_waitress, report_to
+
+_TURN_SECONDS = 0.5  # the longest sleep of the loop: deadlines are as exact as this
+
+
+class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are untyped
+    """Serves the application with waitress; a subclass sets the limits."""
+
+    limits: Limits
+    trusted_proxy_hops = 0
+    _server: Any = None
+
+    def run(self) -> None:
+        """Serve until the arbiter says stop or has died; then answer what has been accepted, and return."""
+        quiet_waitress()
+        self._connections = Connections(self.limits, report_to(self.wsgi, self.trusted_proxy_hops))
+        self._sockets: dict[int, Any] = {}
+        self._server = create_server(
+            self.wsgi,
+            map=self._sockets,
+            sockets=[self.sockets[0].sock],
+            threads=self.cfg.threads,
+            backlog=self.cfg.backlog,
+            connection_limit=2 * self.limits.max_connections,  # never reached: room is made before
+            channel_timeout=24 * 3600,  # never reached: the channels know their deadlines
+            max_request_header_size=MAX_HEAD_BYTES,
+            inbuf_overflow=256 * 1024,  # what is larger goes to a file in memory, freed whole when it is closed
+            asyncore_use_poll=True,
+            ident="",
+            clear_untrusted_proxy_headers=False,
+        )
+        self._server.channel_class = partial(Channel, connections=self._connections)
+        while self.alive and self._has_arbiter():
+            self._turn()
+        self._stop()
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Stop soon; called by SIGTERM."""
+        super().handle_exit(sig, frame)
+        if self._server:
+            self._server.pull_trigger()
+
+    def _turn(self) -> None:
+        loop(_TURN_SECONDS, use_poll=True, map=self._sockets, count=1)
+        if self._connections.expire():
+            self.notify()
+
+    def _has_arbiter(self) -> bool:
+        return bool(os.getppid() == self.ppid)
+
+    def _stop(self) -> None:
+        accepted = -1
+        while accepted != self._connections.accepted:  # who has connected already is answered
+            accepted = self._connections.accepted
+            self._server.handle_accept()
+        dispatcher.close(self._server)
+        self._connections.stop(at_once=not self._has_arbiter())
+        ends_at = time.monotonic() + self.cfg.graceful_timeout
+        while self._connections.open and time.monotonic() < ends_at:
+            self._turn()

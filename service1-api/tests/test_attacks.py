@@ -1,0 +1,182 @@
+"""Attacks that need no token, on the running service: meanwhile /health answers and good e-mails are queued."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import attacks
+from .attacks import HEAD, Attack, attacked, connect, send
+from .aws_stub import AwsStub
+from .load import Load
+from .server import BODY, Api, running, until
+
+pytestmark = pytest.mark.faults
+
+ANSWER_SECONDS = 5.0  # it was 10 to 90 s, or no answer; an idle machine takes milliseconds
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsStub]:
+    stub = AwsStub()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture
+def api(aws: AwsStub, tmp_path: Path) -> Iterator[Api]:
+    with running(aws, tmp_path) as api:
+        yield api
+
+
+def worker_of(api: Api) -> int:
+    (child,) = Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()
+    return int(child)
+
+
+def resident_bytes(api: Api) -> int:
+    """Return the memory of the worker, with what it holds in files in memory."""
+    status = Path(f"/proc/{worker_of(api)}/status").read_text()
+    files = Path(f"/proc/{worker_of(api)}/fd")
+    held = 0
+    for entry in list(files.iterdir()):
+        try:
+            held += entry.stat().st_size if "/dev/shm" in str(entry.readlink()) else 0  # noqa: S108
+        except OSError:  # closed by now
+            continue
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024 + held
+
+
+def assert_health(api: Api) -> None:
+    began = time.monotonic()
+    assert api.request("GET", "/health")[0] == 200
+    assert time.monotonic() - began < ANSWER_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("attack", "clients"),
+    [
+        (attacks.spaces, 4),
+        (attacks.tiny_chunks, 7),
+        (attacks.odd_framing, 8),
+        (attacks.large_bodies, 16),
+        (attacks.idle, 8),
+        (attacks.unread_pipelines, 8),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_during_an_attack_no_good_email_fails_and_health_answers(
+    aws: AwsStub, api: Api, attack: Attack, clients: int
+) -> None:
+    worker = worker_of(api)
+    with attacked(api, attack, clients):
+        load = Load(api, clients=4)
+        try:
+            for _ in range(20):
+                assert_health(api)
+                reached = load.statuses[200]
+                until(lambda seen=reached: load.statuses[200] >= seen + 5, ANSWER_SECONDS * 2)  # type: ignore[misc]
+        finally:
+            load.stop()
+    assert set(load.statuses) == {200}
+    assert load.broken == 0
+    assert load.slowest_seconds < ANSWER_SECONDS
+    assert worker_of(api) == worker
+    assert sum(aws.messages.values()) == len(load.accepted)
+
+
+def test_bodies_that_are_refused_leave_memory_bounded(api: Api) -> None:
+    """900 bodies of 1.9 MB from 30 clients at once: the largest that the service takes, all without a token."""
+    body = b"[" + b"1.5," * 474_000 + b"1.5]"
+    load = Load(api, clients=30, body=body)
+    peak = 0
+    try:
+        while sum(load.statuses.values()) < 900:
+            peak = max(peak, resident_bytes(api))
+            assert_health(api)
+    finally:
+        load.stop()
+    assert set(load.statuses) <= {401, 503}
+    assert peak < 200 * MIB
+
+
+def test_an_email_in_pieces_arrives_whatever_strangers_there_are(api: Api) -> None:
+    """More silent and slow strangers than the service has connections; the good client sends byte by byte."""
+    strangers = [connect(api) for _ in range(900)]
+    for stranger in strangers[::3]:
+        send(stranger, HEAD)
+    with connect(api) as good:
+        request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+        for start in range(0, len(request), 8):
+            good.sendall(request[start : start + 8])
+            if start % 80 == 0:
+                stranger = connect(api)
+                strangers.append(stranger)
+                send(stranger, HEAD)
+        assert good.recv(65536).startswith(b"HTTP/1.1 200")
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_a_connection_that_is_given_up_is_answered_once_and_queued_never(aws: AwsStub, tmp_path: Path) -> None:
+    """Requests that become whole while the service makes room: what is answered 503 is not in the queue."""
+    answers: list[bytes] = []
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+
+    def client(connection: socket.socket, part: bytes) -> None:
+        send(connection, part)
+        try:
+            answers.append(connection.recv(65536))
+        except OSError:
+            answers.append(b"")
+
+    with running(aws, tmp_path) as api:
+        for _ in range(3):
+            arriving = [connect(api) for _ in range(990)]
+            for connection in arriving:
+                send(connection, whole[:-10])
+            newer = []
+            threads = [threading.Thread(target=client, args=(c, whole[-10:])) for c in arriving[:200]]
+            for number, thread in enumerate(threads):
+                thread.start()
+                if number % 2:
+                    newer.append(connect(api))
+            for thread in threads:
+                thread.join(30)
+            for connection in [*arriving, *newer]:
+                connection.close()
+        queued = sum(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+        assert len(answers) == 600
+        assert sum(aws.messages.values()) == queued
+
+
+def test_a_keep_alive_that_is_promised_is_kept(api: Api) -> None:
+    """A refusal with a body left unread, or a bad trailer, says that it closes; any other answer does not close."""
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    large = b"x" * 200_000
+    requests = [
+        HEAD + b"Content-Length: 9999999\r\n\r\n" + large,
+        b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(large) + large,
+        b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(large) + large,
+        b"POST /process HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(large)
+        + large,
+        chunked + b"2\r\n{}\r\n0\r\nbad trailer\r\n\r\n",
+        chunked + b"2\r\n{}x\r\n0\r\n\r\n",
+        HEAD + b"Content-Length: 2\r\n\r\n{}",
+    ]
+    for request in requests:
+        with connect(api) as connection:
+            assert send(connection, request)
+            answer = connection.recv(65536)
+            closing = b"connection: close" in answer.lower()
+            assert answer.startswith(b"HTTP/1.1 4")
+            if closing:
+                while connection.recv(65536):
+                    continue
+            else:
+                assert send(connection, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")

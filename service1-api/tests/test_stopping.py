@@ -1,0 +1,121 @@
+"""How the processes of the service end, under load: what was accepted is in the queue, and nobody is kept waiting."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .aws_stub import AwsStub
+from .load import Load, under_load
+from .server import Api, running, until
+
+
+@pytest.fixture
+def aws() -> Iterator[AwsStub]:
+    stub = AwsStub()
+    stub.delay_seconds = 0.05
+    yield stub
+    stub.close()
+
+
+def workers_of(api: Api) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def lost(aws: AwsStub, load: Load) -> list[str]:
+    """Return the e-mails that were accepted and are not in the queue."""
+    return [message_id for message_id in load.accepted if not aws.messages[message_id]]
+
+
+@pytest.mark.faults
+def test_a_reload_fails_no_request(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, WORKERS="2") as api, under_load(api, 16) as load:
+        for _ in range(3):
+            before = set(workers_of(api))
+            api.process.send_signal(signal.SIGHUP)
+            until(lambda old=before: not old & set(workers_of(api)), 60)  # type: ignore[misc]
+            load.wait_for(200, 50)
+        load.stop()
+        assert set(load.statuses) == {200}
+        assert load.broken == 0
+        assert sum(aws.messages.values()) == len(load.accepted)
+        assert len(list(Path("/dev/shm").glob(f"service1-api-metrics-{api.process.pid}-*"))) == 1  # noqa: S108
+
+
+@pytest.mark.faults
+def test_a_worker_that_is_killed_is_replaced_and_loses_nothing_that_was_accepted(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, WORKERS="2") as api, under_load(api, 16) as load:
+        for _ in range(3):
+            killed = workers_of(api)[0]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda pid=killed: pid not in workers_of(api) and len(workers_of(api)) == 2)  # type: ignore[misc]
+            load.wait_for(200, 50)
+        load.stop()
+        assert set(load.statuses) == {200}
+        assert lost(aws, load) == []
+
+
+@pytest.mark.faults
+def test_a_worker_whose_arbiter_was_killed_answers_what_it_has_and_ends(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path) as api, api.connect() as idle:
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+        (worker,) = workers_of(api)
+        with under_load(api, 16) as load:
+            api.process.kill()
+            until(lambda: not is_alive(worker), 10)  # it was 30 s
+            load.stop()
+        api.process.wait(10)
+        assert set(load.statuses) == {200}
+        assert lost(aws, load) == []
+
+
+@pytest.mark.faults
+def test_a_service_that_is_stopped_while_a_worker_starts_does_not_wait_for_that_worker(
+    aws: AwsStub, tmp_path: Path
+) -> None:
+    """gunicorn signals a worker once; one that still had its arbiter's handlers was waited for, for 30 s."""
+    for _ in range(3):
+        with running(aws, tmp_path, WORKERS="2") as api:
+            killed = workers_of(api)[0]
+            os.kill(killed, signal.SIGKILL)
+            until(lambda pid=killed: pid not in workers_of(api) and len(workers_of(api)) == 2)  # type: ignore[misc]
+            began = time.monotonic()
+            assert api.stop() == 0
+            assert time.monotonic() - began < 20
+
+
+FORKED_TOO_EARLY = """
+import os, signal, time
+from service1_api.server import drain_before_stop
+
+class Arbiter:
+    pid = os.getpid()
+    def signal(self, sig, frame):
+        raise AssertionError("the child takes itself for the arbiter")
+
+drain_before_stop(Arbiter(), 60)
+child = os.fork()
+if not child:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+    os._exit(1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_worker_that_still_has_its_arbiters_handlers_ends_at_once() -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKED_TOO_EARLY], timeout=30, check=False)  # noqa: S603
+    assert ended.returncode == 0
