@@ -5,7 +5,7 @@ import pytest
 from tests.jenkins.builds import Played, Repository, play
 from tests.jenkins.deployments import BEFORE, RELEASE, STEPS, asked_builds, of_step
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.jenkins.builds import Played, Repository, play
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 TESTS = ["make check", "make test ARGS=--junitxml=.cache/junit.xml", "make images",
          "make test-images ARGS=--junitxml=.cache/junit-images.xml", "make sbom"]  # fmt: skip

@@ -59,7 +59,7 @@ def test_a_make_target_that_is_called_is_on_the_menu(pipeline: str) -> None:
 def test_deploy_sh_knows_each_option_that_it_is_given(pipeline: str) -> None:
     (call,) = (line for line in shell_lines(pipeline) if line.startswith("./deploy.sh "))
     for option in re.findall(r"--[a-z-]+", call):
-        assert re.search(rf"^\s+({re.escape(option)}|\S+ \| {re.escape(option)})\b.*\)", SCRIPTS, re.MULTILINE), option
+        assert re.search(rf"^\s+{option}\) ", SCRIPTS, re.MULTILINE), option
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
