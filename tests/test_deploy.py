@@ -191,6 +191,23 @@ def test_a_load_balancer_that_never_answers_fails_the_deployment(prepared: Stage
     assert "rolled back" in run.said
 
 
+def test_a_changed_stack_is_verified_with_the_running_release_before_the_new_one_comes(
+    prepared: Stage, first: Run
+) -> None:
+    applied = prepared.applied
+    change = ("--parameter", "OldestMessageAlarmSeconds=600")
+    run = prepared.deploy(*V2, *change, fail="get-parameter .*--with-decryption")
+    assert run.code == 1
+    assert "failed at step infrastructure" in run.said
+    assert "the running release does not work with the changed stack" in run.said
+    assert "not taken back: the stack pillarbox-dev" in run.said
+    assert prepared.applied == applied
+    back = prepared.deploy("--only", "infrastructure", *V1, "--parameter", "OldestMessageAlarmSeconds=900")
+    assert back.code == 0, back.said
+    assert "verifying it with the release that runs" in back.said
+    assert "PASSED" in back.said
+
+
 def test_a_token_that_cannot_be_made_ends_the_run_before_anything_is_built(tmp_path: Path) -> None:
     with stage(tmp_path) as set_stage:
         run = set_stage.deploy(*V1, fail="put-parameter")
