@@ -1,0 +1,143 @@
+"""deploy.sh in front of a real API server: the emulator plays AWS, docker and make are played, both services run.
+
+The stage of tests/deploy with two tools exchanged: kubectl reaches the control plane, and aws gives access to it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from tests.cluster.cluster import Cluster, eventually
+from tests.deploy.manifests import SERVICES
+from tests.deploy.stage import Run, Stage, client_options
+
+NAMESPACES = {"service1-api": "pillarbox", "service2-consumer": "pillarbox-consumer"}
+KINDS = (
+    "configmap,deployment,horizontalpodautoscaler,ingress,networkpolicy,poddisruptionbudget,replicaset,scaledobject,"
+    "service,serviceaccount,triggerauthentication"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deploying:
+    """A running deploy.sh and the file of its output."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def wait_for_step(self, step: str) -> None:
+        """Return when the step begins; fail when the script ends before."""
+
+        def begun() -> bool:
+            ended = self.process.poll() is not None
+            if re.search(rf"^\[\d+/\d+\] {step}$", self.output.read_text(), re.MULTILINE):
+                return True
+            assert not ended, f"ended before step {step}: {self.output.read_text()}"
+            return False
+
+        eventually(begun, f"step {step} begins", 180)
+
+    def kill(self) -> None:
+        """SIGKILL the script alone: what it has started lives on, as it does when a shell is killed."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Runs deploy.sh and asks the cluster what came of it."""
+
+    cluster: Cluster
+    stage: Stage
+
+    def deploy(self, tag: str, *options: str, **settings: str) -> Run:
+        """Run it to its end without a terminal."""
+        return self.stage.deploy("--image-tag", tag, "--yes", *options, **self._settings() | settings)
+
+    def redeploy(self, tag: str, *options: str, **settings: str) -> Run:
+        """Run all that concerns the cluster: the stacks and the images are left alone."""
+        self.push(tag)
+        return self.deploy(tag, "--skip-infrastructure", "--skip-build", *options, **settings)
+
+    @contextmanager
+    def deploying(self, tag: str, *options: str, **settings: str) -> Iterator[Deploying]:
+        """Start it; what is left of it at the end is killed."""
+        output = self.stage.folder / f"{tag}.log"
+        with output.open("wb") as file:
+            process = self.stage.start(
+                "--image-tag", tag, "--yes", *options, output=file, **self._settings() | settings
+            )
+        try:
+            yield Deploying(process, output)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def push(self, tag: str) -> None:
+        """Put images of that tag into the registry."""
+        ecr = boto3.client("ecr", **client_options(self.stage.aws))  # type: ignore[call-overload]
+        for service in SERVICES:
+            manifest = json.dumps({"schemaVersion": 2, "image": f"{service}:{tag}"})
+            with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
+                ecr.put_image(repositoryName=f"pillarbox/{service}", imageTag=tag, imageManifest=manifest)
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "SCENE_STATE": str(self.stage.folder),
+            "SCENE_KUBECONFIG": str(self.cluster.kubeconfig),
+            "SCENE_KUBECTL": str(self.cluster.programs / "kubectl"),
+            "SCENE_LOAD_BALANCER": self.stage.load_balancer,
+        }
+
+    @contextmanager
+    def unreachable(self) -> Iterator[None]:
+        """Nothing listens at the address of the API server that deploy.sh gets."""
+        mark = self.stage.folder / "unreachable"
+        mark.touch()
+        yield
+        mark.unlink()
+
+    def deployment(self, service: str) -> Any:
+        return self.cluster.get("deployment", service, f"--namespace={NAMESPACES[service]}")
+
+    def images(self) -> set[str]:
+        """The tags that the Deployments name."""
+        found = [self.deployment(service)["spec"]["template"]["spec"]["containers"][0]["image"] for service in SERVICES]
+        return {image.rpartition(":")[2] for image in found}
+
+    def replicas(self, service: str) -> int:
+        count: int = self.deployment(service)["spec"]["replicas"]
+        return count
+
+    def running(self, service: str) -> set[str]:
+        """The tags of a service's ready pods."""
+        selector = f"--selector=app.kubernetes.io/name={service}"
+        pods = self.cluster.get("pods", f"--namespace={NAMESPACES[service]}", selector)
+        return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods if is_ready(pod)}
+
+    def versions(self) -> dict[str, str]:
+        """The resourceVersion of each object of both namespaces, and of the namespaces."""
+        objects = [o for name in set(NAMESPACES.values()) for o in self.cluster.get(KINDS, f"--namespace={name}")]
+        objects += self.cluster.get("namespaces")
+        return {
+            f"{o['kind']} {o['metadata'].get('namespace', '')}/{o['metadata']['name']}": o["metadata"][
+                "resourceVersion"
+            ]
+            for o in objects
+        }
+
+
+def is_ready(pod: Any) -> bool:
+    conditions = {condition["type"]: condition["status"] for condition in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]

@@ -1,0 +1,83 @@
+"""deploy.sh end to end against a real API server: what it leaves in the cluster."""
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.scene import NAMESPACES, Scene
+from tests.deploy.manifests import SERVICES
+from tests.deploy.stage import REGISTRY, Run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+FIXED = ("--component", "fixed-replicas")
+CERTIFICATE = (
+    "--certificate-arn",
+    "arn:aws:acm:eu-west-1:000000000000:certificate/0f2d",
+    "--hostname",
+    "mail.example.com",
+)
+SETTINGS = "alb.ingress.kubernetes.io/"
+
+
+@pytest.fixture(scope="module")
+def first(scene: Scene) -> Run:
+    """The first deployment, into an empty cluster."""
+    return scene.deploy("one")
+
+
+def test_a_first_deployment_ends_with_the_release_running(scene: Scene, first: Run) -> None:
+    assert first.code == 0, first.said
+    assert "PASSED" in first.said  # an e-mail went through
+    for service in SERVICES:
+        assert scene.running(service) == {"one"}
+        (container,) = scene.deployment(service)["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == f"{REGISTRY}/pillarbox/{service}:one"
+
+
+def test_it_warns_of_nothing_in_the_manifests(first: Run) -> None:
+    assert "Warning:" not in first.said
+
+
+def test_it_leaves_no_lock(scene: Scene, first: Run) -> None:
+    lease = scene.cluster.get("lease", "pillarbox-deploy", "--namespace=pillarbox")
+    assert lease is None or not lease["spec"].get("holderIdentity")
+
+
+def test_a_second_run_changes_no_object(scene: Scene, first: Run) -> None:
+    before = scene.versions()
+    second = scene.deploy("one")
+    assert second.code == 0, second.said
+    assert "no difference" in second.said
+    assert scene.versions() == before
+
+
+def test_api_server_out_of_reach_is_an_error_and_no_first_deployment(scene: Scene, first: Run) -> None:
+    with scene.unreachable():
+        shown = scene.redeploy("two", "--only", "diff")
+    assert shown.code == 1
+    assert "first deployment" not in shown.said
+
+
+@pytest.mark.parametrize("tag", ["1e3", "true", "0x1f"])
+def test_a_tag_that_yaml_takes_for_something_else_is_deployed_as_it_is(scene: Scene, first: Run, tag: str) -> None:
+    for step in ("apply", "wait"):
+        done = scene.redeploy(tag, "--only", step)
+        assert done.code == 0, done.said
+    assert [scene.running(service) for service in SERVICES] == [{tag}, {tag}]
+
+
+def test_https_is_switched_on_and_never_off_by_accident(scene: Scene, cluster: Cluster, first: Run) -> None:
+    for step in ("apply", "wait"):
+        done = scene.redeploy("secure", *CERTIFICATE, "--only", step)
+        assert done.code == 0, done.said
+    live = cluster.get("ingress", "service1-api", f"--namespace={NAMESPACES['service1-api']}")
+    assert live["metadata"]["annotations"][f"{SETTINGS}certificate-arn"] == CERTIFICATE[1]
+    assert live["spec"]["rules"][0]["host"] == "mail.example.com"
+
+    plain = scene.redeploy("plain")
+    assert plain.code == 1
+    assert "certificate" in plain.said
+    assert scene.images() == {"secure"}
+    unchanged = cluster.get("ingress", "service1-api", f"--namespace={NAMESPACES['service1-api']}")
+    assert unchanged["spec"] == live["spec"]
+    assert unchanged["metadata"]["annotations"] == live["metadata"]["annotations"]

@@ -1,0 +1,38 @@
+"""deploy.sh killed in each of its steps, and two at once, on a real API server."""
+
+import signal
+
+import pytest
+
+from tests.cluster.scene import Scene
+from tests.deploy.manifests import SERVICES
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+STEPS = ("infrastructure", "token", "build", "push", "render", "diff", "apply", "wait", "verify")
+
+
+@pytest.fixture(scope="module")
+def killed(scene: Scene) -> Scene:
+    """The scene after a first deployment that was killed in one step after the other."""
+    for step in STEPS:
+        with scene.deploying("one") as process:
+            scene.wait_for_step(process, step)
+            process.send_signal(signal.SIGKILL)
+    return scene
+
+
+def test_a_rerun_after_kills_in_each_step_completes_the_deployment(killed: Scene) -> None:
+    done = killed.deploy("one")
+    assert done.code == 0, done.said
+    assert [killed.running(service) for service in SERVICES] == [{"one"}, {"one"}]
+
+
+def test_of_two_deployments_at_once_one_is_refused_and_the_other_is_unharmed(killed: Scene) -> None:
+    with killed.deploying("stuck1") as slow:
+        killed.wait_for_step(slow, "wait")
+        second = killed.redeploy("two")
+        assert second.code == 1
+        assert "another deployment" in second.said
+        assert slow.wait(300) == 1
+    assert [killed.running(service) for service in SERVICES] == [{"one"}, {"one"}]
