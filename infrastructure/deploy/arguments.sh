@@ -2,13 +2,16 @@
 # The command line of deploy.sh: sets the variables that the steps read, or ends with a usage line and exit code 2.
 # shellcheck disable=SC2034  # the other files read what is set here
 
-readonly USAGE="usage: ./deploy.sh ECR_REGISTRY AWS_ACCOUNT_ID [--environment dev|prod] [--region REGION] [--cluster NAME]
-         [--image-tag TAG] [--skip-build] [--skip-infrastructure] [--dry-run] [--yes]
-         [--component fixed-replicas|service-monitor]... [--certificate-arn ARN --hostname NAME]
-         [--parameter NAME=VALUE]... [--only STEP]
-   e.g.: ./deploy.sh 123456789012.dkr.ecr.eu-west-1.amazonaws.com 123456789012 --environment prod"
+readonly USAGE="usage: ./deploy.sh --environment NAME [options]
+       ./deploy.sh ECR_REGISTRY AWS_ACCOUNT_ID [--environment NAME] [options]
+         [--image-tag TAG] [--skip-build] [--skip-infrastructure] [--dry-run] [--yes] [--assume-role]
+         [--only STEP] [--rendered FILE]
+       instead of what the environment's file says:
+         [--region REGION] [--cluster NAME] [--certificate-arn ARN] [--hostname NAME]
+         [--component fixed-replicas|service-monitor]... [--parameter NAME=VALUE]...
+   e.g.: ./deploy.sh --environment prod --image-tag 4f0c9d1 --skip-build"
 
-readonly ONLY_STEPS=" check registry infrastructure token build push images render diff apply wait health verify rollback "
+readonly ONLY_STEPS=" check registry infrastructure token build push images scan render diff apply wait health verify alarms rollback unlock "
 
 wrong_usage() {
   log "deploy.sh: $1"
@@ -21,9 +24,9 @@ require_match() { # what, value, pattern, what is expected
 }
 
 parse_arguments() {
-  ENVIRONMENT=dev REGION="" CLUSTER="" IMAGE_TAG="" CERTIFICATE_ARN="" API_HOSTNAME="" ONLY=""
-  SKIP_BUILD=no SKIP_INFRASTRUCTURE=no DRY_RUN=no YES=no
-  COMPONENTS=() PARAMETERS=()
+  SKIP_BUILD=no SKIP_INFRASTRUCTURE=no DRY_RUN=no YES=no ASSUME_ROLE=no
+  declare -gA OPTIONS=()
+  EXTRA_COMPONENTS=() PARAMETERS=()
   local positional=()
   while [[ $# -gt 0 ]]; do
     case "$1" in
@@ -31,6 +34,7 @@ parse_arguments() {
       --skip-infrastructure) SKIP_INFRASTRUCTURE=yes ;;
       --dry-run) DRY_RUN=yes ;;
       --yes) YES=yes ;;
+      --assume-role) ASSUME_ROLE=yes ;;
       --help) log "$USAGE"; exit 0 ;;
       --*)
         [[ $# -ge 2 ]] || wrong_usage "$1 needs a value, or is no option"
@@ -41,59 +45,130 @@ parse_arguments() {
     esac
     shift
   done
-  [[ ${#positional[@]} -eq 2 ]] || wrong_usage "expected two arguments before the options, got ${#positional[@]}"
-  REGISTRY=${positional[0]} ACCOUNT_ID=${positional[1]}
+  read_environment "${positional[@]}"
   check_arguments
 }
 
 take_option() { # name, value
   case "$1" in
-    --environment) ENVIRONMENT=$2 ;;
-    --region) REGION=$2 ;;
-    --cluster) CLUSTER=$2 ;;
-    --image-tag) IMAGE_TAG=$2 ;;
-    --component) COMPONENTS+=("$2") ;;
-    --certificate-arn) CERTIFICATE_ARN=$2 ;;
-    --hostname) API_HOSTNAME=$2 ;;
+    --component) EXTRA_COMPONENTS+=("$2") ;;
     --parameter) PARAMETERS+=("$2") ;;
-    --only) ONLY=$2 ;;
+    --environment) take_once "$@" ;;
+    --region) take_once "$@" ;;
+    --cluster) take_once "$@" ;;
+    --image-tag) take_once "$@" ;;
+    --certificate-arn) take_once "$@" ;;
+    --hostname) take_once "$@" ;;
+    --only) take_once "$@" ;;
+    --rendered) take_once "$@" ;;
     *) wrong_usage "unknown option $1" ;;
   esac
 }
 
+# A second value would silently win over the first: options that a job adds must not lead elsewhere.
+take_once() { # name, value
+  [[ -z "${OPTIONS[$1]+given}" ]] || wrong_usage "$1 is given twice"
+  [[ -n "$2" ]] || wrong_usage "$1: expected a value, got \"\""
+  OPTIONS[$1]=$2
+}
+
+# Reads the environment's file; what the command line says besides goes before it.
+read_environment() { # [registry, account id]
+  [[ $# -eq 2 || ($# -eq 0 && -n "${OPTIONS[--environment]:-}") ]] ||
+    wrong_usage "expected --environment NAME, or two arguments before the options; got $# arguments"
+  ENVIRONMENT=${OPTIONS[--environment]:-dev}
+  require_match --environment "$ENVIRONMENT" '[a-z][a-z0-9-]{0,20}' "a name such as dev or prod"
+  declare_keys
+  read_environment_file "$ENVIRONMENT"
+  if [[ $# -eq 2 ]]; then
+    override ECR_REGISTRY ECR_REGISTRY "$1"
+    override AWS_ACCOUNT_ID AWS_ACCOUNT_ID "$2"
+  fi
+  override AWS_REGION --region "${OPTIONS[--region]:-}"
+  override EKS_CLUSTER --cluster "${OPTIONS[--cluster]:-}"
+  [[ -z "${OPTIONS[--hostname]:-}" || -n "${OPTIONS[--certificate-arn]:-}${SETTINGS[CERTIFICATE_ARN]}" ]] ||
+    wrong_usage "--hostname needs --certificate-arn"
+  [[ -z "${OPTIONS[--certificate-arn]:-}" || -n "${OPTIONS[--hostname]:-}${SETTINGS[API_HOST_NAME]}" ]] ||
+    wrong_usage "--certificate-arn needs --hostname"
+  override CERTIFICATE_ARN --certificate-arn "${OPTIONS[--certificate-arn]:-}"
+  override API_HOST_NAME --hostname "${OPTIONS[--hostname]:-}"
+}
+
+override() { # key, what it is called, value or nothing
+  if [[ -z "$3" ]]; then return; fi
+  require_match "$2" "$3" "${PATTERNS[$1]}" "${EXPECTED[$1]}"
+  SETTINGS[$1]=$3
+}
+
 check_arguments() {
-  local value
-  require_match ECR_REGISTRY "$REGISTRY" '[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?' \
-    "a name such as 123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-  require_match AWS_ACCOUNT_ID "$ACCOUNT_ID" '[0-9]{12}' "12 digits"
-  require_match --environment "$ENVIRONMENT" 'dev|prod' "dev or prod"
-  value=${REGISTRY#*.dkr.ecr.}
-  REGION=${REGION:-${value%%.*}}
-  require_match --region "$REGION" '[a-z]{2}(-[a-z]+)+-[0-9]' "a region such as eu-west-1"
+  ACCOUNT_ID=$(setting AWS_ACCOUNT_ID) REGISTRY=$(setting ECR_REGISTRY) REGION=$(setting AWS_REGION)
+  if [[ -z "$REGION" && -n "$REGISTRY" ]]; then REGION=$(cut -d. -f4 <<<"$REGISTRY"); fi
+  REGISTRY=${REGISTRY:-$(default_registry)}
+  CLUSTER=$(setting EKS_CLUSTER)
   CLUSTER=${CLUSTER:-pillarbox-$ENVIRONMENT}
-  require_match --cluster "$CLUSTER" '[A-Za-z0-9][A-Za-z0-9_-]{0,99}' "the name of an EKS cluster"
-  IMAGE_TAG=${IMAGE_TAG:-$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || true)}
-  require_match --image-tag "$IMAGE_TAG" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "a tag such as a commit's SHA"
-  for value in "${COMPONENTS[@]}"; do
-    require_match --component "$value" 'fixed-replicas|service-monitor' "fixed-replicas or service-monitor"
-  done
-  for value in "${PARAMETERS[@]}"; do
-    require_match --parameter "$value" '[A-Za-z]+=.*' "NAME=VALUE with a parameter of infrastructure/pipeline.yaml"
-  done
+  CERTIFICATE_ARN=$(setting CERTIFICATE_ARN) API_HOSTNAME=$(setting API_HOST_NAME)
+  PLATFORMS=$(setting PLATFORMS)
+  OVERLAY=$(setting OVERLAY)
+  OVERLAY=${OVERLAY:-$(if [[ "$ENVIRONMENT" == prod ]]; then echo prod; else echo dev; fi)}
+  ONLY=${OPTIONS[--only]:-} RENDERED_FILE=${OPTIONS[--rendered]:-}
   [[ -z "$ONLY" || "$ONLY_STEPS" == *" $ONLY "* ]] || wrong_usage "--only: expected one of$ONLY_STEPS, got \"$ONLY\""
-  check_https
-  if [[ "$DRY_RUN" == no && "$YES" == no && ( -z "$ONLY" || "$ONLY" == apply ) && ! -t 0 ]]; then
+  check_image_tag
+  check_lists
+  check_pairs
+  if [[ "$DRY_RUN" == no && "$YES" == no && " all apply unlock " == *" ${ONLY:-all} "* && ! -t 0 ]]; then
     wrong_usage "nobody can answer here: pass --yes (or --dry-run)"
   fi
 }
 
-# The certificate bears the host name, so neither makes sense alone.
-check_https() {
-  [[ -n "$CERTIFICATE_ARN" || -z "$API_HOSTNAME" ]] || wrong_usage "--hostname needs --certificate-arn"
-  [[ -z "$CERTIFICATE_ARN" || -n "$API_HOSTNAME" ]] || wrong_usage "--certificate-arn needs --hostname"
-  [[ -z "$CERTIFICATE_ARN" ]] || {
-    require_match --certificate-arn "$CERTIFICATE_ARN" 'arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+' \
-      "the ARN of an ACM certificate"
-    require_match --hostname "$API_HOSTNAME" '[a-z0-9-]+(\.[a-z0-9-]+)+' "a host name"
-  }
+default_registry() {
+  if [[ -n "$ACCOUNT_ID" && -n "$REGION" ]]; then
+    local suffix=""
+    if [[ "$REGION" == cn-* ]]; then suffix=.cn; fi
+    echo "$ACCOUNT_ID.dkr.ecr.$REGION.amazonaws.com$suffix"
+  fi
+}
+
+# The tag is the given one, else that of the rendered file, else the commit.
+check_image_tag() {
+  local rendered=""
+  if [[ " diff apply wait health verify rollback " == *" ${ONLY:-all} "* && -n "$RENDERED_FILE" && -s "$RENDERED_FILE" ]]; then
+    rendered=$(sed -n 's/^ *image: .*://p' "$RENDERED_FILE" | sed -n 1p)
+  fi
+  IMAGE_TAG=${OPTIONS[--image-tag]:-$rendered}
+  IMAGE_TAG=${IMAGE_TAG:-$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || true)}
+  require_match --image-tag "$IMAGE_TAG" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "a tag such as a commit's SHA"
+  [[ -z "$rendered" || "$rendered" == "$IMAGE_TAG" ]] ||
+    wrong_usage "--image-tag $IMAGE_TAG: $RENDERED_FILE holds the images of $rendered"
+}
+
+check_lists() {
+  local value
+  read -ra COMPONENTS <<<"$(setting COMPONENTS)"
+  for value in "${EXTRA_COMPONENTS[@]}"; do
+    require_match --component "$value" 'fixed-replicas|service-monitor' "fixed-replicas or service-monitor"
+    if [[ " ${COMPONENTS[*]} " != *" $value "* ]]; then COMPONENTS+=("$value"); fi
+  done
+  mapfile -t STACK_PARAMETERS < <(settings_after STACK_)
+  for value in "${PARAMETERS[@]}"; do
+    require_match --parameter "$value" '[A-Za-z]+=.*' "NAME=VALUE with a parameter of $TEMPLATE"
+    stack_has_parameter "${value%%=*}" || wrong_usage "--parameter $value: $TEMPLATE has no such parameter"
+  done
+}
+
+# Values that are right each for itself and wrong together.
+check_pairs() {
+  [[ "$ENVIRONMENT" != prod || "$OVERLAY" == prod ]] || wrong_usage "the environment prod needs OVERLAY=prod"
+  if [[ -z "$(setting CONSUMER_MIN_REPLICAS)" ]]; then
+    # Production pays for one idle consumer, so that the first e-mail after a pause is stored at once.
+    SETTINGS[CONSUMER_MIN_REPLICAS]=$(if [[ "$OVERLAY" == prod ]]; then echo 1; else echo 0; fi)
+  fi
+  at_most API_MIN_REPLICAS API_MAX_REPLICAS
+  at_most CONSUMER_MIN_REPLICAS CONSUMER_MAX_REPLICAS
+  at_most KEDA_FALLBACK_REPLICAS CONSUMER_MAX_REPLICAS
+  [[ -z "$CERTIFICATE_ARN" || -n "$API_HOSTNAME" || "$OVERLAY" == prod ]] || wrong_usage "CERTIFICATE_ARN needs API_HOST_NAME"
+  [[ -z "$API_HOSTNAME" || -n "$CERTIFICATE_ARN" || "$OVERLAY" == prod ]] || wrong_usage "API_HOST_NAME needs CERTIFICATE_ARN"
+}
+
+at_most() { # key, key of its upper bound
+  (($(setting "$1") <= $(setting "$2"))) || wrong_usage "$1 ($(setting "$1")) is more than $2 ($(setting "$2"))"
 }

@@ -1,10 +1,40 @@
 # shellcheck shell=bash
-# The steps of deploy.sh in AWS: credentials, the stacks and their outputs, the token.
+# The steps of deploy.sh in AWS: credentials, the stacks and their outputs, the token, the alarms.
 # shellcheck disable=SC2153  # arguments.sh sets what is read here
 
 declare -A OUTPUTS=()
 
 in_aws() { aws --region "$REGION" "$@"; }
+
+# Sets ANSWER to what the aws CLI prints, or to nothing where AWS says that there is no such thing.
+# Any other error ends the script: a failed call must not read as "there is none".
+ask_aws() { # pattern of the error code that means "none", arguments of the aws CLI...
+  local none=$1
+  shift
+  if ANSWER=$(aws "$@" 2>"$WORK/aws-error"); then return; fi
+  ANSWER=""
+  if grep -Eq "$none" "$WORK/aws-error"; then return; fi
+  log "$(<"$WORK/aws-error")"
+  fail "AWS did not answer: aws $*"
+}
+
+# Changes to the environment's role. With a web identity token the SDK does it; else the present identity assumes it.
+assume_role() {
+  local role credentials
+  role=$(setting DEPLOY_ROLE_ARN)
+  [[ -n "$role" ]] || fail "--assume-role: DEPLOY_ROLE_ARN is empty in the file of the environment $ENVIRONMENT"
+  export AWS_ROLE_SESSION_NAME=pillarbox-deploy-$ENVIRONMENT
+  if [[ -n "${AWS_WEB_IDENTITY_TOKEN_FILE:-}" ]]; then
+    export AWS_ROLE_ARN=$role
+    unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE # each of them would win
+    return
+  fi
+  credentials=$(in_aws sts assume-role --role-arn "$role" --role-session-name "$AWS_ROLE_SESSION_NAME" \
+    --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]' --output text) || fail "cannot assume $role"
+  read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<<"$credentials"
+  export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+  unset AWS_PROFILE
+}
 
 check_credentials() {
   local account
@@ -14,51 +44,109 @@ check_credentials() {
 
 check_cluster() {
   in_aws eks describe-cluster --name "$CLUSTER" --query cluster.status --output text >/dev/null ||
-    fail "no EKS cluster $CLUSTER in $REGION (another name: --cluster)"
+    fail "no EKS cluster $CLUSTER in $REGION, or no right to see it (another name: EKS_CLUSTER or --cluster)"
 }
 
-deploy_stack() { # region, stack, template, parameters...
-  local region=$1 stack=$2 template=$3
-  shift 3
+# Lists the tags of everything that costs money, a line each.
+cost_tags() {
+  printf 'Application=pillarbox\nEnvironment=%s\n' "$ENVIRONMENT"
+  tr ',' '\n' <<<"$(setting TAGS)" | sed '/^$/d'
+}
+
+deploy_stack() { # region, stack, template, tags (a line each), parameters...
+  local region=$1 stack=$2 template=$3 tags
+  mapfile -t tags <<<"$4"
+  shift 4
   change aws --region "$region" cloudformation deploy --stack-name "$stack" --template-file "$template" \
-    --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset ${1:+--parameter-overrides "$@"}
+    --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset --tags "${tags[@]}" ${1:+--parameter-overrides "$@"}
 }
 
-# A registry of another account is that account's to keep.
+# A registry of another account is that account's to keep. All environments share it, so it bears the tag of none.
 step_registry() {
   if [[ "$REGISTRY" == "$ACCOUNT_ID".* ]]; then
-    deploy_stack "$(registry_region)" pillarbox-registry infrastructure/registry.yaml
+    deploy_stack "$(registry_region)" pillarbox-registry infrastructure/registry.yaml Application=pillarbox
   else
     log "      the repositories belong to account ${REGISTRY%%.*}: left alone"
   fi
 }
 
+# The stack by itself, before any pod changes: what runs must go on working with it.
 step_infrastructure() {
   step_registry
+  local identity
+  mapfile -t identity < <(identity_parameters)
+  [[ ${#identity[@]} -gt 0 ]] || fail "the pods would have no AWS identity (see the line above)"
+  STACK_CHANGED=no
+  deploy_stack "$REGION" "pillarbox-$ENVIRONMENT" infrastructure/pipeline.yaml "$(cost_tags)" \
+    "TokenParameterName=/email-service/$ENVIRONMENT/api-token" "AlarmTopicArn=$(setting ALARM_TOPIC_ARN)" \
+    "KedaOperatorRole=$(setting KEDA_OPERATOR_ROLE)" "${identity[@]}" "${STACK_PARAMETERS[@]}" "${PARAMETERS[@]}" \
+    2>&1 | tee "$WORK/stack-said" >&2
+  OUTPUTS=()
+  if [[ "$DRY_RUN" == yes ]]; then return; fi
+  if ! grep -q "No changes to deploy" "$WORK/stack-said"; then STACK_CHANGED=yes; fi
+  read_outputs
+  if [[ "$(setting POD_IDENTITY)" == yes ]]; then associate_pod_identities; fi
+  if [[ -n "${OUTPUTS[KedaOperatorRoleArn]:-}" ]]; then
+    log "      KEDA's operator (keda/keda-operator) must have the role ${OUTPUTS[KedaOperatorRoleArn]}: see docs/operations.md, \"Scaling\""
+  fi
+  if [[ "$STACK_CHANGED" == yes ]]; then verify_running_release; fi
+}
+
+# Lists the parameters that say how the pods get their roles; nothing and a line of complaint when they cannot.
+identity_parameters() {
+  if [[ "$(setting POD_IDENTITY)" == yes ]]; then
+    printf 'PodIdentity=yes\nClusterName=%s\n' "$CLUSTER"
+    return
+  fi
   local provider
-  provider=$(oidc_provider_arn)
-  deploy_stack "$REGION" "pillarbox-$ENVIRONMENT" infrastructure/pipeline.yaml "OidcProviderArn=$provider" \
-    "TokenParameterName=/email-service/$ENVIRONMENT/api-token" "${PARAMETERS[@]}"
+  provider=$(oidc_provider_arn) || return 0
+  printf 'PodIdentity=no\nOidcProviderArn=%s\n' "$provider"
 }
 
 # Gives the IAM OIDC provider of the cluster, whose absence would leave the pods without credentials.
 oidc_provider_arn() {
   local identity partition issuer arn
-  identity=$(in_aws sts get-caller-identity --query Arn --output text)
+  identity=$(in_aws sts get-caller-identity --query Arn --output text) || fail "no valid AWS credentials"
   partition=$(cut -d: -f2 <<<"$identity")
-  issuer=$(in_aws eks describe-cluster --name "$CLUSTER" --query cluster.identity.oidc.issuer --output text)
+  issuer=$(in_aws eks describe-cluster --name "$CLUSTER" --query cluster.identity.oidc.issuer --output text) ||
+    fail "no EKS cluster $CLUSTER in $REGION, or no right to see it"
   arn="arn:$partition:iam::$ACCOUNT_ID:oidc-provider/${issuer#*://}"
-  in_aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$arn" >/dev/null 2>&1 ||
-    fail "IAM has no OIDC provider for $CLUSTER: eksctl utils associate-iam-oidc-provider --cluster $CLUSTER --approve"
+  ask_aws NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$arn" --query Url --output text
+  [[ -n "$ANSWER" ]] ||
+    fail "IAM has no OIDC provider for $CLUSTER: eksctl utils associate-iam-oidc-provider --cluster $CLUSTER --approve, or POD_IDENTITY=yes"
   echo "$arn"
+}
+
+associate_pod_identities() {
+  associate "$API_NAMESPACE" service1-api "$(output ApiRoleArn)"
+  associate "$CONSUMER_NAMESPACE" service2-consumer "$(output ConsumerRoleArn)"
+  if [[ -n "${OUTPUTS[KedaOperatorRoleArn]:-}" ]]; then associate keda keda-operator "${OUTPUTS[KedaOperatorRoleArn]}"; fi
+}
+
+associate() { # namespace, service account, role
+  local id role
+  id=$(in_aws eks list-pod-identity-associations --cluster-name "$CLUSTER" --namespace "$1" --service-account "$2" \
+    --query 'associations[0].associationId' --output text)
+  if [[ "$id" == None ]]; then
+    change in_aws eks create-pod-identity-association --cluster-name "$CLUSTER" --namespace "$1" --service-account "$2" \
+      --role-arn "$3" --query association.associationId --output text
+    return
+  fi
+  role=$(in_aws eks describe-pod-identity-association --cluster-name "$CLUSTER" --association-id "$id" \
+    --query association.roleArn --output text)
+  if [[ "$role" != "$3" ]]; then
+    change in_aws eks update-pod-identity-association --cluster-name "$CLUSTER" --association-id "$id" --role-arn "$3" \
+      --query association.associationId --output text
+  fi
 }
 
 # Reads the stack's outputs once; a dry run before the first deployment has none and shows placeholders.
 read_outputs() {
   [[ ${#OUTPUTS[@]} -eq 0 ]] || return 0
-  local text name value
-  if ! text=$(in_aws cloudformation describe-stacks --stack-name "pillarbox-$ENVIRONMENT" \
-    --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]' --output text 2>/dev/null); then
+  local name value
+  ask_aws 'Stack with id .* does not exist' --region "$REGION" cloudformation describe-stacks \
+    --stack-name "pillarbox-$ENVIRONMENT" --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]' --output text
+  if [[ -z "$ANSWER" ]]; then
     [[ "$DRY_RUN" == yes ]] || fail "there is no stack pillarbox-$ENVIRONMENT; run without --skip-infrastructure once"
     log "      there is no stack pillarbox-$ENVIRONMENT yet: its values show as placeholders"
     OUTPUTS[TokenParameterName]=/email-service/$ENVIRONMENT/api-token
@@ -66,7 +154,7 @@ read_outputs() {
   fi
   while read -r name value; do
     OUTPUTS[$name]=$value
-  done <<<"$text"
+  done <<<"$ANSWER"
 }
 
 output() { # name
@@ -77,7 +165,8 @@ step_token() {
   read_outputs
   local name key=${OUTPUTS[TokenKmsKeyArn]:-}
   name=$(output TokenParameterName)
-  if in_aws ssm get-parameter --name "$name" --query Parameter.Version --output text >/dev/null 2>&1; then
+  ask_aws ParameterNotFound --region "$REGION" ssm get-parameter --name "$name" --query Parameter.Version --output text
+  if [[ -n "$ANSWER" ]]; then
     log "      $name is there already"
     return
   fi
@@ -97,4 +186,24 @@ random_token() { head -c 36 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; }
 read_token() {
   in_aws ssm get-parameter --name "$(output TokenParameterName)" --with-decryption --query Parameter.Value --output text |
     sed -n 1p
+}
+
+# Alarms on the load balancer, which exists only once the Ingress has been applied.
+step_alarms() {
+  local balancer="" group=""
+  if [[ "$DRY_RUN" == no ]]; then
+    look_at_ingress
+    balancer=$(load_balancer_arn)
+    [[ "$balancer" == arn:* ]] || fail "AWS has no load balancer named ${LOAD_BALANCER:-(none yet)}: is it of another account or region?"
+    group=$(in_aws elbv2 describe-target-groups --load-balancer-arn "$balancer" --query 'TargetGroups[0].TargetGroupArn' --output text)
+    [[ "$group" == arn:* ]] || fail "the load balancer $LOAD_BALANCER has no target group"
+  fi
+  deploy_stack "$REGION" "pillarbox-$ENVIRONMENT-alarms" infrastructure/alarms.yaml "$(cost_tags)" \
+    "EnvironmentName=$ENVIRONMENT" "LoadBalancerFullName=${balancer#*:loadbalancer/}" \
+    "TargetGroupFullName=targetgroup/${group#*:targetgroup/}" "AlarmTopicArn=$(setting ALARM_TOPIC_ARN)" \
+    "ApiLogGroupName=$(setting API_LOG_GROUP)"
+}
+
+load_balancer_arn() {
+  in_aws elbv2 describe-load-balancers --query "LoadBalancers[?DNSName=='$LOAD_BALANCER'].LoadBalancerArn | [0]" --output text
 }

@@ -1,0 +1,133 @@
+# shellcheck shell=bash
+# The environment file k8s/environments/<name>.env: which keys there are, what each may hold, and the check of both.
+# The file is read line by line and never evaluated. docs/operations.md, "Environments", describes the keys.
+
+declare -A SETTINGS=() PATTERNS=() EXPECTED=() # by key; SETTINGS starts with the defaults
+readonly TEMPLATE=infrastructure/pipeline.yaml
+# What the stack and the pods must agree on comes from the stack's outputs.
+readonly SETTINGS_OF_THE_STACK=" AWS_REGION SQS_QUEUE_URL SSM_PARAMETER_NAME S3_BUCKET_NAME S3_PREFIX VISIBILITY_TIMEOUT_SECONDS PORT "
+
+key() { # name, default, pattern of a value, what is expected
+  SETTINGS[$1]=$2 PATTERNS[$1]=$3 EXPECTED[$1]=$4
+}
+
+declare_keys() {
+  local count='[1-9][0-9]{0,2}' yes_no='yes|no'
+  key AWS_ACCOUNT_ID "" '[0-9]{12}' "12 digits"
+  key AWS_REGION "" '[a-z]{2}(-[a-z]+)+-[0-9]' "a region such as eu-west-1"
+  key ECR_REGISTRY "" '[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?' \
+    "a name such as 123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+  key EKS_CLUSTER "" '[A-Za-z0-9][A-Za-z0-9_-]{0,99}' "the name of an EKS cluster"
+  key OVERLAY "" 'dev|prod' "dev or prod"
+  key DEPLOY_ROLE_ARN "" 'arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+' "the ARN of an IAM role"
+  key APPROVERS "" '[A-Za-z0-9@._-]+(,[A-Za-z0-9@._-]+)*' "names of users or groups, separated by commas"
+  key CERTIFICATE_ARN "" 'arn:[a-z-]+:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+' "the ARN of an ACM certificate"
+  key API_HOST_NAME "" '[a-z0-9-]+(\.[a-z0-9-]+)+' "a host name"
+  key ALB_SCHEME internet-facing 'internet-facing|internal' "internet-facing or internal"
+  key ALB_SUBNETS "" '[A-Za-z0-9_-]+(,[A-Za-z0-9_-]+)+' "two or more subnets, separated by commas"
+  key ALB_INBOUND_CIDRS "" '[0-9a-f:.]+/[0-9]{1,3}(,[0-9a-f:.]+/[0-9]{1,3})*' "address ranges such as 10.0.0.0/8,192.0.2.0/24"
+  key WAF_ACL_ARN "" 'arn:[a-z-]+:wafv2:[a-z0-9-]+:[0-9]{12}:regional/webacl/[A-Za-z0-9_-]+/[A-Za-z0-9-]+' \
+    "the ARN of a regional WAFv2 web ACL"
+  key ALB_ACCESS_LOG_BUCKET "" '[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]' "the name of an S3 bucket"
+  key ALB_DELETION_PROTECTION no "$yes_no" "yes or no"
+  key API_MIN_REPLICAS 2 "$count" "a whole number from 1 to 999"
+  key API_MAX_REPLICAS 10 "$count" "a whole number from 1 to 999"
+  key CONSUMER_MIN_REPLICAS "" "0|$count" "a whole number from 0 to 999"
+  key CONSUMER_MAX_REPLICAS 20 "$count" "a whole number from 1 to 999"
+  key PROGRESS_DEADLINE_SECONDS 300 '[1-9][0-9]{0,3}' "a whole number from 1 to 9999"
+  key KEDA_QUEUE_LENGTH 3000 '[1-9][0-9]{0,6}' "a whole number from 1 to 9999999"
+  key KEDA_FALLBACK_REPLICAS 2 "$count" "a whole number from 1 to 999"
+  key KEDA_OPERATOR_ROLE none '[A-Za-z0-9+=,.@_-]{1,64}' "none, create, or the name of an IAM role"
+  key COMPONENTS "" '(fixed-replicas|service-monitor)( (fixed-replicas|service-monitor))*' \
+    "fixed-replicas, service-monitor, or both with a space between"
+  key PROMETHEUS_RELEASE "" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "the value of a label"
+  key PROMETHEUS_NAMESPACE monitoring '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?' "the name of a namespace"
+  key PLATFORMS linux/amd64,linux/arm64 'linux/(amd64|arm64)(,linux/(amd64|arm64))?' "linux/amd64, linux/arm64, or both with a comma between"
+  key ALARM_TOPIC_ARN "" 'arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+' "the ARN of an SNS topic"
+  key API_LOG_GROUP "" '[A-Za-z0-9_./#-]{1,512}' "the name of a CloudWatch log group"
+  key POD_IDENTITY no "$yes_no" "yes or no"
+  key LOG_LEVEL INFO 'DEBUG|INFO|WARNING|ERROR|CRITICAL' "DEBUG, INFO, WARNING, ERROR or CRITICAL"
+  key TAGS "" '[A-Za-z0-9 _.:/+@-]+=[A-Za-z0-9 _.:/+@-]*(,[A-Za-z0-9 _.:/+@-]+=[A-Za-z0-9 _.:/+@-]*)*' \
+    "tags such as Team=mail,CostCentre=4711"
+}
+
+# Ends with exit code 2 and a line that names the file, the line and what is expected.
+wrong_line() { # file:line, complaint
+  log "deploy.sh: $1: $2" "$RED"
+  exit 2
+}
+
+read_environment_file() { # name of the environment
+  local file=${ENVIRONMENTS_FOLDER:-k8s/environments}/$1.env line number=0 name
+  local -A seen=()
+  [[ -r "$file" ]] || wrong_usage "--environment $1: there is no file $file"
+  while IFS= read -r line || [[ -n "$line" ]]; do
+    number=$((number + 1))
+    line=${line%$'\r'}
+    if [[ "$line" =~ ^[[:space:]]*(#.*)?$ ]]; then continue; fi
+    [[ "$line" =~ ^([A-Z][A-Za-z0-9_]*)=(.*)$ ]] ||
+      wrong_line "$file:$number" "expected KEY=VALUE or a comment, got \"$line\""
+    name=${BASH_REMATCH[1]}
+    [[ -z "${seen[$name]:-}" ]] || wrong_line "$file:$number" "$name is there already, in line ${seen[$name]}"
+    seen[$name]=$number
+    take_setting "$file:$number" "$name" "${BASH_REMATCH[2]}"
+  done <"$file"
+}
+
+take_setting() { # file:line, name, value
+  case "$2" in
+    STACK_*) check_parameter "$1" "${2#STACK_}" "$3" ;;
+    API_SETTING_*) check_service_setting "$1" service1-api "${2#API_SETTING_}" ;;
+    CONSUMER_SETTING_*) check_service_setting "$1" service2-consumer "${2#CONSUMER_SETTING_}" ;;
+    *)
+      [[ -n "${PATTERNS[$2]:-}" ]] || wrong_line "$1" "unknown key $2 (docs/operations.md, \"Environments\", lists them)"
+      if [[ -z "$3" ]]; then return; fi # empty: the default
+      [[ "$3" =~ ^(${PATTERNS[$2]})$ ]] || wrong_line "$1" "$2: expected ${EXPECTED[$2]}, got \"$3\""
+      ;;
+  esac
+  SETTINGS[$2]=$3
+}
+
+# The aws CLI drops a parameter that the template does not have without a word.
+stack_has_parameter() { # name
+  sed -n '/^Parameters:/,/^[A-Z][A-Za-z]*:/p' "$ROOT/$TEMPLATE" | grep -q "^  $1:"
+}
+
+check_parameter() { # file:line, parameter, value
+  stack_has_parameter "$2" || wrong_line "$1" "$TEMPLATE has no parameter $2"
+}
+
+check_service_setting() { # file:line, service, variable
+  [[ "$SETTINGS_OF_THE_STACK" != *" $3 "* ]] || wrong_line "$1" "$3 comes from the stack and is not set here"
+  if [[ "$3" == AWS_* ]]; then return; fi # the SDK's own
+  grep -Eq "^(# )?$3=" "$ROOT/$2/.env.example" || wrong_line "$1" "$2 reads no setting $3 ($2/.env.example lists them)"
+}
+
+setting() { echo "${SETTINGS[$1]}"; } # key
+
+# Lists the settings whose key starts so, as NAME=VALUE without that beginning, in a stable order.
+settings_after() { # beginning
+  local name
+  for name in "${!SETTINGS[@]}"; do
+    if [[ "$name" == "$1"* ]]; then printf '%s=%s\n' "${name#"$1"}" "${SETTINGS[$name]}"; fi
+  done | LC_ALL=C sort
+}
+
+# Lists what an environment lacks for the step that is asked for; nothing when it is complete.
+missing_settings() {
+  local file=${ENVIRONMENTS_FOLDER:-k8s/environments}/$ENVIRONMENT.env
+  [[ -n "$ACCOUNT_ID" ]] || echo "$file: AWS_ACCOUNT_ID is empty"
+  [[ -n "$REGION" ]] || echo "$file: AWS_REGION is empty"
+  if [[ "$OVERLAY" == prod && " all check render diff apply " == *" ${ONLY:-all} "* ]]; then
+    [[ -n "$CERTIFICATE_ARN" ]] || echo "$file: CERTIFICATE_ARN is empty, and production is not deployed without HTTPS"
+    [[ -n "$API_HOSTNAME" ]] || echo "$file: API_HOST_NAME is empty, and production is not deployed without HTTPS"
+  fi
+}
+
+require_complete_settings() {
+  local missing
+  missing=$(missing_settings)
+  if [[ -z "$missing" ]]; then return; fi
+  log "$missing" "$RED"
+  fail "the environment $ENVIRONMENT is not complete (see the lines above)"
+}

@@ -1,0 +1,196 @@
+# shellcheck shell=bash
+# The step render: an overlay over k8s/overlays/<dev|prod> with the stack's outputs and the environment's settings.
+# Also what other steps read from a rendered file: its objects, images and settings.
+# shellcheck disable=SC2153  # arguments.sh sets what is read here
+
+readonly API_NAMESPACE=pillarbox CONSUMER_NAMESPACE=pillarbox-consumer
+
+namespace_of() { # service
+  if [[ "$1" == service1-api ]]; then echo "$API_NAMESPACE"; else echo "$CONSUMER_NAMESPACE"; fi
+}
+
+has_component() { [[ " ${COMPONENTS[*]} " == *" $1 "* ]]; }
+
+step_render() {
+  read_outputs
+  write_settings
+  write_overlay
+  KUBECONFIG=/dev/null kubectl kustomize "$WORK" >"$WORK/rendered.tmp"
+  if [[ "$DRY_RUN" == no ]] && grep -n placeholder "$WORK/rendered.tmp" >&2; then
+    fail "the lines above still hold placeholders: the stack lacks an output"
+  fi
+  mv "$WORK/rendered.tmp" "$MANIFESTS"
+  log "      $(grep -c '^kind: ' "$MANIFESTS") objects${RENDERED_FILE:+ in $RENDERED_FILE}"
+}
+
+# Makes sure that there are manifests: a file that was given is used as it is, and never rendered again.
+rendered() {
+  if [[ -z "$RENDERED_FILE" ]]; then
+    [[ -s "$MANIFESTS" ]] || step_render
+    return
+  fi
+  [[ -s "$MANIFESTS" ]] || fail "--rendered $RENDERED_FILE: there is no such file; --only render writes it"
+  grep -q "^ *app.kubernetes.io/instance: pillarbox-$ENVIRONMENT\$" "$MANIFESTS" ||
+    fail "$RENDERED_FILE was not rendered for the environment $ENVIRONMENT"
+}
+
+# In files: kustomize takes a line of them as it stands, quotes and all.
+write_settings() {
+  {
+    printf 'AWS_REGION=%s\nSQS_QUEUE_URL=%s\n' "$REGION" "$(output QueueUrl)"
+    printf 'SSM_PARAMETER_NAME=%s\nLOG_LEVEL=%s\n' "$(output TokenParameterName)" "$(setting LOG_LEVEL)"
+    settings_after API_SETTING_
+  } >"$WORK/service1-api.env"
+  {
+    printf 'AWS_REGION=%s\nSQS_QUEUE_URL=%s\n' "$REGION" "$(output QueueUrl)"
+    printf 'S3_BUCKET_NAME=%s\nS3_PREFIX=%s\n' "$(output BucketName)" "$(output ObjectPrefix)"
+    printf 'VISIBILITY_TIMEOUT_SECONDS=%s\nLOG_LEVEL=%s\n' "$(output VisibilityTimeoutSeconds)" "$(setting LOG_LEVEL)"
+    settings_after CONSUMER_SETTING_
+  } >"$WORK/service2-consumer.env"
+}
+
+write_overlay() {
+  local component service
+  {
+    echo "apiVersion: kustomize.config.k8s.io/v1beta1"
+    echo "kind: Kustomization"
+    echo "resources: [../../k8s/overlays/$OVERLAY]"
+    echo "components:"
+    for component in "${COMPONENTS[@]}" ${CERTIFICATE_ARN:+https}; do echo "  - ../../k8s/components/$component"; done
+    echo "labels:"
+    echo "  - {pairs: {app.kubernetes.io/version: \"$IMAGE_TAG\"}, includeTemplates: true}"
+    echo "  - {pairs: {app.kubernetes.io/part-of: pillarbox, app.kubernetes.io/instance: pillarbox-$ENVIRONMENT}, includeTemplates: true}"
+    echo "images:"
+    for service in "${SERVICES[@]}"; do
+      echo "  - {name: pillarbox/$service, newName: $REGISTRY/pillarbox/$service, newTag: \"$IMAGE_TAG\"}"
+    done
+    echo "configMapGenerator:"
+    for service in "${SERVICES[@]}"; do
+      echo "  - {name: $service-settings, namespace: $(namespace_of "$service"), behavior: merge, envs: [$service.env]}"
+    done
+    if has_component fixed-replicas; then
+      echo "replicas: [{name: service2-consumer, count: $(fixed_consumers)}]"
+    fi
+    echo "patches:"
+    service_patches
+    scaling_patches
+    ingress_patches
+    if has_component service-monitor; then monitor_patches; fi
+  } >"$WORK/kustomization.yaml"
+}
+
+# Two, so that one may be replaced, unless the environment asks for more.
+fixed_consumers() {
+  local least
+  least=$(setting CONSUMER_MIN_REPLICAS)
+  echo $((least > 2 ? least : 2))
+}
+
+patch() { # kind, name, then operation, path and value for each change
+  printf '  - target: {kind: %s, name: %s}\n    patch: |\n' "$1" "$2"
+  shift 2
+  while [[ $# -gt 0 ]]; do
+    printf '      - {op: %s, path: %s%s}\n' "$1" "$2" "${3:+, value: $3}"
+    shift 3
+  done
+}
+
+service_patches() {
+  local service role=/metadata/annotations/eks.amazonaws.com~1role-arn
+  for service in "${SERVICES[@]}"; do
+    if [[ "$(setting POD_IDENTITY)" == yes ]]; then
+      patch ServiceAccount "$service" remove "$role" "" # with it the SDK would prefer IRSA to Pod Identity
+    elif [[ "$service" == service1-api ]]; then
+      patch ServiceAccount "$service" replace "$role" "\"$(output ApiRoleArn)\""
+    else
+      patch ServiceAccount "$service" replace "$role" "\"$(output ConsumerRoleArn)\""
+    fi
+    patch Deployment "$service" \
+      replace /spec/progressDeadlineSeconds "$(setting PROGRESS_DEADLINE_SECONDS)" \
+      replace /spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchExpressions/0/values \
+      "[${PLATFORMS//linux\//}]"
+  done
+}
+
+scaling_patches() {
+  patch HorizontalPodAutoscaler service1-api \
+    replace /spec/minReplicas "$(setting API_MIN_REPLICAS)" \
+    replace /spec/maxReplicas "$(setting API_MAX_REPLICAS)"
+  patch ScaledObject service2-consumer \
+    replace /spec/minReplicaCount "$(setting CONSUMER_MIN_REPLICAS)" \
+    replace /spec/maxReplicaCount "$(setting CONSUMER_MAX_REPLICAS)" \
+    replace /spec/fallback/replicas "$(setting KEDA_FALLBACK_REPLICAS)" \
+    replace /spec/triggers/0/metadata/queueLength "\"$(setting KEDA_QUEUE_LENGTH)\"" \
+    replace /spec/triggers/0/metadata/awsRegion "\"$REGION\""
+}
+
+ingress_patches() {
+  local alb=/metadata/annotations/alb.ingress.kubernetes.io changes=()
+  changes+=(replace "$alb~1scheme" "\"$(setting ALB_SCHEME)\"")
+  changes+=(replace "$alb~1load-balancer-attributes" "\"$(load_balancer_attributes)\"")
+  changes+=(add "$alb~1tags" "\"$(cost_tags | paste -sd, -)\"")
+  if [[ -n "$(setting ALB_SUBNETS)" ]]; then changes+=(add "$alb~1subnets" "\"$(setting ALB_SUBNETS)\""); fi
+  if [[ -n "$(setting ALB_INBOUND_CIDRS)" ]]; then changes+=(add "$alb~1inbound-cidrs" "\"$(setting ALB_INBOUND_CIDRS)\""); fi
+  if [[ -n "$(setting WAF_ACL_ARN)" ]]; then changes+=(add "$alb~1wafv2-acl-arn" "\"$(setting WAF_ACL_ARN)\""); fi
+  if [[ -n "$CERTIFICATE_ARN" ]]; then
+    changes+=(replace "$alb~1certificate-arn" "\"$CERTIFICATE_ARN\"" add /spec/rules/0/host "\"$API_HOSTNAME\"")
+  fi
+  patch Ingress service1-api "${changes[@]}"
+}
+
+# The controller leaves an attribute that is not named as it is, so switching off is named too.
+load_balancer_attributes() {
+  local bucket
+  bucket=$(setting ALB_ACCESS_LOG_BUCKET)
+  sed -n 's/^ *alb.ingress.kubernetes.io\/load-balancer-attributes: *//p' k8s/base/api/service1-api-ingress.yaml | tr -d '\n'
+  printf ',deletion_protection.enabled=%s' "$(if [[ "$(setting ALB_DELETION_PROTECTION)" == yes ]]; then echo true; else echo false; fi)"
+  if [[ -n "$bucket" ]]; then
+    printf ',access_logs.s3.enabled=true,access_logs.s3.bucket=%s,access_logs.s3.prefix=pillarbox-%s' "$bucket" "$ENVIRONMENT"
+  else
+    printf ',access_logs.s3.enabled=false'
+  fi
+}
+
+monitor_patches() {
+  local service
+  patch NetworkPolicy metrics \
+    replace /spec/ingress/0/from/0/namespaceSelector/matchLabels/kubernetes.io~1metadata.name "\"$(setting PROMETHEUS_NAMESPACE)\""
+  if [[ -z "$(setting PROMETHEUS_RELEASE)" ]]; then return; fi
+  for service in ServiceMonitor/service1-api PodMonitor/service2-consumer; do
+    patch "${service%/*}" "${service#*/}" add /metadata/labels/release "\"$(setting PROMETHEUS_RELEASE)\""
+  done
+}
+
+# Lists the objects of a file that kustomize wrote, a line each: TYPE NAMESPACE NAME, with - for no namespace.
+inventory() { # file
+  awk '
+    function finish() { if (kind != "") print kind group, (namespace == "" ? "-" : namespace), name; kind = group = namespace = name = "" }
+    /^---/ { finish() }
+    /^[a-z]/ { part = $1 }
+    /^apiVersion: .*\// { group = $2; sub(/\/.*/, "", group); group = "." group }
+    /^kind: / { kind = $2 }
+    part == "metadata:" && /^  name: / { name = $2 }
+    part == "metadata:" && /^  namespace: / { namespace = $2 }
+    END { finish() }
+  ' "$1" | LC_ALL=C sort -u
+}
+
+# Gives the documents of a file that belong to one of the namespaces (in the first line of them: the Namespaces too).
+documents_of() { # file, pattern of "TYPE NAMESPACE NAME"
+  awk -v wanted="$2" '
+    function finish() { if ((kind " " namespace " " name) ~ wanted) printf "---\n%s", text; text = kind = name = ""; namespace = "-" }
+    BEGIN { namespace = "-" }
+    /^---/ { finish(); part = ""; next }
+    /^[a-z]/ { part = $1 }
+    /^kind: / { kind = $2 }
+    part == "metadata:" && /^  name: / { name = $2 }
+    part == "metadata:" && /^  namespace: / { namespace = $2 }
+    { text = text $0 "\n" }
+    END { finish() }
+  ' "$1"
+}
+
+# What tells one release from another in the cluster: the images and the names of the settings, a line each.
+fingerprint() { # file
+  sed -n -e 's/^ *image: //p' -e '/^ *- configMapRef:/{n;s/^ *name: //p;}' "$1" | LC_ALL=C sort -u
+}

@@ -1,0 +1,176 @@
+# shellcheck shell=bash
+# The steps of deploy.sh after the apply: wait for the pods, ask the API, send an e-mail; and the page that says why not.
+# shellcheck disable=SC2034  # deploy.sh and the other files read what is set here
+
+# Runs a command that may take long, so that a signal to the script is obeyed at once.
+interruptible() {
+  "$@" >&2 &
+  RUNNING=$!
+  local code=0
+  wait "$RUNNING" || code=$?
+  RUNNING=""
+  return "$code"
+}
+
+# Ends the script unless the cluster holds what was rendered: the pods of another deployment prove nothing.
+require_live() {
+  local service live=""
+  for service in "${SERVICES[@]}"; do
+    live+=$(in_cluster --namespace "$(namespace_of "$service")" get deployment "$service" --ignore-not-found --output \
+      'jsonpath={.spec.template.spec.containers[*].image}{"\n"}{.spec.template.spec.containers[*].envFrom[*].configMapRef.name}{"\n"}')$'\n'
+  done
+  live=$(sed '/^$/d' <<<"$live" | LC_ALL=C sort -u)
+  if [[ "$live" == "$(fingerprint "$MANIFESTS")" ]]; then return; fi
+  APPLIED=no # what runs is not this run's, so it is not this run's to roll back
+  log "$live"
+  fail "the cluster does not hold this release: another deployment has replaced it (above: what is live)"
+}
+
+step_wait() {
+  rendered
+  if [[ "$DRY_RUN" == yes ]]; then
+    log "      would wait for the rollouts, the least number of pods and KEDA"
+    return
+  fi
+  require_live
+  wait_for_rollouts || {
+    require_live
+    fail "the rollout failed"
+  }
+  require_live
+  wait_for_replicas service1-api "$(least API)"
+  wait_for_replicas service2-consumer "$(least CONSUMER)"
+  if inventory "$MANIFESTS" | grep -q '^ScaledObject\.'; then wait_for_keda; fi
+}
+
+# The Deployment's own condition says when a rollout has failed (progressDeadlineSeconds without progress); the
+# time-out is a last bound, for a Deployment that someone has paused.
+wait_for_rollouts() {
+  local service
+  connect
+  for service in "${SERVICES[@]}"; do
+    interruptible kubectl --namespace "$(namespace_of "$service")" rollout status "deployment/$service" \
+      --timeout="${ROLLOUT_TIMEOUT_SECONDS:-3600}s" || return 1
+  done
+}
+
+# Gives the least number of pods that the manifests ask an autoscaler for; nothing where there is no autoscaler.
+least() { # API or CONSUMER
+  if [[ "$1" == API ]]; then
+    sed -n 's/^  minReplicas: //p' "$MANIFESTS"
+  else
+    sed -n 's/^  minReplicaCount: //p' "$MANIFESTS"
+  fi
+}
+
+# A first rollout is complete with one pod; the autoscaler adds the others afterwards.
+wait_for_replicas() { # service, number
+  local deadline=$((SECONDS + ${REPLICAS_TIMEOUT_SECONDS:-180})) ready=""
+  while true; do
+    ready=$(in_cluster --namespace "$(namespace_of "$1")" get deployment "$1" --output 'jsonpath={.status.readyReplicas}')
+    if [[ "${ready:-0}" -ge "${2:-0}" ]]; then return; fi
+    [[ "$SECONDS" -lt "$deadline" ]] || fail "$1: ${ready:-0} of at least $2 pods are ready"
+    sleep 2
+  done
+}
+
+# KEDA says for a moment that all is well, until its first look at the queue.
+wait_for_keda() {
+  local settled=$((${APPLIED_AT:-$SECONDS} + ${KEDA_SETTLE_SECONDS:-15})) deadline state=""
+  deadline=$((settled + ${REPLICAS_TIMEOUT_SECONDS:-180}))
+  log "      waiting for KEDA"
+  while true; do
+    state=$(in_cluster --namespace "$CONSUMER_NAMESPACE" get scaledobject service2-consumer --output \
+      'jsonpath={.status.conditions[?(@.type=="Ready")].status}/{.status.conditions[?(@.type=="Fallback")].status}')
+    if [[ "$SECONDS" -ge "$settled" && "$state" == True/* && "$state" != */True ]]; then return; fi
+    if [[ "$SECONDS" -ge "$deadline" ]]; then break; fi
+    sleep 2
+  done
+  in_cluster --namespace "$CONSUMER_NAMESPACE" get scaledobject service2-consumer --output \
+    'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}' >&2
+  fail "KEDA cannot scale the consumer: may its operator read the queue (KEDA_OPERATOR_ROLE; docs/operations.md, \"Scaling\")?"
+}
+
+# What clients call, by the Ingress that was looked at last.
+api_url() {
+  if [[ -n "$LIVE_HOST" ]]; then echo "https://$LIVE_HOST"; else echo "http://$LOAD_BALANCER"; fi
+}
+
+# Waits until the load balancer exists, its name resolves and the API answers through it.
+step_health() {
+  if [[ "$DRY_RUN" == yes ]]; then
+    log "      would wait for GET /health through the load balancer"
+    return
+  fi
+  local deadline=$((SECONDS + ${HEALTH_TIMEOUT_SECONDS:-300}))
+  while true; do
+    look_at_ingress
+    if [[ -n "$LOAD_BALANCER" ]] && curl --fail --silent --max-time 5 --output /dev/null \
+      ${LIVE_HOST:+--connect-to "$LIVE_HOST:443:$LOAD_BALANCER:443"} "$(api_url)/health"; then
+      log "      $(api_url)/health answers"
+      return
+    fi
+    [[ "$SECONDS" -lt "$deadline" ]] || fail "the load balancer (${LOAD_BALANCER:-none yet}) does not answer GET /health with 200"
+    sleep 5
+  done
+}
+
+step_verify() {
+  if [[ "$DRY_RUN" == yes ]]; then
+    step_health
+    log "      would post an e-mail and look for its object"
+    return
+  fi
+  rendered
+  take_lock
+  send_email
+  require_live
+  record_release
+}
+
+send_email() {
+  step_health
+  read_outputs
+  local token
+  token=$(read_token)
+  API_URL=$(api_url) ALB_DNS=${LIVE_HOST:+$LOAD_BALANCER} API_TOKEN=$token S3_BUCKET_NAME=$(output BucketName) \
+    S3_PREFIX=$(output ObjectPrefix) AWS_REGION=$REGION E2E_TIMEOUT_SECONDS=${VERIFY_TIMEOUT_SECONDS:-180} \
+    e2e_test/run_e2e.sh --yes >&2
+}
+
+# After a change of the stack: what runs must work with it before the next release is rolled out.
+verify_running_release() {
+  local found
+  found=$(in_cluster get configmap "$RELEASE" --ignore-not-found --output name)
+  if [[ -z "$found" ]]; then
+    log "      no release runs yet that the changed stack could be verified with"
+    return
+  fi
+  log "      the stack has changed: verifying it with the release that runs"
+  (send_email) || {
+    say_what_stays
+    fail "the running release does not work with the changed stack: the new release was not rolled out"
+  }
+}
+
+# A page of what Kubernetes knows about a failure: pods, warnings, the last lines of the pods that are not ready.
+show_trouble() {
+  local namespace pod
+  for namespace in "$API_NAMESPACE" "$CONSUMER_NAMESPACE"; do
+    log "      --- $namespace: pods, warnings"
+    in_cluster --namespace "$namespace" get pods --output wide | sed -n 1,12p
+    in_cluster --namespace "$namespace" get events --field-selector type=Warning --sort-by=.lastTimestamp \
+      --output 'custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message' --no-headers | tail -n 6
+    for pod in $(failing_pods "$namespace" | sed -n 1,2p); do
+      log "      --- $namespace/$pod: last lines"
+      in_cluster --namespace "$namespace" logs "$pod" --tail=8 || true
+      in_cluster --namespace "$namespace" logs "$pod" --tail=4 --previous 2>/dev/null || true
+    done
+  done 2>&1 | cut -c 1-200 | sed -n 1,70p >&2
+}
+
+failing_pods() { # namespace
+  in_cluster --namespace "$1" get pods --output \
+    'jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' |
+    awk '$2 != "True" { print $1 }'
+}
