@@ -52,6 +52,7 @@ def _apiserver(ports: Ports) -> Sequence[str]:
         "--tls-cert-file=apiserver.crt",
         "--tls-private-key-file=apiserver.key",
         "--token-auth-file=tokens.csv",
+        "--client-ca-file=apiserver.crt",  # no client has a certificate; the other programs ask for the setting
         "--authorization-mode=Node,RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-account-key-file=service-accounts.key",

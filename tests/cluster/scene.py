@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,14 +19,19 @@ from typing import Any
 import boto3
 
 from tests.cluster.cluster import Cluster, eventually
+from tests.deploy.emulator import ACCOUNT_ID, ROOT
 from tests.deploy.manifests import SERVICES
-from tests.deploy.stage import Run, Stage, client_options
+from tests.deploy.stage import REGISTRY, Run, Stage, client_options, services, stack_outputs, stage
 
 NAMESPACES = {"service1-api": "pillarbox", "service2-consumer": "pillarbox-consumer"}
 KINDS = (
     "configmap,deployment,horizontalpodautoscaler,ingress,networkpolicy,poddisruptionbudget,replicaset,scaledobject,"
     "service,serviceaccount,triggerauthentication"
 )
+
+TOOLS = ("aws", "kubectl")
+# The pods of kwok are ready after a second, so that a pod that is not ready by then never will be.
+ENVIRONMENT = "PROGRESS_DEADLINE_SECONDS=20\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,15 @@ class Scene:
     @contextmanager
     def deploying(self, tag: str, *options: str, **settings: str) -> Iterator[Deploying]:
         """Start it; what is left of it at the end is killed."""
-        output = self.stage.folder / f"{tag}.log"
+        output = self.stage.folder / f"{tag}-{time.monotonic_ns()}.log"
         with output.open("wb") as file:
-            process = self.stage.start(
-                "--image-tag", tag, "--yes", *options, output=file, **self._settings() | settings
+            process = subprocess.Popen(
+                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, "--image-tag", tag, "--yes", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=self.stage.environment() | self._settings() | settings,
+                start_new_session=True,
             )
         try:
             yield Deploying(process, output)
@@ -93,11 +104,16 @@ class Scene:
                 ecr.put_image(repositoryName=f"pillarbox/{service}", imageTag=tag, imageManifest=manifest)
 
     def _settings(self) -> dict[str, str]:
+        folder = self.stage.folder
         return {
-            "SCENE_STATE": str(self.stage.folder),
+            "PATH": os.pathsep.join((str(folder / "tools"), str(folder / "bin"), os.environ["PATH"])),
+            "SCENE_STATE": str(folder),
             "SCENE_KUBECONFIG": str(self.cluster.kubeconfig),
             "SCENE_KUBECTL": str(self.cluster.programs / "kubectl"),
             "SCENE_LOAD_BALANCER": self.stage.load_balancer,
+            "ENVIRONMENTS_FOLDER": str(folder / "environments"),
+            "KEDA_SETTLE_SECONDS": "2",
+            "REPLICAS_TIMEOUT_SECONDS": "60",
         }
 
     @contextmanager
@@ -141,3 +157,20 @@ class Scene:
 def is_ready(pod: Any) -> bool:
     conditions = {condition["type"]: condition["status"] for condition in pod["status"].get("conditions", [])}
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+@contextmanager
+def prepared_scene(cluster: Cluster, folder: Path) -> Iterator[Scene]:
+    """Make the stacks and the token, and run both services behind what plays the load balancer."""
+    with stage(folder) as set_stage:
+        for name, place in {"tools": TOOLS, "environments": ()}.items():
+            (set_stage.folder / name).mkdir()
+            for tool in place:
+                (set_stage.folder / name / tool).symlink_to(ROOT / "tests/cluster/stand_in.sh")
+        (set_stage.folder / "environments/dev.env").write_text(ENVIRONMENT)
+        scene = Scene(cluster, set_stage)
+        for step in ("infrastructure", "token"):
+            made = scene.deploy("none", "--only", step)
+            assert made.code == 0, made.said
+        with services(set_stage, stack_outputs(set_stage, "pillarbox-dev")) as set_stage.load_balancer:
+            yield scene

@@ -1,27 +1,14 @@
 #!/usr/bin/env bash
 # Stands in for aws and kubectl, so that deploy.sh meets the emulator and the real API server of these tests: linked under
-# the tool's name into a folder that comes first on PATH. tests/deploy/stand_in.sh plays docker and make.
-#   aws      `eks update-kubeconfig` writes the access to this cluster; anything else is the real tool's
+# the tool's name into a folder that comes first on PATH, before the stand-ins of tests/deploy.
+#   aws      `eks update-kubeconfig` writes the access to this cluster; anything else goes to the next aws on PATH
 #   kubectl  the real one; the load balancer's name, which only AWS could resolve, becomes the address of the local API
 # While the file $SCENE_STATE/unreachable exists, nothing listens at the API server's address.
 set -euo pipefail
 
-# Prints the real tool: the next one of that name on PATH.
-real() {
-  local path
-  while read -r path; do
-    if [[ "$(dirname "$path")" != "$(dirname "$0")" ]]; then
-      echo "$path"
-      return
-    fi
-  done < <(type -ap "$1")
-  echo "$1 is not installed" >&2
-  exit 127
-}
-
 write_access() {
   local access=$SCENE_KUBECONFIG
-  while [[ "$1" != --kubeconfig ]]; do shift; done
+  while [[ "$1" != --kubeconfig ]]; do shift; done # $2 is the file from here on
   if [[ -e "$SCENE_STATE/unreachable" ]]; then
     sed 's,https://127.0.0.1:[0-9]*,https://127.0.0.1:1,' "$access" >"$2"
   else
@@ -37,7 +24,7 @@ main() {
     aws*" update-kubeconfig "*) write_access "$@" ;;
     kubectl*ingress*) "$SCENE_KUBECTL" "$@" | sed "s/load-balancer\.test/$SCENE_LOAD_BALANCER/g" ;;
     kubectl*) exec "$SCENE_KUBECTL" "$@" ;;
-    *) exec "$(real "$tool")" "$@" ;;
+    *) PATH=${PATH#"$(dirname "$0"):"} exec "$tool" "$@" ;;
   esac
 }
 

@@ -1,6 +1,7 @@
 """deploy.sh killed in each of its steps, and two at once, on a real API server."""
 
-import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -13,13 +14,14 @@ STEPS = ("infrastructure", "token", "build", "push", "render", "diff", "apply", 
 
 
 @pytest.fixture(scope="module")
-def killed(scene: Scene) -> Scene:
-    """The scene after a first deployment that was killed in one step after the other."""
-    for step in STEPS:
-        with scene.deploying("one") as process:
-            scene.wait_for_step(process, step)
-            process.send_signal(signal.SIGKILL)
-    return scene
+def killed(scene: Scene) -> Iterator[Scene]:
+    """The scene after a first deployment that was killed in one step after the other; what it had started lives on."""
+    with ExitStack() as stack:
+        for step in STEPS:
+            started = stack.enter_context(scene.deploying("one"))
+            started.wait_for_step(step)
+            started.kill()
+        yield scene
 
 
 def test_a_rerun_after_kills_in_each_step_completes_the_deployment(killed: Scene) -> None:
@@ -30,9 +32,9 @@ def test_a_rerun_after_kills_in_each_step_completes_the_deployment(killed: Scene
 
 def test_of_two_deployments_at_once_one_is_refused_and_the_other_is_unharmed(killed: Scene) -> None:
     with killed.deploying("stuck1") as slow:
-        killed.wait_for_step(slow, "wait")
+        slow.wait_for_step("wait")
         second = killed.redeploy("two")
         assert second.code == 1
         assert "another deployment" in second.said
-        assert slow.wait(300) == 1
+        assert slow.process.wait(300) == 1
     assert [killed.running(service) for service in SERVICES] == [{"one"}, {"one"}]

@@ -64,26 +64,22 @@ def versions(text: str) -> dict[tuple[str, str], str]:
     return {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in objects}
 
 
-def test_the_api_server_takes_it_and_a_second_apply_changes_nothing(cluster: Cluster, rendered: Rendered) -> None:
+def test_it_is_valid_runs_and_a_second_apply_changes_nothing(cluster: Cluster, rendered: Rendered) -> None:
     file = f"--filename={rendered.path}"
     tried = cluster.run(*APPLY, "--dry-run=server", file)
     assert (tried.returncode, tried.stderr) == (0, "")  # not even a warning
 
     applied = cluster.run(*APPLY, file)
     assert (applied.returncode, applied.stderr) == (0, "")
+    for service in SERVICES:
+        namespace = rendered.namespace_of("Deployment", service)
+        cluster.kubectl("rollout", "status", f"deployment/{service}", f"--namespace={namespace}", "--timeout=90s")
     compared = cluster.run("diff", "--server-side", "--force-conflicts", file)
     assert (compared.returncode, compared.stdout) == (0, "")
 
     def nothing_changes() -> bool:
-        # Kubernetes' own controllers write to the objects as well, until all pods run; then only the apply is left.
+        # Kubernetes' own controllers write to the objects as well, but only until they have nothing left to do.
         before = versions(cluster.kubectl("get", file, "--output=json"))
         return before == versions(cluster.kubectl(*APPLY, file, "--output=json"))
 
     eventually(nothing_changes, "an apply without a change of any resourceVersion")
-
-
-def test_the_pods_get_past_admission_and_run(cluster: Cluster, rendered: Rendered) -> None:
-    cluster.kubectl(*APPLY, f"--filename={rendered.path}")
-    for service in SERVICES:
-        namespace = rendered.namespace_of("Deployment", service)
-        cluster.kubectl("rollout", "status", f"deployment/{service}", f"--namespace={namespace}", "--timeout=60s")

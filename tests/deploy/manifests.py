@@ -70,7 +70,6 @@ def render(
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "namespace": "pillarbox",
         "labels": [{"pairs": {"app.kubernetes.io/part-of": "pillarbox"}}],
         "resources": [f"../k8s/overlays/{overlay}"],
         "components": [f"../k8s/components/{component}" for component in components],

@@ -47,7 +47,20 @@ class Stage:
         calls = self.folder / "calls"
         calls.write_text("")
         (self.folder / "failed").unlink(missing_ok=True)
-        environment = outer_environment() | self.aws | {
+        with terminal(answer) as stdin:
+            done = subprocess.run(
+                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
+                stdin=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=self.environment(fail) | settings,
+            )
+        return Run(done.returncode, done.stdout + done.stderr, calls.read_text().splitlines())
+
+    def environment(self, fail: str = "") -> dict[str, str]:
+        """Give what deploy.sh finds in its environment; the first call that matches `fail` fails."""
+        return outer_environment() | self.aws | {
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "STAND_IN_STATE": str(self.folder),
             "STAND_IN_REGION": REGION,
@@ -56,17 +69,7 @@ class Stage:
             "STAND_IN_LOAD_BALANCER": self.load_balancer,
             "ROLLOUT_TIMEOUT_SECONDS": "20",
             "VERIFY_TIMEOUT_SECONDS": "20",
-        } | settings  # fmt: skip
-        with terminal(answer) as stdin:
-            done = subprocess.run(
-                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
-                stdin=stdin,
-                capture_output=True,
-                text=True,
-                check=False,
-                env=environment,
-            )
-        return Run(done.returncode, done.stdout + done.stderr, calls.read_text().splitlines())
+        }  # fmt: skip
 
     @property
     def applied(self) -> str:
