@@ -18,7 +18,9 @@ V2 = ("--image-tag", "v2", "--yes")
 CHANGES = re.compile(
     r"cloudformation deploy|put-parameter|put-image|docker|make|kubectl .*(apply|create|delete|patch|rollout)"
 )
-STEPS = ("check", "infrastructure", "token", "build", "push", "render", "diff", "apply", "wait", "verify")
+STEPS = (
+    "check", "infrastructure", "token", "build", "push", "render", "diff", "apply", "wait", "verify", "alarms",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,12 +58,12 @@ def test_a_dry_run_of_a_first_deployment_shows_everything_and_touches_nothing(tm
     assert run.code == 0, run.said
     assert [call for call in run.calls if CHANGES.search(call)] == []
     for step in STEPS:
-        assert re.search(rf"^\[\d+/10\] {step}$", run.said, re.MULTILINE)
+        assert re.search(rf"^\[\d+/11\] {step}$", run.said, re.MULTILINE)
     for shown in (
         "cloudformation deploy",
         "make images",
         f"docker push {REGISTRY}",
-        "kubectl --namespace pillarbox apply",
+        "kubectl apply",
     ):
         assert f"would run: {'aws --region ' + REGION + ' ' if shown.startswith('cloud') else ''}{shown}" in run.said
     assert "nothing was changed" in run.said
@@ -78,9 +80,9 @@ def test_a_first_deployment_goes_through_all_steps_in_order(first: Run) -> None:
         f"docker push {REGISTRY}/pillarbox/service1-api:v1",
         f"docker push {REGISTRY}/pillarbox/service2-consumer:v1",
         "kubectl kustomize",
-        "kubectl --namespace pillarbox apply",
+        "kubectl apply",
         "kubectl --namespace pillarbox rollout status deployment/service1-api",
-        "kubectl --namespace pillarbox rollout status deployment/service2-consumer",
+        "kubectl --namespace pillarbox-consumer rollout status deployment/service2-consumer",
         "kubectl create configmap pillarbox-release",
     )
     positions = [position(first, beginning) for beginning in in_order]
@@ -157,7 +159,7 @@ def test_a_step_that_fails_before_the_cluster_is_touched_ends_the_run(
     run = prepared.deploy(*V2, fail=fail)
     assert run.code == 1
     assert f"failed at step {step}" in run.said
-    assert run.called("kubectl --namespace pillarbox apply") == []
+    assert run.called("kubectl apply") == []
     assert prepared.applied == applied
 
 
@@ -178,7 +180,7 @@ def test_a_release_that_does_not_prove_itself_gives_way_to_the_last_that_did(
     assert f"failed at step {step}" in run.said
     assert "FailedScheduling" in run.said
     assert "rolled back" in run.said
-    assert len(run.called("kubectl --namespace pillarbox apply")) == 2
+    assert len(run.called("kubectl apply")) == 2
     assert prepared.applied == applied
 
 
@@ -209,7 +211,7 @@ def test_a_first_deployment_that_fails_is_left_as_it_is_and_says_so(tmp_path: Pa
 def test_only_a_yes_at_the_question_touches_the_cluster(prepared: Stage, answer: str, code: int, applied: bool) -> None:
     run = prepared.deploy("--only", "apply", "--image-tag", "v1", answer=answer)
     assert run.code == code, run.said
-    assert bool(run.called("kubectl --namespace pillarbox apply")) is applied
+    assert bool(run.called("kubectl apply")) is applied
 
 
 def test_steps_that_are_skipped_call_nothing(prepared: Stage, first: Run) -> None:

@@ -115,14 +115,22 @@ step_apply() {
   require_https_kept "$https"
   [[ "$https" == yes ]] || log "      note: without a certificate the token travels unencrypted to the load balancer"
   tag_for_environment
-  documents_of "$MANIFESTS" '^Namespace ' >"$WORK/namespaces.yaml"
-  change apply "$WORK/namespaces.yaml"
+  make_namespaces
   take_lock
   require_unchanged
   begin_attempt
   remove_other_scalers "$MANIFESTS"
   change apply "$MANIFESTS"
   APPLIED_AT=$SECONDS
+}
+
+# The lock lies in a namespace, so on a first deployment that comes before it.
+make_namespaces() {
+  local missing
+  missing=$(missing_namespaces) || fail "the cluster does not answer"
+  if [[ -z "$missing" ]]; then return; fi
+  documents_of "$MANIFESTS" '^Namespace ' >"$WORK/namespaces.yaml"
+  change apply "$WORK/namespaces.yaml"
 }
 
 confirm() { # question

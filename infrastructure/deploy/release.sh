@@ -47,10 +47,12 @@ write_record() { # name, data...
   apply "$WORK/$name.yaml" >&2
 }
 
-# Removes the objects that it reads, a line each: TYPE NAMESPACE NAME.
+# Removes the objects that it reads, a line each: TYPE NAMESPACE NAME. Some may be gone already.
 remove_objects() {
-  local type namespace name
+  local type namespace name found
   while read -r type namespace name; do
+    found=$(in_cluster --namespace "$namespace" get "$type" "$name" --ignore-not-found --output name </dev/null)
+    if [[ -z "$found" ]]; then continue; fi
     log "      removing $type $namespace/$name"
     in_cluster --namespace "$namespace" delete "$type" "$name" --ignore-not-found --timeout=120s </dev/null >&2 ||
       fail "$type $namespace/$name is not gone: where KEDA's operator does not run, its finalizer holds the object (docs/operations.md, \"Removal\")"

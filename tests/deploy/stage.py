@@ -1,5 +1,6 @@
 """A stage for deploy.sh: the emulator with a cluster, stand-ins for docker, make and the cluster, real services."""
 
+import json
 import os
 import pty
 import subprocess
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -64,12 +66,28 @@ class Stage:
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "STAND_IN_STATE": str(self.folder),
             "STAND_IN_REGION": REGION,
+            "STAND_IN_ROOT": str(ROOT),
             "STAND_IN_PYTHON": str(ROOT / ".venvs/dev/bin/python"),
             "STAND_IN_FAIL": fail,
             "STAND_IN_LOAD_BALANCER": self.load_balancer,
-            "ROLLOUT_TIMEOUT_SECONDS": "20",
+            "HEALTH_TIMEOUT_SECONDS": "20",
             "VERIFY_TIMEOUT_SECONDS": "20",
+            "KEDA_SETTLE_SECONDS": "0",
+            "REPLICAS_TIMEOUT_SECONDS": "1",
+            "LOCK_SECONDS": "4",
         }  # fmt: skip
+
+    def render(self, tag: str, *options: str) -> Path:
+        """Render a release into a file of its own, with placeholders where the stack's outputs would be."""
+        file = self.folder / f"{tag}.yaml"
+        run = self.deploy("--only", "render", "--dry-run", "--image-tag", tag, "--rendered", str(file), *options)
+        assert run.code == 0, run.said
+        return file
+
+    def objects(self) -> dict[str, Any]:
+        """The objects in the cluster by kind/namespace/name."""
+        path = self.folder / "objects.json"
+        return json.loads(path.read_text()) if path.exists() else {}
 
     @property
     def applied(self) -> str:
@@ -120,6 +138,11 @@ def stage(folder: Path) -> Iterator[Stage]:
             issuer = cluster["cluster"]["identity"]["oidc"]["issuer"]
             boto3.client("iam", **client_options(aws)).create_open_id_connect_provider(Url=issuer)  # type: ignore[call-overload]
         yield Stage(aws, folder / "stage")
+
+
+def cluster_alone(folder: Path) -> Stage:
+    """A stage without AWS, for the steps that only speak to the cluster."""
+    return Stage({"STAND_IN_AWS": "played", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}, folder)
 
 
 @contextmanager
