@@ -102,7 +102,7 @@ check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFor
 	@$(DEV)/ruff format --check .
 	@$(DEV)/mypy common local_stack e2e_test bench tests docs
 	@for service in $(SERVICES); do MYPYPATH=$$service $(DEV)/mypy "$$service"; done  # each has a package named tests
-	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/deploy/*.sh e2e_test/*.sh tests/cluster/*.sh
+	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh e2e_test/*.sh tests/cluster/*.sh
 	@$(DEV)/hadolint $(SERVICES:%=%/Dockerfile)
 	@$(DEV)/cfn-lint infrastructure/*.yaml
 

@@ -8,41 +8,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# shellcheck source=e2e_test/target.sh
+source e2e_test/target.sh
+
 usage() {
   echo "usage: e2e_test/run_e2e.sh [--local | --yes | --check]" >&2
   exit 2
-}
-
-# Gives the first interpreter that has boto3; `make setup` makes one.
-interpreter() {
-  local python
-  for python in "${E2E_PYTHON:-}" .venvs/local_stack/bin/python python3; do
-    if [[ -n "$python" ]] && "$python" -c 'import sys, boto3; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      echo "$python"
-      return
-    fi
-  done
-  echo "needs Python 3.11 or newer with boto3: run \`make setup\` first, or name one in E2E_PYTHON" >&2
-  exit 2
-}
-
-use_local_stack() {
-  if [[ ! -r .local/stack.env ]]; then
-    echo "no local stack: there is no .local/stack.env; start one with \`make run\`" >&2
-    exit 2
-  fi
-  # shellcheck source=/dev/null
-  source .local/stack.env
-}
-
-ask() {
-  echo "This sends one e-mail through ${API_URL:-${ALB_DNS:-?}}, which costs a fraction of a cent."
-  local answer=""
-  read -r -p "Continue? [y/N] " answer || true
-  if [[ "$answer" != [yY]* ]]; then
-    echo "not sent" >&2
-    exit 2
-  fi
 }
 
 main() {
@@ -57,7 +28,7 @@ main() {
   python=$(interpreter)
   case "$mode" in
     local) use_local_stack ;;
-    ask) ask ;;
+    ask) ask "This sends one e-mail through ${API_URL:-${ALB_DNS:-?}}, which costs a fraction of a cent." ;;
     check) return ;;
   esac
   exec "$python" -m e2e_test.e2e_pipeline

@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, running_emulator
+from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
+from tests.test_infrastructure_template import TemplateLoader
 
 STACK = "pillarbox-test"
 PROVIDER_ARN = f"arn:aws:iam::{ACCOUNT_ID}:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
@@ -35,17 +37,43 @@ def test_a_second_deployment_changes_nothing(cloud: Cloud, outputs: dict[str, st
         )
 
 
-def test_the_queue_hides_for_300_s_keeps_for_14_days_and_gives_up_after_10_receives(
+def test_the_queue_hides_for_300_s_keeps_for_10_days_and_gives_up_after_10_receives(
     cloud: Cloud, outputs: dict[str, str]
 ) -> None:
     sqs = cloud.client("sqs")
     attributes = sqs.get_queue_attributes(QueueUrl=outputs["QueueUrl"], AttributeNames=["All"])["Attributes"]
     assert attributes["VisibilityTimeout"] == "300"
-    assert attributes["MessageRetentionPeriod"] == str(14 * 24 * 3600)
+    assert attributes["MessageRetentionPeriod"] == str(10 * 24 * 3600)
     assert attributes["SqsManagedSseEnabled"] == "true"
     redrive = json.loads(attributes["RedrivePolicy"])
     assert redrive["deadLetterTargetArn"] == outputs["DeadLetterQueueArn"]
     assert int(redrive["maxReceiveCount"]) == 10
+
+
+def test_a_message_stays_longer_in_the_dead_letter_queue_than_in_the_queue(
+    cloud: Cloud, outputs: dict[str, str]
+) -> None:
+    url = outputs["DeadLetterQueueUrl"]
+    attributes = cloud.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    kept = int(attributes["MessageRetentionPeriod"])
+    template = yaml.load((ROOT / "infrastructure/pipeline.yaml").read_text(), TemplateLoader)  # noqa: S506  # plain values
+    longest = template["Parameters"]["QueueRetentionSeconds"]["MaxValue"]
+    assert kept == 14 * 24 * 3600
+    assert longest <= kept - 24 * 3600, "a day at least to look at a message that waited as long as it may"
+
+
+@pytest.mark.parametrize("seconds", ["3599", "1209600"])
+def test_a_retention_that_leaves_no_time_is_refused(cloud: Cloud, seconds: str) -> None:
+    with pytest.raises(ClientError, match="QueueRetentionSeconds"):
+        cloud.deploy("pillarbox-retention", QueueRetentionSeconds=seconds)
+
+
+def test_cost_tags_of_the_stack_reach_what_it_makes(cloud: Cloud) -> None:
+    outputs = cloud.deploy_tagged("pillarbox-tags", {"CostCentre": "mail"})
+    (description,) = cloud.cloudformation.describe_stacks(StackName="pillarbox-tags")["Stacks"]
+    assert description["Tags"] == [{"Key": "CostCentre", "Value": "mail"}]
+    queue = cloud.client("sqs").list_queue_tags(QueueUrl=outputs["QueueUrl"])["Tags"]
+    assert queue["CostCentre"] == "mail"
 
 
 def test_only_the_queue_may_use_its_dead_letter_queue(cloud: Cloud, outputs: dict[str, str]) -> None:
@@ -74,13 +102,18 @@ def test_the_bucket_is_versioned_private_and_tls_only(cloud: Cloud, outputs: dic
 
 
 def test_each_alarm_watches_a_metric_of_its_queue(cloud: Cloud, outputs: dict[str, str]) -> None:
-    alarms = cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{STACK}-")["MetricAlarms"]
     seen = {
-        alarm["AlarmName"]: (alarm["MetricName"], alarm["Dimensions"][0]["Value"], alarm["Threshold"])
-        for alarm in alarms
+        name: (alarm["MetricName"], alarm["Dimensions"][0]["Value"], alarm["Threshold"])
+        for name, alarm in cloud.alarms(f"{STACK}-").items()
     }
     assert seen == {
         f"{STACK}-oldest-message": ("ApproximateAgeOfOldestMessage", f"{STACK}-emails", 900),
         f"{STACK}-dead-letters": ("ApproximateNumberOfMessagesVisible", f"{STACK}-emails-dlq", 0),
+        f"{STACK}-queue-depth": ("ApproximateNumberOfMessagesVisible", f"{STACK}-emails", 10_000),
         f"{STACK}-in-flight": ("ApproximateNumberOfMessagesNotVisible", f"{STACK}-emails", 96_000),
     }
+
+
+def test_the_depth_of_the_queue_alarms_only_when_it_stays(cloud: Cloud, outputs: dict[str, str]) -> None:
+    alarm = cloud.alarms(f"{STACK}-queue-depth")[f"{STACK}-queue-depth"]
+    assert (alarm["Statistic"], alarm["Period"] * alarm["EvaluationPeriods"]) == ("Minimum", 15 * 60)

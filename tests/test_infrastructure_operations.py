@@ -17,7 +17,12 @@ TEXT = (ROOT / "docs/operations.md").read_text()
 FIELDS_OF_LOGS_AND_CAUSES = {"message_id", "message_ids", "access_denied", "no_such_bucket", "server_error"}
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
 # A subclass of SafeLoader, which makes nothing but plain values.
-TEMPLATE = yaml.load((ROOT / "infrastructure/pipeline.yaml").read_text(), TemplateLoader)  # noqa: S506
+TEMPLATES = {
+    path.stem: yaml.load(path.read_text(), TemplateLoader)  # noqa: S506
+    for path in sorted((ROOT / "infrastructure").glob("*.yaml"))
+}
+TEMPLATE = TEMPLATES["pipeline"]
+PARAMETERS = {name for template in TEMPLATES.values() for name in template["Parameters"]}
 
 
 def settings() -> set[str]:
@@ -77,13 +82,36 @@ def test_each_metric_is_one_that_is_exposed() -> None:
     assert short - full <= {name.split("_", 2)[2] for name in known}
 
 
-@pytest.mark.parametrize(
-    "alarm",
-    [r["Properties"]["AlarmName"] for r in TEMPLATE["Resources"].values() if r["Type"] == "AWS::CloudWatch::Alarm"],
-    ids=lambda name: str(name["Sub"]),
-)
-def test_each_alarm_has_a_row_that_says_what_to_do(alarm: dict[str, str]) -> None:
-    assert f"| `{alarm['Sub'].replace('${AWS::StackName}', 'pillarbox-ENV')}` |" in TEXT
+ALARMS = [
+    resource["Properties"]["AlarmName"]["Sub"]
+    for template in TEMPLATES.values()
+    for resource in template["Resources"].values()
+    if resource["Type"] == "AWS::CloudWatch::Alarm"
+]
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_each_alarm_has_a_row_that_says_what_to_do(alarm: str) -> None:
+    name = alarm.replace("${AWS::StackName}", "pillarbox-ENV").replace("${EnvironmentName}", "ENV")
+    assert TEXT.count(f"| `{name}` |") == 1
+
+
+def test_each_word_that_reads_like_a_parameter_is_one_of_a_stack() -> None:
+    words = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z0-9]+)+)[`=]", TEXT))
+    outputs = {name for template in TEMPLATES.values() for name in template.get("Outputs", {})}
+    of_kubernetes = {"CreateContainerConfigError", "ImagePullBackOff"}
+    policies_of_aws = {word for word in words if word.startswith("Amazon")}
+    assert words & PARAMETERS
+    assert words - of_kubernetes - policies_of_aws <= PARAMETERS | outputs
+
+
+def test_each_option_of_the_rotation_is_one_that_the_script_takes() -> None:
+    script = (ROOT / "infrastructure/rotate_token.sh").read_text()
+    calls = re.findall(r"rotate_token\.sh (\w+)(.*?)(?:  |$)", TEXT, re.MULTILINE)
+    assert {action for action, _ in calls} == {"add", "status", "remove"}
+    for _, arguments in calls:
+        for option in re.findall(r"--[a-z]+", arguments):
+            assert option in script
 
 
 def test_each_link_leads_somewhere() -> None:

@@ -1,5 +1,6 @@
-"""What each role may do: every statement in full, so that nothing can be granted that is not here."""
+"""What each policy allows: every statement in full, so that nothing can be granted that is not here."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,11 +8,9 @@ import pytest
 
 from service2_consumer.s3 import PROBE_KEY
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, running_emulator
+from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 
 STACK = "pillarbox-test"
-PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
-PROVIDER_ARN = f"arn:aws:iam::{ACCOUNT_ID}:oidc-provider/{PROVIDER}"
 KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-2222-3333-4444-555555555555"
 QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{STACK}-emails"
 BUCKET_ARN = f"arn:aws:s3:::{STACK}-archive-{ACCOUNT_ID}-{REGION}"
@@ -30,7 +29,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def outputs(cloud: Cloud) -> dict[str, str]:
-    return cloud.deploy(STACK, OidcProviderArn=PROVIDER_ARN)
+    return cloud.deploy(STACK)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +60,8 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
         "Archive": allow(
             "Archive", ["s3:PutObject", "s3:GetObject"], [f"{BUCKET_ARN}/messages/*", f"{BUCKET_ARN}/conflicts/*"]
         ),
-        # s3: the start write
-        "ProveAtStart": allow("ProveAtStart", "s3:PutObject", f"{BUCKET_ARN}/{PROBE_KEY}"),
+        # s3: the check at start overwrites the probe, then is refused as a second creation, and may read the probe
+        "ProveAtStart": allow("ProveAtStart", ["s3:PutObject", "s3:GetObject"], f"{BUCKET_ARN}/{PROBE_KEY}"),
         # s3: 404 rather than 403 to that HEAD
         "TellMissingFromForbidden": allow("TellMissingFromForbidden", "s3:ListBucket", BUCKET_ARN),
     }
@@ -74,13 +73,37 @@ def test_keda_may_read_the_length_of_the_queue_and_nothing_else(cloud: Cloud, ou
     }
 
 
+def test_the_verifier_may_read_the_token_and_its_object_and_remove_it_and_nothing_else(
+    cloud: Cloud, outputs: dict[str, str]
+) -> None:
+    assert cloud.statements(outputs["VerifierPolicyArn"]) == {
+        # deploy.sh: read_token
+        "ReadToken": allow("ReadToken", "ssm:GetParameter", TOKEN_ARN),
+        # e2e_archive: list_objects_v2 in find, list_object_versions in delete
+        "FindObject": allow("FindObject", ["s3:ListBucket", "s3:ListBucketVersions"], BUCKET_ARN),
+        # e2e_archive: get_object, and delete_object with a version id
+        "ReadAndRemoveObject": allow(
+            "ReadAndRemoveObject", ["s3:GetObject", "s3:DeleteObjectVersion"], f"{BUCKET_ARN}/messages/*"
+        ),
+    }
+
+
+def test_the_consumer_may_write_below_a_second_prefix_while_the_prefix_changes(cloud: Cloud) -> None:
+    outputs = cloud.deploy("pillarbox-prefixes", ObjectPrefix="sqs-messages/", SecondObjectPrefix="messages/")
+    bucket = outputs["BucketArn"]
+    resources = cloud.statements(outputs["ConsumerPolicyArn"])["Archive"]["Resource"]
+    assert resources == [f"{bucket}/sqs-messages/*", f"{bucket}/messages/*", f"{bucket}/conflicts/*"]
+
+
 @pytest.mark.parametrize(
     ("policy", "service", "statement"),
     [
         ("ApiPolicyArn", "ssm", allow("DecryptToken", "kms:Decrypt", KEY_ARN)),
         ("ConsumerPolicyArn", "s3", allow("EncryptArchive", ["kms:GenerateDataKey", "kms:Decrypt"], KEY_ARN)),
+        ("VerifierPolicyArn", "ssm", allow("DecryptToken", "kms:Decrypt", KEY_ARN)),
+        ("VerifierPolicyArn", "s3", allow("DecryptObject", "kms:Decrypt", KEY_ARN)),
     ],
-    ids=["api", "consumer"],
+    ids=["api", "consumer", "verifier-token", "verifier-object"],
 )
 def test_a_key_may_be_used_only_through_its_service(
     cloud: Cloud, outputs_with_keys: dict[str, str], policy: str, service: str, statement: dict[str, Any]
@@ -90,21 +113,9 @@ def test_a_key_may_be_used_only_through_its_service(
     assert granted[statement["Sid"]] == statement | {"Condition": condition}
 
 
-@pytest.mark.parametrize(
-    ("output", "account"), [("ApiRoleArn", "service1-api"), ("ConsumerRoleArn", "service2-consumer")]
-)
-def test_a_role_is_for_one_service_account_of_the_cluster(
-    cloud: Cloud, outputs: dict[str, str], output: str, account: str
-) -> None:
-    (statement,) = cloud.trust(outputs[output])
-    assert statement["Principal"] == {"Federated": PROVIDER_ARN}
-    assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
-    assert statement["Condition"]["StringEquals"] == {
-        f"{PROVIDER}:aud": "sts.amazonaws.com",
-        f"{PROVIDER}:sub": f"system:serviceaccount:pillarbox:{account}",
-    }
-
-
-@pytest.mark.parametrize("output", ["ApiRoleArn", "ConsumerRoleArn"])
-def test_without_an_oidc_provider_there_are_no_roles(outputs_with_keys: dict[str, str], output: str) -> None:
-    assert output not in outputs_with_keys
+def test_the_service_that_uses_a_key_has_the_domain_of_its_partition() -> None:
+    # In China the domain is amazonaws.com.cn, and a condition on amazonaws.com never holds.
+    template = (ROOT / "infrastructure/pipeline.yaml").read_text()
+    services = re.findall(r'"kms:ViaService": !Sub "([^"]+)"', template)
+    assert len(services) == 4
+    assert {service.partition(".")[2] for service in services} == {"${AWS::Region}.${AWS::URLSuffix}"}

@@ -192,8 +192,7 @@ def test_a_role_trusts_the_service_account_of_its_pods(service: str) -> None:
     account = pod_of(service)["spec"]["serviceAccountName"]
     assert "eks.amazonaws.com/role-arn" in one("ServiceAccount", account)["metadata"]["annotations"]
     template = (ROOT / "infrastructure/pipeline.yaml").read_text()
-    assert f'"system:serviceaccount:${{KubernetesNamespace}}:{account}"' in template
-    assert one("Namespace", "pillarbox")["metadata"]["name"] == parameters()["KubernetesNamespace"]
+    assert f'"system:serviceaccount:pillarbox:{account}"' in template
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"])

@@ -1,5 +1,6 @@
-"""infrastructure/pipeline.yaml deployed to the emulator, and what tests ask of it."""
+"""The templates of infrastructure/ deployed to the emulator, and what tests ask of the result."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -26,17 +27,29 @@ class Cloud:
             aws_secret_access_key="test",
         )
 
-    def deploy(self, stack: str, **parameters: str) -> dict[str, str]:
-        template = (ROOT / "infrastructure/pipeline.yaml").read_text()
+    def deploy(self, stack: str, template: str = "pipeline.yaml", **parameters: str) -> dict[str, str]:
+        """Create the stack and return its outputs."""
+        return self.deploy_tagged(stack, {}, template, **parameters)
+
+    def deploy_tagged(
+        self, stack: str, tags: Mapping[str, str], template: str = "pipeline.yaml", **parameters: str
+    ) -> dict[str, str]:
+        """Create the stack with tags and return its outputs."""
         self.cloudformation.create_stack(
             StackName=stack,
-            TemplateBody=template,
+            TemplateBody=(ROOT / "infrastructure" / template).read_text(),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+            Tags=[{"Key": name, "Value": value} for name, value in tags.items()],
         )
         self.cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
         (description,) = self.cloudformation.describe_stacks(StackName=stack)["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in description["Outputs"]}
+        return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+
+    def alarms(self, prefix: str) -> dict[str, Any]:
+        """Return the alarms whose names begin so, by name."""
+        alarms = self.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+        return {alarm["AlarmName"]: alarm for alarm in alarms}
 
     def statements(self, policy_arn: str) -> dict[str, Any]:
         """The statements of a managed policy by their Sid."""

@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# What the scripts here share: which Python they run, and where the local stack is. They source it.
+
+# Prints the first interpreter that has boto3; `make setup` makes one.
+interpreter() {
+  local python
+  for python in "${E2E_PYTHON:-}" .venvs/local_stack/bin/python python3; do
+    if [[ -n "$python" ]] && "$python" -c 'import sys, boto3; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$python"
+      return
+    fi
+  done
+  echo "needs Python 3.11 or newer with boto3: run \`make setup\` first, or name one in E2E_PYTHON" >&2
+  exit 2
+}
+
+use_local_stack() {
+  if [[ ! -r .local/stack.env ]]; then
+    echo "no local stack: there is no .local/stack.env; start one with \`make run\`" >&2
+    exit 2
+  fi
+  # shellcheck source=/dev/null
+  source .local/stack.env
+}
+
+# Asks a question and ends with exit code 2 unless the answer is yes.
+ask() { # what happens
+  echo "$1"
+  local answer=""
+  read -r -p "Continue? [y/N] " answer || true
+  if [[ "$answer" != [yY]* ]]; then
+    echo "not sent" >&2
+    exit 2
+  fi
+}
