@@ -100,7 +100,7 @@ class Scene:
         ecr = boto3.client("ecr", **client_options(self.stage.aws))  # type: ignore[call-overload]
         for service in SERVICES:
             manifest = json.dumps({"schemaVersion": 2, "image": f"{service}:{tag}"})
-            with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
+            with contextlib.suppress(ecr.exceptions.ImageTagAlreadyExistsException):
                 ecr.put_image(repositoryName=f"pillarbox/{service}", imageTag=tag, imageManifest=manifest)
 
     def _settings(self) -> dict[str, str]:
@@ -143,13 +143,16 @@ class Scene:
         return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods if is_ready(pod)}
 
     def versions(self) -> dict[str, str]:
-        """The resourceVersion of each object of both namespaces, and of the namespaces."""
+        """The resourceVersion of each object of both namespaces, and of the namespaces.
+
+        Of the autoscaler it is the specification: the status, which counts as well, follows the load.
+        """
         objects = [o for name in set(NAMESPACES.values()) for o in self.cluster.get(KINDS, f"--namespace={name}")]
         objects += self.cluster.get("namespaces")
         return {
-            f"{o['kind']} {o['metadata'].get('namespace', '')}/{o['metadata']['name']}": o["metadata"][
-                "resourceVersion"
-            ]
+            f"{o['kind']} {o['metadata']['name']}": json.dumps(o["spec"])
+            if o["kind"] == "HorizontalPodAutoscaler"
+            else o["metadata"]["resourceVersion"]
             for o in objects
         }
 
