@@ -82,7 +82,7 @@ test-images: setup .venvs/dev/.ready ## run the images of TAG: read-only, no cap
 .PHONY: test-cluster
 test-cluster: setup .venvs/dev/.ready ## build a Kubernetes control plane once (20 minutes), run manifests and deploy.sh on it
 	@tests/cluster/build.sh
-	@$(DEV)/python -m pytest -m cluster tests/cluster $(ARGS)
+	@PATH="$$(tests/cluster/build.sh --path):$$PATH" $(DEV)/python -m pytest -m cluster tests/cluster $(ARGS)
 
 .PHONY: e2e
 e2e: setup ## send one e-mail through the running local stack and check its object

@@ -43,7 +43,6 @@ source_of() { # program
     etcd) echo "go.etcd.io/etcd/server/v3 $ETCD" ;;
     kwok) echo "sigs.k8s.io/kwok $KWOK" ;;
     metrics-server) echo "sigs.k8s.io/metrics-server $METRICS_SERVER" ;;
-    keda-operator | keda-adapter) echo "github.com/kedacore/keda/v2 $KEDA" ;;
     kube-apiserver | kube-controller-manager | kube-scheduler | kubectl) echo "k8s.io/kubernetes $KUBERNETES" ;;
     *) fail "unknown program \"$1\"" ;;
   esac
@@ -107,13 +106,6 @@ build() { # program, package
   (cd "$CACHE/module" && go build -mod=mod -buildvcs=false -trimpath -ldflags "$flags" -o "$BIN/$1" "$2")
 }
 
-# From the module's own folder, because its go.mod has replacements, which `go install` refuses.
-build_keda() { # program, folder under cmd/
-  local folder
-  folder=$(module_folder "github.com/kedacore/keda/v2@$KEDA")
-  (cd "$folder" && go build -mod=readonly -buildvcs=false -trimpath -ldflags "-s -w" -o "$BIN/$1" "./cmd/$2")
-}
-
 make_one() { # program
   case "$1" in
     crds) fetch_crds ;;
@@ -121,8 +113,6 @@ make_one() { # program
     kwok) GOBIN=$BIN go install -trimpath -ldflags "-s -w" "sigs.k8s.io/kwok/cmd/kwok@$KWOK" ;;
     metrics-server)
       GOBIN=$BIN go install -trimpath -ldflags "-s -w" "sigs.k8s.io/metrics-server/cmd/metrics-server@$METRICS_SERVER" ;;
-    keda-operator) build_keda keda-operator operator ;;
-    keda-adapter) build_keda keda-adapter adapter ;;
     *) build "$1" "k8s.io/kubernetes/cmd/$1" ;;
   esac
 }
@@ -144,6 +134,9 @@ main() {
     --missing) missing "${wanted[@]}"; return ;;
   esac
   command -v go >/dev/null || fail "Go is not installed (https://go.dev/dl/)"
+  for program in "${wanted[@]}"; do
+    [[ "$program" == crds ]] || source_of "$program" >/dev/null
+  done
   mkdir -p "$BIN"
   # A second build waits for the first and then finds everything there. macOS has no flock; two builds only cost time.
   exec 9>"$CACHE/lock"
