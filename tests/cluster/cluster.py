@@ -38,10 +38,15 @@ class Cluster:
         return done.stdout
 
     def get(self, *arguments: str) -> Any:
-        """Give the object, or the list of objects, that `kubectl get` prints; None where there is none."""
+        """Give the object that `kubectl get` prints; None where there is none."""
         text = self.kubectl("get", *arguments, "--ignore-not-found", "--output=json")
-        found = json.loads(text) if text else None
-        return found["items"] if found and found["kind"].endswith("List") else found
+        return json.loads(text) if text else None
+
+    def items(self, kinds: str, namespace: str = "", *arguments: str) -> list[Any]:
+        """Give all objects of these kinds in a namespace, or in all."""
+        where = f"--namespace={namespace}" if namespace else "--all-namespaces"
+        found: list[Any] = json.loads(self.kubectl("get", kinds, where, *arguments, "--output=json"))["items"]
+        return found
 
     def remove_pillarbox(self) -> None:
         """Delete Pillarbox's namespaces with all that is in them; return when they are gone."""

@@ -32,6 +32,7 @@ KINDS = (
 TOOLS = ("aws", "kubectl")
 # The pods of kwok are ready after a second, so that a pod that is not ready by then never will be.
 ENVIRONMENT = "PROGRESS_DEADLINE_SECONDS=20\n"
+PATIENT = ENVIRONMENT.replace("20", "900")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class Scene:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    def patient(self) -> dict[str, str]:
+        """The settings with which deploy.sh goes on waiting for pods that do not get ready."""
+        return {"ENVIRONMENTS_FOLDER": str(self.stage.folder / "patient")}
+
     def push(self, tag: str) -> None:
         """Put images of that tag into the registry."""
         ecr = boto3.client("ecr", **client_options(self.stage.aws))  # type: ignore[call-overload]
@@ -138,8 +143,7 @@ class Scene:
 
     def running(self, service: str) -> set[str]:
         """The tags of a service's ready pods."""
-        selector = f"--selector=app.kubernetes.io/name={service}"
-        pods = self.cluster.get("pods", f"--namespace={NAMESPACES[service]}", selector)
+        pods = self.cluster.items("pods", NAMESPACES[service], f"--selector=app.kubernetes.io/name={service}")
         return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods if is_ready(pod)}
 
     def versions(self) -> dict[str, str]:
@@ -147,8 +151,8 @@ class Scene:
 
         Of the autoscaler it is the specification: the status, which counts as well, follows the load.
         """
-        objects = [o for name in set(NAMESPACES.values()) for o in self.cluster.get(KINDS, f"--namespace={name}")]
-        objects += self.cluster.get("namespaces")
+        objects = [o for namespace in NAMESPACES.values() for o in self.cluster.items(KINDS, namespace)]
+        objects += self.cluster.items("namespaces")
         return {
             f"{o['kind']} {o['metadata']['name']}": json.dumps(o["spec"])
             if o["kind"] == "HorizontalPodAutoscaler"
@@ -166,11 +170,12 @@ def is_ready(pod: Any) -> bool:
 def prepared_scene(cluster: Cluster, folder: Path) -> Iterator[Scene]:
     """Make the stacks and the token, and run both services behind what plays the load balancer."""
     with stage(folder) as set_stage:
-        for name, place in {"tools": TOOLS, "environments": ()}.items():
+        for name, place in {"tools": TOOLS, "environments": (), "patient": ()}.items():
             (set_stage.folder / name).mkdir()
             for tool in place:
                 (set_stage.folder / name / tool).symlink_to(ROOT / "tests/cluster/stand_in.sh")
         (set_stage.folder / "environments/dev.env").write_text(ENVIRONMENT)
+        (set_stage.folder / "patient/dev.env").write_text(PATIENT)
         scene = Scene(cluster, set_stage)
         for step in ("infrastructure", "token"):
             made = scene.deploy("none", "--only", step)

@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.cluster import Cluster, eventually
 from tests.cluster.scene import Scene
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def use(cluster: Cluster, cpu: str) -> None:

@@ -2,21 +2,11 @@
 
 import pytest
 
-from tests.cluster.cluster import Cluster, eventually
-from tests.cluster.scene import NAMESPACES, Scene
+from tests.cluster.scene import Scene
 from tests.deploy.manifests import SERVICES
 from tests.deploy.stage import REGISTRY, Run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
-
-FIXED = ("--component", "fixed-replicas")
-CERTIFICATE = (
-    "--certificate-arn",
-    "arn:aws:acm:eu-west-1:000000000000:certificate/0f2d",
-    "--hostname",
-    "mail.example.com",
-)
-SETTINGS = "alb.ingress.kubernetes.io/"
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -56,29 +46,3 @@ def test_api_server_out_of_reach_is_an_error_and_no_first_deployment(scene: Scen
         shown = scene.redeploy("two", "--only", "diff")
     assert shown.code == 1
     assert "first deployment" not in shown.said
-
-
-@pytest.mark.parametrize("tag", ["1e3", "true", "0x1f"])
-def test_a_tag_that_yaml_takes_for_something_else_is_taken_as_it_is(scene: Scene, first: Run, tag: str) -> None:
-    done = scene.redeploy(tag, "--only", "apply")
-    assert done.code == 0, done.said
-    assert scene.images() == {tag}
-    for service in SERVICES:
-        eventually(lambda service=service: tag in scene.running(service), f"{service} runs {tag}")
-
-
-def test_https_is_switched_on_and_never_off_by_accident(scene: Scene, cluster: Cluster, first: Run) -> None:
-    for step in ("apply", "wait"):
-        done = scene.redeploy("secure", *CERTIFICATE, "--only", step)
-        assert done.code == 0, done.said
-    live = cluster.get("ingress", "service1-api", f"--namespace={NAMESPACES['service1-api']}")
-    assert live["metadata"]["annotations"][f"{SETTINGS}certificate-arn"] == CERTIFICATE[1]
-    assert live["spec"]["rules"][0]["host"] == "mail.example.com"
-
-    plain = scene.redeploy("plain")
-    assert plain.code == 1
-    assert "certificate" in plain.said
-    assert scene.images() == {"secure"}
-    unchanged = cluster.get("ingress", "service1-api", f"--namespace={NAMESPACES['service1-api']}")
-    assert unchanged["spec"] == live["spec"]
-    assert unchanged["metadata"]["annotations"] == live["metadata"]["annotations"]

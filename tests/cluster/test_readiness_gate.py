@@ -53,7 +53,7 @@ def applied(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.mark.usefixtures("applied", "without_controller")
 def test_without_the_load_balancer_controller_consumers_start_and_only_api_pods_wait(cluster: Cluster) -> None:
     def refused() -> bool:
-        events = cluster.get("events", f"--namespace={NAMESPACES['service1-api']}")
+        events = cluster.items("events", NAMESPACES["service1-api"])
         return any("failed calling webhook" in event["message"] for event in events)
 
     for service, namespace in NAMESPACES.items():

@@ -5,10 +5,11 @@ import pytest
 from tests.cluster.scene import NAMESPACES, Scene
 from tests.deploy.manifests import SERVICES
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 FIXED = ("--component", "fixed-replicas")
-CONSUMER = f"--namespace={NAMESPACES['service2-consumer']}"
+CONSUMER = NAMESPACES["service2-consumer"]
+KEDA = "scaledobjects,triggerauthentications"
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,9 @@ def test_a_release_that_never_gets_ready_is_rolled_back(good: Scene, tag: str, r
 
 
 def test_what_a_failed_release_added_is_removed(good: Scene) -> None:
-    failed = good.redeploy("stuck2")  # with KEDA, and a monitor
+    failed = good.redeploy("stuck2")  # with KEDA
     assert failed.code == 1
-    assert good.cluster.get("scaledobjects,triggerauthentications", CONSUMER) == []
+    assert good.cluster.items(KEDA, CONSUMER) == []
     assert good.replicas("service2-consumer") == 2
     assert good.running("service2-consumer") == {"good"}
 
@@ -44,19 +45,19 @@ def test_a_scaled_object_that_keda_does_not_accept_fails_the_release(good: Scene
     assert failed.code == 1
     assert "AccessDenied" in failed.said
     assert good.images() == {"good"}
-    assert good.cluster.get("scaledobjects", CONSUMER) == []
+    assert good.cluster.items(KEDA, CONSUMER) == []
 
 
 def test_keda_takes_over_and_hands_back(good: Scene) -> None:
     scaled = good.redeploy("keda1")
     assert scaled.code == 0, scaled.said
-    assert len(good.cluster.get("scaledobjects", CONSUMER)) == 1
+    assert len(good.cluster.items(KEDA, CONSUMER)) == 2
 
     failed = good.redeploy("stuck3", *FIXED)
     assert failed.code == 1
-    assert len(good.cluster.get("scaledobjects", CONSUMER)) == 1
+    assert len(good.cluster.items(KEDA, CONSUMER)) == 2
 
-    fixed = good.redeploy("fixed1", *FIXED)
+    fixed = good.redeploy("good", *FIXED)
     assert fixed.code == 0, fixed.said
-    assert good.cluster.get("scaledobjects,triggerauthentications", CONSUMER) == []
+    assert good.cluster.items(KEDA, CONSUMER) == []
     assert good.replicas("service2-consumer") == 2
