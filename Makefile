@@ -100,9 +100,10 @@ coverage: setup .venvs/dev/.ready ## run the tests and report the lines and bran
 check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFormation
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
-	@$(DEV)/mypy common local_stack e2e_test bench tests docs
+	@$(DEV)/mypy common local_stack e2e_test bench tests docs infrastructure
 	@for service in $(SERVICES); do MYPYPATH=$$service $(DEV)/mypy "$$service"; done  # each has a package named tests
-	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh e2e_test/*.sh tests/cluster/*.sh
+	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh \
+		tests/cluster/*.sh
 	@$(DEV)/hadolint $(SERVICES:%=%/Dockerfile)
 	@$(DEV)/cfn-lint infrastructure/*.yaml
 
@@ -128,13 +129,26 @@ bench-consumer: setup .venvs/dev/.ready ## CPU and messages/s of the consumer be
 
 CONTAINER_TOOL ?= docker
 TAG ?= $(shell git rev-parse HEAD)
+BUILD := CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" BASE_IMAGE="$(BASE_IMAGE)" PYTHON="$(PYTHON)" infrastructure/build_images.sh
 
 .PHONY: images
-images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG=…)
+images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG, PLATFORMS, BASE_IMAGE=name@sha256:…)
+	@$(BUILD) build "$(TAG)"
+
+.PHONY: sbom
+sbom: ## write the list of packages in the images of TAG to .local/sbom-*.json (CycloneDX)
+	@mkdir -p .local
 	@for service in $(SERVICES); do \
-		echo "building pillarbox/$$service:$(TAG)"; \
-		$(CONTAINER_TOOL) build --file "$$service/Dockerfile" --label org.opencontainers.image.revision="$(TAG)" \
-			--tag "pillarbox/$$service:$(TAG)" .; done
+		$(PYTHON) infrastructure/sbom.py --tool "$(CONTAINER_TOOL)" "pillarbox/$$service:$(TAG)" >".local/sbom-$$service-$(TAG).json"; \
+		echo ".local/sbom-$$service-$(TAG).json"; done
+
+.PHONY: clean-images
+clean-images: ## remove the images of TAG and what their build left behind
+	@$(BUILD) prune "$(TAG)"
+
+.PHONY: pin-base
+pin-base: ## write the digest that the base image has now to infrastructure/base-image.txt
+	@$(BUILD) pin
 
 # ---- upkeep ---------------------------------------------------------------------------------------------------------
 

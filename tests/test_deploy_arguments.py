@@ -42,12 +42,17 @@ def test_a_script_can_be_run(script: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "expected two arguments"),
-        ((REGISTRY, "--yes"), "expected two arguments"),
-        ((*GOOD, "surplus"), "expected two arguments"),
+        ((), "expected --environment NAME, or two arguments"),
+        ((REGISTRY, "--yes"), "expected --environment NAME, or two arguments"),
+        ((*GOOD, "surplus"), "expected --environment NAME, or two arguments"),
         (("registry.example.com", ACCOUNT_ID, "--yes"), "ECR_REGISTRY"),
         ((REGISTRY, "1234", "--yes"), "AWS_ACCOUNT_ID"),
-        ((*GOOD, "--environment", "staging"), "--environment"),
+        ((*GOOD, "--environment", "staging"), "--environment staging: there is no file k8s/environments/staging.env"),
+        ((*GOOD, "--environment", "../dev"), "--environment: expected a name such as dev or prod"),
+        ((*GOOD, "--environment", "dev", "--environment", "prod"), "--environment is given twice"),
+        ((*GOOD, "--cluster", "one", "--cluster", "two"), "--cluster is given twice"),
+        ((*GOOD, "--only", "check", "--only", "apply"), "--only is given twice"),
+        ((*GOOD, "--image-tag", ""), '--image-tag: expected a value, got ""'),
         ((*GOOD, "--environment"), "--environment needs a value"),
         ((*GOOD, "--region", "Ireland"), "--region"),
         ((*GOOD, "--cluster", "a cluster"), "--cluster"),
@@ -55,6 +60,7 @@ def test_a_script_can_be_run(script: str) -> None:
         ((*GOOD, "--image-tag", "a" * 64), "--image-tag"),
         ((*GOOD, "--component", "keda; rm"), "--component"),
         ((*GOOD, "--parameter", "MaxReceiveCount"), "--parameter"),
+        ((*GOOD, "--parameter", "MaxReceives=5"), "infrastructure/pipeline.yaml has no such parameter"),
         ((*GOOD, "--only", "everything"), "--only"),
         ((*GOOD, "--hostname", "api.example.com"), "--hostname needs --certificate-arn"),
         ((*GOOD, "--certificate-arn", "arn"), "--certificate-arn needs --hostname"),
@@ -70,7 +76,7 @@ def test_a_wrong_argument_is_named_with_the_usage_and_exit_code_2(
     done = deploy(tmp_path, *arguments)
     assert done.returncode == 2
     assert complaint in done.stderr.splitlines()[0]
-    assert "usage: ./deploy.sh ECR_REGISTRY AWS_ACCOUNT_ID" in done.stderr
+    assert "usage: ./deploy.sh --environment NAME" in done.stderr
     assert done.stdout == ""
 
 
@@ -83,7 +89,7 @@ def test_help_is_the_usage_and_no_error(tmp_path: Path) -> None:
 def test_a_missing_tool_is_named(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("bash", "dirname", "git", "mkdir", "mktemp", "rm", "cut", "env"):
+    for tool in ("bash", "dirname", "git", "mkdir", "mktemp", "rm", "cut", "env", "grep", "sed", "sort"):
         (tools / tool).symlink_to(Path("/usr/bin") / tool)
     done = subprocess.run(
         [str(ROOT / "deploy.sh"), *GOOD, "--image-tag", "v1"],

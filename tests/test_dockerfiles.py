@@ -42,7 +42,8 @@ def test_hadolint_has_nothing_to_say(service: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_both_stages_start_from_the_same_slim_base(service: str) -> None:
     bases = [rest.split()[0] for name, rest in instructions(service) if name == "FROM"]
-    assert bases == [BASE, BASE]
+    assert bases == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
+    assert instructions(service)[0] == ("ARG", f"BASE_IMAGE={BASE}")
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -130,6 +131,19 @@ def test_an_image_is_little_more_than_its_base(tag: str, capsys: pytest.CaptureF
         with capsys.disabled():
             print(f"\npillarbox/{service}: {size / 1e6:.0f} MB, of which {(size - base) / 1e6:.0f} MB above {BASE}")
         assert size - base < 60e6
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_list_of_packages_names_debian_s_and_all_locked_ones(service: str, tag: str) -> None:
+    script = str(ROOT / "infrastructure/sbom.py")
+    command = [sys.executable, script, "--tool", RUNNER, f"pillarbox/{service}:{tag}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    listed = {component["purl"] for component in json.loads(done.stdout)["components"]}
+    requirements = (ROOT / service / "requirements.txt").read_text()
+    locked = re.findall(r"^([a-z0-9-]+)==([^ ;]+) \\$", requirements, re.MULTILINE)  # those without a condition
+    assert len(locked) > 10
+    assert {f"pkg:pypi/{name}@{version}" for name, version in locked} - listed == set()
+    assert any(purl.startswith("pkg:deb/debian/libc6@") for purl in listed)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -51,3 +51,19 @@ def test_nothing_starts_before_what_it_needs() -> None:
     assert service("stack")["depends_on"] == {"emulator": {"condition": "service_healthy"}}
     for name in SERVICES:
         assert service(name)["depends_on"] == {"stack": {"condition": "service_completed_successfully"}}
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_no_image_is_looked_up_in_a_public_registry(name: str) -> None:
+    assert service(name)["image"].startswith("localhost/")
+    assert service(name)["pull_policy"] == ("never" if name == "stack" else "build")
+
+
+def test_what_is_never_pulled_is_built_by_another_service() -> None:
+    assert service("stack")["image"] == service("emulator")["image"]
+    assert "build" in service("emulator")
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "emulator"])
+def test_the_base_image_can_be_pinned(name: str) -> None:
+    assert service(name)["build"]["args"] == {"BASE_IMAGE": "${BASE_IMAGE:-python:3.13-slim-trixie}"}

@@ -1,24 +1,62 @@
 # shellcheck shell=bash
-# The steps of deploy.sh around the images: build, push what the registry lacks, look up what it has.
+# The steps of deploy.sh for the images: build, push what the registry does not have, look up digests, add tags.
 
 readonly SERVICES=(service1-api service2-consumer)
+# Without this list ECR converts the manifest of an image with several platforms.
+readonly MANIFEST_TYPES=(application/vnd.oci.image.index.v1+json application/vnd.oci.image.manifest.v1+json
+  application/vnd.docker.distribution.manifest.list.v2+json application/vnd.docker.distribution.manifest.v2+json)
+DIGEST="" # set by find_image
 
 registry_region() { cut -d. -f4 <<<"$REGISTRY"; }
 
-# Gives the digest of a service's image in the registry; fails where there is none.
-pushed_digest() { # service
+in_registry() { # ECR action, service, options...
+  local action=$1 service=$2
+  shift 2
+  aws --region "$(registry_region)" ecr "$action" --registry-id "${REGISTRY%%.*}" --repository-name "pillarbox/$service" "$@"
+}
+
+# Prints the interpreter for the scripts that need the standard library only.
+any_python() {
+  if [[ -x "$ROOT/.venvs/local_stack/bin/python" ]]; then
+    echo "$ROOT/.venvs/local_stack/bin/python"
+  else
+    echo "${PYTHON:-python3}"
+  fi
+}
+
+# Prints the digest of an image in the registry. Returns 1 when the registry has none, 2 when it cannot be asked.
+pushed_digest() { # service, tag
   local digest
-  digest=$(aws --region "$(registry_region)" ecr describe-images --registry-id "${REGISTRY%%.*}" \
-    --repository-name "pillarbox/$1" --image-ids "imageTag=$IMAGE_TAG" \
-    --query 'imageDetails[0].imageDigest' --output text 2>/dev/null) || return 1
-  [[ "$digest" == sha256:* ]] || return 1
-  echo "$digest"
+  if digest=$(in_registry describe-images "$1" --image-ids "imageTag=$2" \
+    --query 'imageDetails[0].imageDigest' --output text 2>"$WORK/ecr-error"); then
+    if [[ "$digest" == None ]]; then return 1; fi
+    [[ "$digest" == sha256:* ]] || return 2
+    echo "$digest"
+  elif grep -qE '\((Image|Repository)NotFoundException\)' "$WORK/ecr-error"; then
+    return 1
+  else
+    cat "$WORK/ecr-error" >&2
+    return 2
+  fi
+}
+
+# Sets DIGEST to the digest of an image, or to nothing when the registry has no such image. Any other answer is a failure.
+find_image() { # service, tag (default: the tag of this deployment)
+  local code=0 tag=${2:-$IMAGE_TAG}
+  DIGEST=$(pushed_digest "$1" "$tag") || code=$?
+  [[ "$code" -lt 2 ]] || fail "cannot ask $REGISTRY for pillarbox/$1:$tag (see the line above)"
+}
+
+require_image() { # service
+  find_image "$1"
+  [[ -n "$DIGEST" ]] || fail "the registry has no image pillarbox/$1:$IMAGE_TAG"
 }
 
 all_pushed() {
   local service
   for service in "${SERVICES[@]}"; do
-    pushed_digest "$service" >/dev/null || return 1
+    find_image "$service"
+    [[ -n "$DIGEST" ]] || return 1
   done
 }
 
@@ -31,7 +69,7 @@ step_build() {
   if [[ "$IMAGE_TAG" == "$(git rev-parse HEAD 2>/dev/null)" && -n "$(git status --porcelain --untracked-files=no)" ]]; then
     fail "there are changes that are not committed: commit them, or give them a tag of their own (--image-tag)"
   fi
-  change make images "TAG=$IMAGE_TAG" CONTAINER_TOOL=docker
+  change make images "TAG=$IMAGE_TAG" CONTAINER_TOOL=docker ${PLATFORMS:+"PLATFORMS=$PLATFORMS"}
 }
 
 step_push() {
@@ -41,15 +79,25 @@ step_push() {
   fi
   local service logged_in=no
   for service in "${SERVICES[@]}"; do
-    if pushed_digest "$service" >/dev/null; then
+    find_image "$service"
+    if [[ -n "$DIGEST" ]]; then
       log "      $service:$IMAGE_TAG is in the registry already"
       continue
     fi
     if [[ "$logged_in" == no ]]; then log_in; logged_in=yes; fi
-    change docker tag "pillarbox/$service:$IMAGE_TAG" "$REGISTRY/pillarbox/$service:$IMAGE_TAG"
-    change docker push "$REGISTRY/pillarbox/$service:$IMAGE_TAG"
+    push_image "$service"
   done
   [[ "$DRY_RUN" == yes ]] || step_images
+}
+
+# An image that buildx built is pushed from its cache with all platforms. Any other image is pushed by docker as it is.
+push_image() { # service
+  if grep -qx builder=buildx "$ROOT/.local/build-$IMAGE_TAG.txt" 2>/dev/null; then
+    change infrastructure/build_images.sh push "$IMAGE_TAG" "$REGISTRY" "$1"
+  else
+    change docker tag "pillarbox/$1:$IMAGE_TAG" "$REGISTRY/pillarbox/$1:$IMAGE_TAG"
+    change docker push "$REGISTRY/pillarbox/$1:$IMAGE_TAG"
+  fi
 }
 
 log_in() {
@@ -61,20 +109,59 @@ log_in() {
     docker login --username AWS --password-stdin "$REGISTRY" >&2
 }
 
-# Makes sure that both images are there, and writes their digests where a pipeline can archive them.
+# Makes sure that the registry has both images, and writes their digests where a pipeline can archive them.
 step_images() {
-  local service digest
+  local service
   : >"$WORK/digests"
   for service in "${SERVICES[@]}"; do
-    if digest=$(pushed_digest "$service"); then
-      echo "$REGISTRY/pillarbox/$service@$digest" >>"$WORK/digests"
-    elif [[ "$DRY_RUN" == yes ]]; then
-      log "      $service:$IMAGE_TAG is not in the registry yet"
-      return
+    if [[ "$DRY_RUN" == yes ]]; then
+      find_image "$service"
+      if [[ -z "$DIGEST" ]]; then
+        log "      $service:$IMAGE_TAG is not in the registry yet"
+        return
+      fi
     else
-      fail "the registry has no image pillarbox/$service:$IMAGE_TAG"
+      require_image "$service"
     fi
+    echo "$REGISTRY/pillarbox/$service@$DIGEST" >>"$WORK/digests"
   done
   mv "$WORK/digests" "$ROOT/.local/images-$IMAGE_TAG.txt"
   log "      digests: .local/images-$IMAGE_TAG.txt"
+}
+
+# Adds the tag env-<environment>-<tag> to images that are about to be deployed, so that the registry keeps them.
+tag_for_environment() { # services (default: all)
+  local service wanted tag=env-$ENVIRONMENT-$IMAGE_TAG services=("$@")
+  if [[ $# -eq 0 ]]; then services=("${SERVICES[@]}"); fi
+  for service in "${services[@]}"; do
+    if [[ "$DRY_RUN" == yes ]]; then
+      log "      would tag $service:$IMAGE_TAG as $tag"
+      continue
+    fi
+    require_image "$service"
+    wanted=$DIGEST
+    find_image "$service" "$tag"
+    if [[ -z "$DIGEST" ]]; then
+      add_tag "$service" "$wanted" "$tag"
+    else
+      [[ "$DIGEST" == "$wanted" ]] || fail "pillarbox/$service:$tag is $DIGEST, not $wanted: tags are never moved"
+    fi
+  done
+}
+
+# The manifest goes from file to file byte for byte: the registry would take a changed one for another image.
+add_tag() { # service, digest, tag
+  local media_type
+  stored_manifest "$1" "$2"
+  media_type=$("$(any_python)" "$ROOT/infrastructure/deploy/image_manifest.py" stored-type <"$WORK/stored.json")
+  "$(any_python)" "$ROOT/infrastructure/deploy/image_manifest.py" stored <"$WORK/stored.json" >"$WORK/manifest.json"
+  in_registry put-image "$1" --image-tag "$3" --image-digest "$2" --image-manifest "file://$WORK/manifest.json" \
+    ${media_type:+--image-manifest-media-type "$media_type"} --query image.imageId.imageDigest --output text >/dev/null
+  log "      $1:$IMAGE_TAG is tagged $3"
+}
+
+# Writes the registry's answer with the manifest of an image to $WORK/stored.json.
+stored_manifest() { # service, digest
+  in_registry batch-get-image "$1" --image-ids "imageDigest=$2" --accepted-media-types "${MANIFEST_TYPES[@]}" \
+    --output json >"$WORK/stored.json"
 }

@@ -8,6 +8,8 @@ LOCK_HELD=no LOCK_RENEWER=""
 lock_seconds() { echo "${LOCK_SECONDS:-60}"; }
 
 lock_manifest() { # resource version, or nothing for a new one
+  local version=""
+  if [[ -n "$1" ]]; then version="resourceVersion: \"$1\""; fi
   cat <<YAML
 apiVersion: coordination.k8s.io/v1
 kind: Lease
@@ -15,7 +17,7 @@ metadata:
   name: $LOCK
   namespace: $API_NAMESPACE
   labels: {app.kubernetes.io/part-of: pillarbox}
-  ${1:+resourceVersion: "$1"}
+  $version
 spec:
   holderIdentity: "$LOCK_HOLDER"
   leaseDurationSeconds: $(lock_seconds)

@@ -86,7 +86,7 @@ class Scene:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=self.stage.environment() | self._settings() | settings,
+                env=self.stage.environment(**self._settings() | settings),
                 start_new_session=True,
             )
         try:

@@ -44,25 +44,9 @@ class Stage:
         for tool in TOOLS:
             (self.folder / "bin" / tool).symlink_to(ROOT / "tests/deploy/stand_in.sh")
 
-    def deploy(self, *options: str, fail: str = "", answer: str = "", **settings: str) -> Run:
-        """Run it; an answer is typed at a terminal, and without one there is no terminal."""
-        calls = self.folder / "calls"
-        calls.write_text("")
-        (self.folder / "failed").unlink(missing_ok=True)
-        with terminal(answer) as stdin:
-            done = subprocess.run(
-                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
-                stdin=stdin,
-                capture_output=True,
-                text=True,
-                check=False,
-                env=self.environment(fail) | settings,
-            )
-        return Run(done.returncode, done.stdout + done.stderr, calls.read_text().splitlines())
-
-    def environment(self, fail: str = "") -> dict[str, str]:
-        """Give what deploy.sh finds in its environment; the first call that matches `fail` fails."""
-        return outer_environment() | self.aws | {
+    def environment(self, fail: str = "", **settings: str) -> dict[str, str]:
+        """What deploy.sh finds in its environment; `settings` go before what else is there."""
+        return outer_environment() | {
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "STAND_IN_STATE": str(self.folder),
             "STAND_IN_REGION": REGION,
@@ -75,7 +59,37 @@ class Stage:
             "KEDA_SETTLE_SECONDS": "0",
             "REPLICAS_TIMEOUT_SECONDS": "1",
             "LOCK_SECONDS": "4",
-        }  # fmt: skip
+        } | self.aws | settings  # fmt: skip
+
+    def deploy(self, *options: str, fail: str = "", answer: str = "", **settings: str) -> Run:
+        """Run it; an answer is typed at a terminal, and without one there is no terminal."""
+        calls = self.folder / "calls"
+        calls.write_text("")
+        (self.folder / "failed").unlink(missing_ok=True)
+        with terminal(answer) as stdin:
+            done = subprocess.run(
+                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
+                stdin=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=self.environment(fail, **settings),
+            )
+        return Run(done.returncode, done.stdout + done.stderr, calls.read_text().splitlines())
+
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start it and go on; `said` gives what it has said so far."""
+        with (self.folder / "said").open("w") as said:
+            return subprocess.Popen(
+                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env=self.environment(),
+            )
+
+    def said(self) -> str:
+        return (self.folder / "said").read_text()
 
     def render(self, tag: str, *options: str) -> Path:
         """Render a release into a file of its own, with placeholders where the stack's outputs would be."""
@@ -88,6 +102,10 @@ class Stage:
         """The objects in the cluster by kind/namespace/name."""
         path = self.folder / "objects.json"
         return json.loads(path.read_text()) if path.exists() else {}
+
+    def put(self, key: str, manifest: dict[str, Any]) -> None:
+        """Put an object into the cluster by another hand."""
+        (self.folder / "objects.json").write_text(json.dumps(self.objects() | {key: manifest}))
 
     @property
     def applied(self) -> str:

@@ -55,6 +55,7 @@ played_aws() {
   case "${STAND_IN_AWS:-} $*" in
     "played "*update-kubeconfig*) printf 'apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {}}]\n' >"${!#}" ;;
     "played "*describe-images*) echo "sha256:$(printf '0%.0s' {1..64})" ;;
+    "played "*"--query Account"*) echo 000000000000 ;;
     "played "*describe-stacks*) echo "Stack with id x does not exist" >&2; exit 254 ;;
     "played "*) ;;
     *"elbv2 describe-load-balancers"*) echo "arn:aws:elasticloadbalancing:$STAND_IN_REGION:000000000000:loadbalancer/app/k8s-pillarbo/0a1b" ;;

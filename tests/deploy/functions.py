@@ -1,0 +1,102 @@
+"""Single functions of infrastructure/deploy/*.sh, called before an `aws` and a `docker` whose answers are given."""
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.emulator import ROOT
+
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
+# Each tool notes its call and gives the next answer of the first rule that matches; a rule's last answer stays.
+TOOL = r"""#!/usr/bin/env bash
+set -euo pipefail
+call="$(basename "$0") $*"
+printf '%s\n' "${call//$'\n'/ }" >>"$STATE/calls"
+for rule in "$STATE"/rules/*; do
+  if [[ -d "$rule" && "$call" =~ $(<"$rule/pattern") ]]; then
+    answers=("$rule"/answer*)
+    answer=${answers[0]}
+    cat "$answer/out"
+    cat "$answer/err" >&2
+    code=$(<"$answer/code")
+    if [[ ${#answers[@]} -gt 1 ]]; then rm -r "$answer"; fi
+    exit "$code"
+  fi
+done
+"""
+PROGRAM = r"""
+set -euo pipefail
+cd "$ROOT"
+RED="" BOLD="" RESET=""
+log() { printf '%s\n' "$1" >&2; }
+fail() { log "deploy.sh: $1"; exit 1; }
+change() { if [[ "$DRY_RUN" == yes ]]; then log "      would run: $*"; else "$@" >&2; fi; }
+in_cluster() { kubectl "$@"; }
+for file in images scan approval; do source "infrastructure/deploy/$file.sh"; done
+"$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a function did: its exit code, what it said, and the calls of the tools."""
+
+    code: int
+    said: str
+    calls: list[str]
+
+
+def ecr_error(name: str) -> str:
+    """Give the line that the aws CLI writes for an error of ECR."""
+    return f"An error occurred ({name}) when calling the operation: made to fail"
+
+
+class Functions:
+    """Runs functions; `answer` says what a tool replies to the calls that match."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("bin", "rules", "work"):
+            (folder / name).mkdir()
+        for tool in ("aws", "docker", "kubectl"):
+            path = folder / "bin" / tool
+            path.write_text(TOOL)
+            path.chmod(0o755)
+        self._rules = 0
+
+    def answer(self, call: str, *answers: dict[str, Any] | str, text: str = "", where: str = "") -> None:
+        """Reply to matching calls, in order: an object as JSON, a string as an error. The newest rule wins."""
+        self._rules += 1
+        rule = self.folder / "rules" / f"{999 - self._rules:03}"
+        rule.mkdir()
+        (rule / "pattern").write_text(f"{call}.*{where}" if where else call)
+        for number, answer in enumerate(answers or (None,)):
+            place = rule / f"answer{number:03}"
+            place.mkdir()
+            (place / "out").write_text(json.dumps(answer) if isinstance(answer, dict) else text)
+            (place / "err").write_text(f"{answer}\n" if isinstance(answer, str) else "")
+            (place / "code").write_text("254" if isinstance(answer, str) else "0")
+
+    def run(self, *call: str, **settings: str) -> Run:
+        calls = self.folder / "calls"
+        calls.write_text("")
+        environment = {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "STATE": str(self.folder),
+            "WORK": str(self.folder / "work"),
+            "ROOT": str(ROOT),
+            "REGISTRY": REGISTRY,
+            "ENVIRONMENT": "prod",
+            "IMAGE_TAG": "v1",
+            "DRY_RUN": "no",
+            "SKIP_BUILD": "no",
+        } | settings
+        command = ["bash", "-c", PROGRAM, "deploy.sh", *call]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        lines = [re.sub(r" +", " ", line) for line in calls.read_text().splitlines()]
+        return Run(done.returncode, done.stdout + done.stderr, lines)

@@ -1,0 +1,250 @@
+"""infrastructure/build_images.sh before a docker with buildx that is played: what it builds, and what it pushes."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.emulator import ROOT
+
+TAG = "tag-of-test-build-images"
+RECORD = ROOT / f".local/build-{TAG}.txt"
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+BASE, INDEX, NATIVE, CONFIG, OTHER = (f"sha256:{digit * 64}" for digit in "bcdef")
+BASE_IMAGE = (ROOT / "infrastructure/base-image.txt").read_text().strip()
+
+# Plays docker: $CONFIG_PUSHED is the configuration of what it pushes, $BUILDX says whether it has the plugin.
+DOCKER = r"""#!/usr/bin/env bash
+set -euo pipefail
+printf '%s\n' "${SOURCE_DATE_EPOCH:+SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH }$*" >>"$STATE/calls"
+case "$*" in
+  "buildx version") [[ "$BUILDX" == yes ]] ;;
+  version*) echo linux/amd64 ;;
+  "buildx imagetools inspect --builder pillarbox --raw "*"@$INDEX")
+    echo '{"manifests": [{"digest": "'"$NATIVE"'", "platform": {"os": "linux", "architecture": "amd64"}},
+           {"digest": "sha256:0", "platform": {"os": "linux", "architecture": "arm64"}},
+           {"digest": "sha256:1", "platform": {"os": "unknown", "architecture": "unknown"},
+            "annotations": {"vnd.docker.reference.type": "attestation-manifest"}}]}' ;;
+  "buildx imagetools inspect --builder pillarbox --raw "*"@$NATIVE")
+    echo '{"config": {"digest": "'"$CONFIG_PUSHED"'"}}' ;;
+  "buildx imagetools inspect "*) echo "$BASE" ;;
+  "buildx build "*)
+    while [[ $# -gt 0 ]]; do
+      if [[ "$1" == --metadata-file ]]; then
+        echo '{"containerimage.digest": "'"$INDEX"'", "containerimage.config.digest": "'"$CONFIG"'"}' >"$2"
+      fi
+      shift
+    done ;;
+  "image ls"*) echo 1234; echo 1234 ;;
+  "image inspect"*) echo "python@$BASE" ;;
+esac
+"""
+
+
+class Docker:
+    """Runs the script before the played docker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = folder / "bin" / "docker"
+        path.parent.mkdir()
+        path.write_text(DOCKER)
+        path.chmod(0o755)
+
+    def run(self, *arguments: str, **settings: str) -> tuple[int, str, list[str]]:
+        calls = self.folder / "calls"
+        calls.write_text("")
+        environment = {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "STATE": str(self.folder),
+            "BUILDX": "yes",
+            "CONFIG_PUSHED": CONFIG,
+        } | {"BASE": BASE, "INDEX": INDEX, "NATIVE": NATIVE, "CONFIG": CONFIG} | settings  # fmt: skip
+        script = str(ROOT / "infrastructure/build_images.sh")
+        done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False, env=environment)
+        return done.returncode, done.stdout + done.stderr, calls.read_text().splitlines()
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Iterator[Docker]:
+    yield Docker(tmp_path)
+    RECORD.unlink(missing_ok=True)
+
+
+def builds(calls: list[str]) -> list[str]:
+    return [call for call in calls if "buildx build" in call]
+
+
+def record() -> dict[str, str]:
+    return dict(line.split("=", 1) for line in RECORD.read_text().splitlines())
+
+
+def test_buildx_builds_both_platforms_and_loads_the_machine_s_own(docker: Docker) -> None:
+    code, said, calls = docker.run("build", TAG)
+    assert code == 0, said
+    assert len(builds(calls)) == 4
+    for loaded, cached in (builds(calls)[:2], builds(calls)[2:]):
+        assert " --platform linux/amd64 " in loaded
+        assert " --load " in loaded
+        assert " --platform linux/amd64,linux/arm64 " in cached
+        assert "--output type=cacheonly" in cached
+
+
+def test_every_build_stands_on_the_digest_that_was_looked_up_once(docker: Docker) -> None:
+    _, _, calls = docker.run("build", TAG)
+    assert len([call for call in calls if "imagetools inspect" in call]) == 1
+    for call in builds(calls):
+        assert f"--build-arg BASE_IMAGE={BASE_IMAGE.partition('@')[0]}@{BASE} " in call
+        assert f"--label org.opencontainers.image.base.digest={BASE} " in call
+
+
+def test_a_pinned_base_image_is_not_looked_up(docker: Docker) -> None:
+    pinned = f"python:3.13-slim-trixie@{OTHER}"
+    _, _, calls = docker.run("build", TAG, BASE_IMAGE=pinned)
+    assert not [call for call in calls if "imagetools" in call]
+    assert record()["base"] == pinned
+
+
+def test_the_record_names_the_base_the_platforms_and_what_is_tested(docker: Docker) -> None:
+    docker.run("build", TAG)
+    written = record()
+    epoch = written.pop("epoch")
+    assert written == {
+        "builder": "buildx",
+        "base": f"{BASE_IMAGE.partition('@')[0]}@{BASE}",
+        "platforms": "linux/amd64,linux/arm64",
+        "tested": "linux/amd64",
+        "service1-api": CONFIG,
+        "service2-consumer": CONFIG,
+    }
+    assert epoch.isdigit()
+
+
+@pytest.mark.parametrize(
+    ("platforms", "loaded"), [("linux/arm64", "linux/arm64"), ("linux/arm64,linux/amd64", "linux/amd64")]
+)
+def test_what_is_loaded_is_a_platform_that_is_built(platforms: str, loaded: str, docker: Docker) -> None:
+    _, _, calls = docker.run("build", TAG, PLATFORMS=platforms)
+    assert record()["tested"] == loaded
+    assert len(builds(calls)) == 2 * len(platforms.split(","))
+
+
+def test_a_push_repeats_the_build_adds_sbom_and_provenance_and_tags_last(docker: Docker) -> None:
+    _, _, built = docker.run("build", TAG)
+    code, said, calls = docker.run("push", TAG, REGISTRY, "service1-api")
+    assert code == 0, said
+    (push,) = builds(calls)
+    same = built_part(builds(built)[0])
+    assert built_part(push) == same
+    assert " --platform linux/amd64,linux/arm64 " in push
+    assert " --provenance=mode=max --sbom=true " in push
+    assert f"name={REGISTRY}/pillarbox/service1-api,push-by-digest=true" in push
+    assert f" --tag {REGISTRY}" not in push
+    create = f"buildx imagetools create --builder pillarbox --tag {REGISTRY}/pillarbox/service1-api:{TAG} "
+    assert calls[-1] == f"{create}{REGISTRY}/pillarbox/service1-api@{INDEX}"
+
+
+def built_part(call: str) -> str:
+    """Everything of a build that decides its content: time, file, base and labels."""
+    return call.partition(" --platform ")[0]
+
+
+def test_an_image_that_is_not_the_tested_one_gets_no_tag(docker: Docker) -> None:
+    docker.run("build", TAG)
+    code, said, calls = docker.run("push", TAG, REGISTRY, "service1-api", CONFIG_PUSHED=OTHER)
+    assert code == 1
+    assert "is not what was tested" in said
+    assert OTHER in said
+    assert not [call for call in calls if "imagetools create" in call]
+
+
+def test_another_sbom_scanner_can_be_named(docker: Docker) -> None:
+    docker.run("build", TAG)
+    _, _, calls = docker.run("push", TAG, REGISTRY, "service1-api", SBOM_GENERATOR="registry.example.com/scanner")
+    assert "--sbom=generator=registry.example.com/scanner " in builds(calls)[0]
+
+
+def test_what_was_not_built_here_is_not_pushed(docker: Docker) -> None:
+    code, said, calls = docker.run("push", TAG, REGISTRY, "service1-api")
+    assert (code, builds(calls)) == (1, [])
+    assert f"buildx did not build {TAG} here" in said
+
+
+def test_a_tool_without_buildx_builds_one_platform_and_records_its_base(docker: Docker) -> None:
+    code, said, calls = docker.run("build", TAG, BUILDX="no")
+    assert code == 0, said
+    plain = [call for call in calls if call.startswith("build ")]
+    assert [
+        f"--tag pillarbox/{service}:{TAG} ." in call
+        for service, call in zip(("service1-api", "service2-consumer"), plain, strict=True)
+    ] == [True, True]
+    assert record() == {"builder": "docker", "base": f"{BASE_IMAGE.partition('@')[0]}@{BASE}", "platforms": ""}
+
+
+def test_a_tool_without_buildx_refuses_two_platforms(docker: Docker) -> None:
+    code, said, calls = docker.run("build", TAG, BUILDX="no", PLATFORMS="linux/amd64,linux/arm64")
+    assert code == 1
+    assert "builds one platform, not linux/amd64,linux/arm64" in said
+    assert not [call for call in calls if call.startswith("build ")]
+
+
+def test_a_clean_up_removes_the_images_of_the_tag_and_the_old_cache(docker: Docker) -> None:
+    docker.run("build", TAG)
+    code, said, calls = docker.run("prune", TAG)
+    assert code == 0, said
+    assert f"image ls --quiet --filter label=org.opencontainers.image.revision={TAG}" in calls
+    assert "image rm --force 1234" in calls
+    assert "buildx prune --builder pillarbox --force --filter until=168h" in calls
+    assert not RECORD.exists()
+
+
+def test_the_base_image_that_is_read_is_the_default_of_the_dockerfiles() -> None:
+    for service in ("service1-api", "service2-consumer"):
+        assert f"ARG BASE_IMAGE={BASE_IMAGE.partition('@')[0]}\n" in (ROOT / service / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("arguments", [(), ("build",), ("push", TAG), ("everything", TAG)])
+def test_wrong_arguments_are_answered_with_the_usage(arguments: tuple[str, ...], docker: Docker) -> None:
+    code, said, calls = docker.run(*arguments)
+    assert (code, calls) == (2, [])
+    assert "build_images.sh build TAG" in said
+
+
+def test_the_sbom_lists_what_an_image_says_about_itself(tmp_path: Path) -> None:
+    status = (
+        "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.41-12\n"
+        "Description: GNU\n a line: more\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n"
+    )
+    answer = {
+        "dpkg": status,
+        "release": 'ID=debian\nVERSION_ID="13"\n',
+        "python": [["Flask", "3.1.0"], ["zope.event", "5"]],
+    }
+    tool = tmp_path / "tool"
+    tool.write_text(f"#!/bin/sh\ncat <<'EOF'\n{json.dumps(answer)}\nEOF\n")
+    tool.chmod(0o755)
+    command = ["python3", str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/service1-api:v1"]
+    outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert outputs[0] == outputs[1]
+    bill = json.loads(outputs[0])
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert bill["metadata"]["component"]["name"] == "service1-api"
+    assert [component["purl"] for component in bill["components"]] == [
+        "pkg:deb/debian/libc6@2.41-12?arch=amd64&distro=debian-13",
+        "pkg:pypi/flask@3.1.0",
+        "pkg:pypi/zope-event@5",
+    ]
+
+
+def test_an_image_that_cannot_run_gives_no_sbom(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\necho no such image >&2\nexit 125\n")
+    tool.chmod(0o755)
+    command = ["python3", str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/x:v1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no such image" in done.stderr
