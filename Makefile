@@ -79,6 +79,11 @@ test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws
 test-images: setup .venvs/dev/.ready ## run the images of TAG: read-only, no capabilities, one e-mail through, a clean stop
 	@CONTAINER_TOOL="$(CONTAINER_TOOL)" IMAGE_TAG="$(TAG)" $(DEV)/python -m pytest -m images $(ARGS) tests
 
+.PHONY: test-cluster
+test-cluster: setup .venvs/dev/.ready ## build a Kubernetes control plane once (20 minutes), run manifests and deploy.sh on it
+	@tests/cluster/build.sh
+	@PATH="$$(tests/cluster/build.sh --path):$$PATH" $(DEV)/python -m pytest -m cluster tests/cluster $(ARGS)
+
 .PHONY: e2e
 e2e: setup ## send one e-mail through the running local stack and check its object
 	@e2e_test/run_e2e.sh --local
@@ -97,7 +102,8 @@ check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFor
 	@$(DEV)/ruff format --check .
 	@$(DEV)/mypy common local_stack e2e_test bench tests docs infrastructure
 	@for service in $(SERVICES); do MYPYPATH=$$service $(DEV)/mypy "$$service"; done  # each has a package named tests
-	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh
+	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh \
+		tests/cluster/*.sh
 	@$(DEV)/hadolint $(SERVICES:%=%/Dockerfile)
 	@$(DEV)/cfn-lint infrastructure/*.yaml
 

@@ -1,0 +1,30 @@
+"""The control plane that all tests of this folder share, for as long as they run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.control_plane import control_plane
+from tests.cluster.scene import Scene, prepared_scene
+from tests.deploy.emulator import ROOT
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """An empty cluster with the definitions of KEDA and the others; `.cache/cluster/log` keeps its logs."""
+    with control_plane(ROOT / ".cache/cluster") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with prepared_scene(cluster, tmp_path_factory.mktemp("scene")) as scene:
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def scene(prepared: Scene) -> Iterator[Scene]:
+    """deploy.sh with all that it needs, in front of a cluster without Pillarbox."""
+    yield prepared
+    prepared.cluster.remove_pillarbox()

@@ -1,0 +1,184 @@
+"""deploy.sh in front of a real API server: the emulator plays AWS, docker and make are played, both services run.
+
+The stage of tests/deploy with two tools exchanged: kubectl reaches the control plane, and aws gives access to it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from tests.cluster.cluster import Cluster, eventually
+from tests.deploy.emulator import ACCOUNT_ID, ROOT
+from tests.deploy.manifests import SERVICES
+from tests.deploy.stage import REGISTRY, Run, Stage, client_options, services, stack_outputs, stage
+
+NAMESPACES = {"service1-api": "pillarbox", "service2-consumer": "pillarbox-consumer"}
+KINDS = (
+    "configmap,deployment,horizontalpodautoscaler,ingress,networkpolicy,poddisruptionbudget,replicaset,scaledobject,"
+    "service,serviceaccount,triggerauthentication"
+)
+
+TOOLS = ("aws", "kubectl")
+# The pods of kwok are ready after a second, so that a pod that is not ready by then never will be.
+ENVIRONMENT = "PROGRESS_DEADLINE_SECONDS=20\n"
+PATIENT = ENVIRONMENT.replace("20", "900")
+
+
+@dataclass(frozen=True, slots=True)
+class Deploying:
+    """A running deploy.sh and the file of its output."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def wait_for_step(self, step: str) -> None:
+        """Return when the step begins; fail when the script ends before."""
+
+        def begun() -> bool:
+            ended = self.process.poll() is not None
+            if re.search(rf"^\[\d+/\d+\] {step}$", self.output.read_text(), re.MULTILINE):
+                return True
+            assert not ended, f"ended before step {step}: {self.output.read_text()}"
+            return False
+
+        eventually(begun, f"step {step} begins", 180)
+
+    def kill(self) -> None:
+        """SIGKILL the script alone: what it has started lives on, as it does when a shell is killed."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Runs deploy.sh and asks the cluster what came of it."""
+
+    cluster: Cluster
+    stage: Stage
+
+    def deploy(self, tag: str, *options: str, **settings: str) -> Run:
+        """Run it to its end without a terminal."""
+        return self.stage.deploy("--image-tag", tag, "--yes", *options, **self._settings() | settings)
+
+    def redeploy(self, tag: str, *options: str, **settings: str) -> Run:
+        """Run all that concerns the cluster: the stacks and the images are left alone."""
+        self.push(tag)
+        return self.deploy(tag, "--skip-infrastructure", "--skip-build", *options, **settings)
+
+    @contextmanager
+    def deploying(self, tag: str, *options: str, **settings: str) -> Iterator[Deploying]:
+        """Start it; what is left of it at the end is killed."""
+        output = self.stage.folder / f"{tag}-{time.monotonic_ns()}.log"
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, "--image-tag", tag, "--yes", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=self.stage.environment(**self._settings() | settings),
+                start_new_session=True,
+            )
+        try:
+            yield Deploying(process, output)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def patient(self) -> dict[str, str]:
+        """The settings with which deploy.sh goes on waiting for pods that do not get ready."""
+        return {"ENVIRONMENTS_FOLDER": str(self.stage.folder / "patient")}
+
+    def push(self, tag: str) -> None:
+        """Put images of that tag into the registry."""
+        ecr = boto3.client("ecr", **client_options(self.stage.aws))  # type: ignore[call-overload]
+        for service in SERVICES:
+            manifest = json.dumps({"schemaVersion": 2, "image": f"{service}:{tag}"})
+            with contextlib.suppress(ecr.exceptions.ImageTagAlreadyExistsException):
+                ecr.put_image(repositoryName=f"pillarbox/{service}", imageTag=tag, imageManifest=manifest)
+
+    def _settings(self) -> dict[str, str]:
+        folder = self.stage.folder
+        return {
+            "PATH": os.pathsep.join((str(folder / "tools"), str(folder / "bin"), os.environ["PATH"])),
+            "SCENE_STATE": str(folder),
+            "SCENE_KUBECONFIG": str(self.cluster.kubeconfig),
+            "SCENE_KUBECTL": str(self.cluster.programs / "kubectl"),
+            "SCENE_LOAD_BALANCER": self.stage.load_balancer,
+            "ENVIRONMENTS_FOLDER": str(folder / "environments"),
+            "KEDA_SETTLE_SECONDS": "2",
+            "REPLICAS_TIMEOUT_SECONDS": "60",
+        }
+
+    @contextmanager
+    def unreachable(self) -> Iterator[None]:
+        """Nothing listens at the address of the API server that deploy.sh gets."""
+        mark = self.stage.folder / "unreachable"
+        mark.touch()
+        yield
+        mark.unlink()
+
+    def deployment(self, service: str) -> Any:
+        return self.cluster.get("deployment", service, f"--namespace={NAMESPACES[service]}")
+
+    def images(self) -> set[str]:
+        """The tags that the Deployments name."""
+        found = [self.deployment(service)["spec"]["template"]["spec"]["containers"][0]["image"] for service in SERVICES]
+        return {image.rpartition(":")[2] for image in found}
+
+    def replicas(self, service: str) -> int:
+        count: int = self.deployment(service)["spec"]["replicas"]
+        return count
+
+    def running(self, service: str) -> set[str]:
+        """The tags of a service's ready pods."""
+        pods = self.cluster.items("pods", NAMESPACES[service], f"--selector=app.kubernetes.io/name={service}")
+        return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods if is_ready(pod)}
+
+    def versions(self) -> dict[str, str]:
+        """The resourceVersion of each object of both namespaces, and of the namespaces.
+
+        Of the autoscaler it is the specification: the status, which counts as well, follows the load.
+        """
+        objects = [o for namespace in NAMESPACES.values() for o in self.cluster.items(KINDS, namespace)]
+        objects += self.cluster.items("namespaces")
+        return {
+            f"{o['kind']} {o['metadata']['name']}": json.dumps(o["spec"])
+            if o["kind"] == "HorizontalPodAutoscaler"
+            else o["metadata"]["resourceVersion"]
+            for o in objects
+        }
+
+
+def is_ready(pod: Any) -> bool:
+    conditions = {condition["type"]: condition["status"] for condition in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+@contextmanager
+def prepared_scene(cluster: Cluster, folder: Path) -> Iterator[Scene]:
+    """Make the stacks and the token, and run both services behind what plays the load balancer."""
+    with stage(folder) as set_stage:
+        for name, place in {"tools": TOOLS, "environments": (), "patient": ()}.items():
+            (set_stage.folder / name).mkdir()
+            for tool in place:
+                (set_stage.folder / name / tool).symlink_to(ROOT / "tests/cluster/stand_in.sh")
+        (set_stage.folder / "environments/dev.env").write_text(ENVIRONMENT)
+        (set_stage.folder / "patient/dev.env").write_text(PATIENT)
+        scene = Scene(cluster, set_stage)
+        for step in ("infrastructure", "token"):
+            made = scene.deploy("none", "--only", step)
+            assert made.code == 0, made.said
+        with services(set_stage, stack_outputs(set_stage, "pillarbox-dev")) as set_stage.load_balancer:
+            yield scene

@@ -1,0 +1,85 @@
+"""What a real API server does with the manifests: every overlay with every set of components."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster.cluster import Cluster, eventually
+from tests.deploy.manifests import SERVICES, Manifest, render
+from tests.test_manifests_render import OVERLAYS, SETS
+
+pytestmark = pytest.mark.cluster
+
+APPLY = ("apply", "--server-side", "--force-conflicts", "--validate=strict")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One overlay with some components, as a file."""
+
+    path: Path
+    manifests: list[Manifest]
+
+    def namespaces(self) -> list[Manifest]:
+        return [manifest for manifest in self.manifests if manifest["kind"] == "Namespace"]
+
+    def namespace_of(self, kind: str, name: str) -> str:
+        (found,) = (m["metadata"] for m in self.manifests if (m["kind"], m["metadata"]["name"]) == (kind, name))
+        namespace: str = found["namespace"]
+        return namespace
+
+
+@pytest.fixture(scope="module", autouse=True)
+def empty(cluster: Cluster) -> Iterator[None]:
+    """Leave no namespace of Pillarbox behind."""
+    yield
+    cluster.remove_pillarbox()
+
+
+@pytest.fixture(params=SETS, ids=lambda components: "+".join(components) or "none")
+def components(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    chosen: tuple[str, ...] = request.param
+    return chosen
+
+
+@pytest.fixture(params=OVERLAYS)
+def rendered(request: pytest.FixtureRequest, components: tuple[str, ...], cluster: Cluster, tmp_path: Path) -> Rendered:
+    """An overlay with components; its namespaces exist, because a dry run creates none for what lies in them."""
+    manifests = render(tmp_path, request.param, components)
+    path = tmp_path / "rendered.yaml"
+    path.write_text(yaml.safe_dump_all(manifests))
+    result = Rendered(path, manifests)
+    cluster.kubectl(*APPLY, "--filename=-", typed=yaml.safe_dump_all(result.namespaces()))
+    return result
+
+
+def versions(text: str) -> dict[tuple[str, str], str]:
+    """The resourceVersion of each object that kubectl printed as JSON."""
+    found = json.loads(text)
+    objects = found["items"] if found["kind"] == "List" else [found]
+    return {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in objects}
+
+
+def test_it_is_valid_runs_and_a_second_apply_changes_nothing(cluster: Cluster, rendered: Rendered) -> None:
+    file = f"--filename={rendered.path}"
+    tried = cluster.run(*APPLY, "--dry-run=server", file)
+    assert (tried.returncode, tried.stderr) == (0, "")  # not even a warning
+
+    applied = cluster.run(*APPLY, file)
+    assert (applied.returncode, applied.stderr) == (0, "")
+    for service in SERVICES:
+        namespace = rendered.namespace_of("Deployment", service)
+        cluster.kubectl("rollout", "status", f"deployment/{service}", f"--namespace={namespace}", "--timeout=90s")
+    compared = cluster.run("diff", "--server-side", "--force-conflicts", file)
+    assert (compared.returncode, compared.stdout) == (0, "")
+
+    def nothing_changes() -> bool:
+        # Kubernetes' own controllers write to the objects as well, but only until they have nothing left to do.
+        before = versions(cluster.kubectl("get", file, "--output=json"))
+        return before == versions(cluster.kubectl(*APPLY, file, "--output=json"))
+
+    eventually(nothing_changes, "an apply without a change of any resourceVersion")
