@@ -54,7 +54,8 @@ run: setup ## start the whole pipeline here, send one e-mail through it and stay
 # What suits a laptop, unless the environment says otherwise: not reachable from outside, and quick to stop.
 .PHONY: run-api
 run-api: .venvs/service1-api/.ready ## run service1-api alone against what the environment names
-	@export BIND_HOST="$${BIND_HOST:-127.0.0.1}" DRAIN_SECONDS="$${DRAIN_SECONDS:-0}"; cd service1-api; exec ../.venvs/service1-api/bin/gunicorn --config gunicorn.conf.py service1_api.wsgi:app
+	@export BIND_HOST="$${BIND_HOST:-127.0.0.1}" DRAIN_SECONDS="$${DRAIN_SECONDS:-0}"; \
+	export MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=65536; cd service1-api; exec ../.venvs/service1-api/bin/gunicorn --config gunicorn.conf.py service1_api.wsgi:app
 
 .PHONY: run-consumer
 run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone against what the environment names
@@ -118,7 +119,7 @@ bench-api: setup .venvs/dev/.ready ## CPU and requests/s of the API beside the u
 	@$(DEV)/python -m bench.api
 
 .PHONY: bench-soak
-bench-soak: setup .venvs/dev/.ready ## memory and open files of both services over 200,000 and 300,000 e-mails
+bench-soak: setup .venvs/dev/.ready ## memory and open files of both services over 200,000 and 100,000 e-mails
 	@$(DEV)/python -m bench.soak
 
 .PHONY: bench-consumer

@@ -37,6 +37,7 @@ MEASURED_CORE, OTHER_CORE = (sorted(os.sched_getaffinity(0)) * 2)[:2]
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 PLAIN = ["--no-control-socket", "--worker-tmp-dir", "/dev/shm", "--keep-alive", "75", "--worker-class", "gthread"]  # noqa: S108
+IMAGE_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "65536"}  # of service1-api/Dockerfile
 CASES = {
     "pillarbox": (SERVICE, ["--config", "gunicorn.conf.py", "service1_api.wsgi:app"]),
     "naive": (REPOSITORY, [*PLAIN, "--workers", "4", "--threads", "2", "bench.naive_api:app"]),
@@ -183,6 +184,8 @@ def case_running(case: str, stub_port: int) -> Iterator[Server]:
         "PORT": str(port),
         "DRAIN_SECONDS": "0",
     }
+    if case == "pillarbox":
+        environment |= IMAGE_ENVIRONMENT
     command = [str(GUNICORN), "--bind", f"127.0.0.1:{port}", *arguments]
     with process(command, folder, environment, MEASURED_CORE, port) as pid:
         wait_until_accepting(port)
@@ -201,14 +204,14 @@ def wait_until_accepting(port: int) -> None:
     raise RuntimeError("no request was accepted within 10 s")
 
 
-def request_body() -> bytes:
-    """Give a request whose e-mail has about 2 KiB."""
+def request_body(email_bytes: int = EMAIL_BYTES) -> bytes:
+    """Give a request whose e-mail has about so many bytes."""
     sentence = "A pillar box is a street letter box; this one takes e-mails and loses none. "
     email: dict[str, Any] = {
         "email_subject": "A letter of the benchmark",
         "email_sender": "sender@example.org",
         "email_timestream": "1693561101",
-        "email_content": (sentence * (EMAIL_BYTES // len(sentence)))[: EMAIL_BYTES - 150],
+        "email_content": (sentence * (email_bytes // len(sentence) + 1))[: email_bytes - 150],
     }
     return json.dumps({"data": email, "token": TOKEN}).encode()
 

@@ -1,12 +1,14 @@
 """Many messages through one service: does it grow? Prints the curve of memory, open files and threads.
 
-1. The consumer: 200,000 messages from a stand-in for AWS.  2. The API: 300,000 e-mails over 64 connections.
+1. The consumer: 200,000 messages from a stand-in for AWS.
+2. The API: 100,000 e-mails of several sizes over 64 connections.
 
 Run: .venvs/dev/bin/python -m bench.soak [--only api|consumer] [--messages N]
 It fails if, after the first fifth, resident memory grows by more than a tenth or open files by more than a few.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -26,8 +28,9 @@ ROWS = 20  # of the curve
 WARM_UP = 0.2
 MOST_GROWTH = 1.10
 MOST_NEW_FILES = 10  # sockets come and go
-MESSAGES = {"consumer": 200_000, "api": 300_000}
-LOAD_SECONDS = 5.0  # of one run of the API's load
+MESSAGES = {"consumer": 200_000, "api": 100_000}
+LOAD_SECONDS = 3.0  # of one run of the API's load
+EMAIL_BYTES = (500, 2048, 16_000, 2048, 100_000, 2048)  # of its runs in turn: allocators fragment when sizes vary
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +77,16 @@ class SoakedConsumer:
 class SoakedApi:
     """The API's worker."""
 
-    def __init__(self, server: api.Server, body: Path) -> None:
+    def __init__(self, server: api.Server, bodies: list[Path]) -> None:
         self.pid = api.tree(server.pid)[1]
         self._server = server
-        self._body = body
+        self._bodies = itertools.cycle(bodies)
         self._accepted = 0
 
     def feed(self, total: int) -> int:
         """Post e-mails over 64 connections, a few seconds at a time."""
         while self._accepted < total:
-            self._accepted += int(api.loaded(self._server, 64, LOAD_SECONDS, self._body)["accepted"])
+            self._accepted += int(api.loaded(self._server, 64, LOAD_SECONDS, next(self._bodies))["accepted"])
         return self._accepted
 
 
@@ -100,13 +103,14 @@ def api_running() -> Iterator[Soaked]:
     port = api.free_port()
     stub = [sys.executable, "-m", "bench.api_stub", str(port), "0", api.TOKEN]
     with (
-        tempfile.NamedTemporaryFile(suffix=".json") as body,
+        tempfile.TemporaryDirectory() as folder,
         api.process(stub, api.REPOSITORY, {}, api.OTHER_CORE, port),
         api.case_running("pillarbox", port) as server,
     ):
-        body.write(api.request_body())
-        body.flush()
-        yield SoakedApi(server, Path(body.name))
+        bodies = [Path(folder) / f"{size}.json" for size in EMAIL_BYTES]
+        for body, size in zip(bodies, EMAIL_BYTES, strict=True):
+            body.write_bytes(api.request_body(size))
+        yield SoakedApi(server, bodies)
 
 
 SERVICES = {"consumer": consumer_running, "api": api_running}

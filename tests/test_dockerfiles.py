@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.api import IMAGE_ENVIRONMENT
 from tests.deploy.emulator import ROOT
 
 SERVICES = ("service1-api", "service2-consumer")
@@ -105,3 +106,10 @@ def test_what_a_dockerfile_copies_is_allowed(service: str) -> None:
 def test_each_package_has_all_that_its_build_reads() -> None:
     for package in ("common", *SERVICES):
         assert {f"{package}/pyproject.toml", f"{package}/src"} <= set(ALLOWED)
+
+
+def test_the_benchmark_runs_the_api_with_the_allocator_of_its_image() -> None:
+    """The memory of the API was measured with these settings, and grows without them."""
+    environment = the("ENV", "service1-api")
+    assert all(f"{name}={value}" in environment.split() for name, value in IMAGE_ENVIRONMENT.items())
+    assert set(IMAGE_ENVIRONMENT) == {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"}

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,37 +203,6 @@ def test_workers_share_their_metrics_and_leave_no_files(aws: AwsStub, tmp_path: 
         assert 'pillarbox_api_requests_total{route="/api/message",status="200"} 20.0' in metrics()
         assert api.stop() == 0
         assert not folder.exists()
-
-
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_draining_service_says_so_and_still_answers(aws: AwsStub, tmp_path: Path, sent: signal.Signals) -> None:
-    with running(aws, tmp_path, DRAIN_SECONDS="1.5", WORKERS="2") as api:
-        api.process.send_signal(sent)
-        until(lambda: api.request("GET", "/ready")[0] == 503)
-        assert api.request("GET", "/ready")[1]["status"] == "draining"
-        assert api.post()[0] == 200
-        assert api.process.wait(30) == 0
-
-
-def test_a_second_signal_ends_the_drain(aws: AwsStub, tmp_path: Path) -> None:
-    with running(aws, tmp_path, DRAIN_SECONDS="60") as api:
-        api.process.send_signal(signal.SIGTERM)
-        until(lambda: api.request("GET", "/ready")[0] == 503)
-        assert api.stop() == 0
-
-
-def test_a_request_in_flight_when_the_service_stops_is_answered(aws: AwsStub, tmp_path: Path) -> None:
-    answers: list[int] = []
-    with running(aws, tmp_path) as api:
-        aws.delay_seconds = 1
-        client = threading.Thread(target=lambda: answers.append(api.post()[0]))
-        calls = aws.calls["SendMessageBatch"]
-        client.start()
-        until(lambda: aws.calls["SendMessageBatch"] > calls)
-        assert api.stop() == 0
-        client.join(30)
-        aws.delay_seconds = 0
-    assert answers == [200]
 
 
 def test_wrong_settings_end_the_process_with_2_a_line_each_and_no_traceback() -> None:

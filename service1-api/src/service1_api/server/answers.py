@@ -27,9 +27,10 @@ class _OneSend:
         if self.wrote_header or self.content_length is None or not self.has_body:
             super().write(data)  # type: ignore[misc]  # of a waitress task
             return
+        head = self.build_response_header()
         self.wrote_header = True
         self.content_bytes_written = len(data)
-        self.channel.write_soon(self.build_response_header() + data)
+        self.channel.write_soon(head + data)
 
 
 class ApplicationAnswer(_OneSend, WSGITask):  # type: ignore[misc]  # waitress's classes are untyped
@@ -40,12 +41,6 @@ class ApplicationAnswer(_OneSend, WSGITask):  # type: ignore[misc]  # waitress's
         if self.channel.connections.stopping:
             self.set_close_on_finish()
         super().execute()
-
-    def get_environment(self) -> dict[str, Any]:
-        """Return the WSGI environment; the path keeps all of its leading slashes, as rules of a proxy see them."""
-        environ: dict[str, Any] = super().get_environment()
-        environ["PATH_INFO"] = self.request.path
-        return environ
 
 
 class RefusalAnswer(_OneSend, ErrorTask):  # type: ignore[misc]  # waitress's classes are untyped
