@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from local_stack.processes import free_port
+from common.testing.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PYTHON = REPOSITORY / ".venvs/local_stack/bin/python"

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from common.testing.ports import free_port
+from common.testing.waiting import answers, eventually
 from pillarbox.message import encode_body
 from service2_consumer import __main__ as root
 from service2_consumer.layouts import BatchPerHour, ObjectPerMessage
@@ -26,12 +26,6 @@ from .conftest import BUCKET, REGION, Aws
 from .fakes import email, message_id
 
 DEADLINE_SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def start(environment: dict[str, str]) -> subprocess.Popen[str]:
@@ -63,25 +57,12 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def wait_for_object(aws: Aws, key: str) -> bytes:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        if any(item["Key"] == key for item in aws.s3.list_objects_v2(Bucket=BUCKET, Prefix=key).get("Contents", [])):
-            return aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        time.sleep(0.05)
-    raise AssertionError(f"{key} did not appear")
+    eventually(lambda: aws.s3.list_objects_v2(Bucket=BUCKET, Prefix=key)["KeyCount"], f"{key} is stored")
+    return aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
 
 
 def wait_until_ready(port: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
-                assert answer.status == 200
-                return
-        except urllib.error.HTTPError as exc:
-            exc.close()  # 503: not yet
-        time.sleep(0.02)
-    raise AssertionError("it did not get ready")
+    eventually(lambda: answers(f"http://127.0.0.1:{port}/ready"), "the consumer is ready")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -233,10 +214,13 @@ def test_the_depth_of_the_queue_becomes_a_metric(aws: Aws, environment: dict[str
 
 
 def test_a_depth_that_is_not_known_keeps_the_last_one(aws: Aws, environment: dict[str, str]) -> None:
-    metrics = Metrics(CollectorRegistry())
-    aws.sqs.delete_queue(QueueUrl=environment["SQS_QUEUE_URL"])
-    root.watch_depth(root.build_queue(Settings(), aws.session), metrics, ended())
-    assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) is None
+    url, metrics = environment["SQS_QUEUE_URL"], Metrics(CollectorRegistry())
+    queue = root.build_queue(Settings(), aws.session)
+    aws.sqs.send_message(QueueUrl=url, MessageBody="body")
+    root.watch_depth(queue, metrics, ended())
+    aws.sqs.delete_queue(QueueUrl=url)
+    root.watch_depth(queue, metrics, ended())
+    assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) == 1
 
 
 @pytest.mark.parametrize(("name", "kind"), [("message", ObjectPerMessage), ("batch", BatchPerHour)])
