@@ -64,11 +64,10 @@ run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone aga
 # ---- checking -------------------------------------------------------------------------------------------------------
 
 PARALLEL ?= --numprocesses=2 --dist=loadgroup
-ORDER ?= --randomly-dont-reorganize
 
 .PHONY: test
 test: setup .venvs/dev/.ready ## run every test that needs only Python (ARGS="-k name" for some)
-	@$(DEV)/python -m pytest $(PARALLEL) $(ORDER) $(ARGS)
+	@$(DEV)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-repeat
 test-repeat: setup .venvs/dev/.ready ## run `make test` N times, every second time in random order beside a CPU load (N=30)
@@ -93,7 +92,7 @@ e2e: setup ## send one e-mail through the running local stack and check its obje
 .PHONY: coverage
 coverage: setup .venvs/dev/.ready ## run the tests and report the lines and branches that they reach
 	@$(DEV)/python -m coverage erase
-	@$(DEV)/python -m coverage run -m pytest $(PARALLEL) $(ORDER) $(ARGS)
+	@$(DEV)/python -m coverage run -m pytest $(PARALLEL) $(ARGS)
 	@$(DEV)/python -m coverage combine --quiet
 	@$(DEV)/python -m coverage html --quiet && echo "HTML report: .cache/coverage-html/index.html"
 	@$(DEV)/python -m coverage report

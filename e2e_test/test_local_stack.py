@@ -9,12 +9,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 import pytest
 
 from common.testing.ports import free_port
+from common.testing.waiting import DEADLINE_SECONDS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PYTHON = REPOSITORY / ".venvs/local_stack/bin/python"
@@ -37,6 +39,7 @@ class Run:
     """A `python -m local_stack` process whose lines can be waited for."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
+        self.directory = directory
         ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT")}
         self.process = subprocess.Popen(
             [PYTHON, "-m", "local_stack", "--directory", str(directory)],
@@ -56,7 +59,7 @@ class Run:
             for line in output:
                 self._lines.put(line.rstrip("\n"))
 
-    def wait_line(self, pattern: str, timeout_seconds: float = 60) -> re.Match[str]:
+    def wait_line(self, pattern: str, timeout_seconds: float = DEADLINE_SECONDS) -> re.Match[str]:
         """Give the first line not seen yet that matches."""
         while True:
             try:
@@ -68,9 +71,26 @@ class Run:
             if found:
                 return found
 
+    def stored_key(self) -> str:
+        """Return the key of the sample e-mail's object, once the run counts it as stored."""
+        key = self.wait_line(r"object +s3://[^/]+/(\S+)$")[1]
+        self.wait_line(r"^accepted 1   stored 1")
+        return key
+
+    def pid_of(self, name: str) -> int:
+        return int((self.directory / "run" / f"{name}.pid").read_text().split()[0])
+
+    def exit_code(self) -> int:
+        return self.process.wait(DEADLINE_SECONDS)
+
     def interrupt(self) -> int:
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(30)
+        return self.exit_code()
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.exit_code()
 
 
 @pytest.fixture
@@ -78,9 +98,7 @@ def runs() -> Iterator[list[Run]]:
     started: list[Run] = []
     yield started
     for run in started:
-        if run.process.poll() is None:
-            run.process.terminate()
-            run.process.wait(30)
+        run.end()
 
 
 def read_environment(directory: Path) -> dict[str, str]:
@@ -90,18 +108,57 @@ def read_environment(directory: Path) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def test_a_run_shows_an_email_stored_and_keeps_its_token_to_this_user(runs: list[Run], tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    runs.append(run)
-    message_id = json.loads(run.wait_line(r"answer +200 (\{.*\})$")[1])["message_id"]
-    assert message_id in run.wait_line(r"object +(s3://\S+)$")[1]
-    run.wait_line(r"stored +\d+ ms after it was accepted")
-    run.wait_line(r"^accepted 1   stored 1   waiting 0   failed 0$")
-    environment = read_environment(tmp_path)
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A run that goes on, and what it has shown of its first e-mail."""
+
+    run: Run
+    directory: Path
+    message_id: str
+    key: str
+
+
+looks_only = pytest.mark.xdist_group("shown")  # one worker runs them all, with one run
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """One run for the tests that only look at it: behind a proxy that does not work, with a layout of its own."""
+    names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    proxies = dict.fromkeys(names, f"http://127.0.0.1:{free_port()}")
+    directory = tmp_path_factory.mktemp("shown")
+    run = Run(directory, S3_KEY_TEMPLATE="emails/{date:%Y}/{sender}/{message_id}.json", **proxies)
+    try:
+        message_id = json.loads(run.wait_line(r"answer +200 (\{.*\})$")[1])["message_id"]
+        key = run.wait_line(r"object +s3://[^/]+/(\S+)$")[1]
+        run.wait_line(r"stored +\d+ ms after it was accepted")
+        run.wait_line(r"^accepted 1   stored 1   waiting 0   failed 0$")
+        yield Shown(run, directory, message_id, key)
+        assert run.interrupt() == 0
+    finally:
+        run.end()
+
+
+@looks_only
+def test_a_run_shows_an_email_stored_in_the_layout_that_the_environment_names(shown: Shown) -> None:
+    assert re.fullmatch(rf"emails/\d{{4}}/[^/]+/{shown.message_id}\.json", shown.key)
+
+
+@looks_only
+def test_a_run_keeps_its_token_to_this_user(shown: Shown) -> None:
+    environment = read_environment(shown.directory)
     assert list(environment) == NAMES
-    assert (tmp_path / "stack.env").stat().st_mode & 0o077 == 0
-    assert environment["API_TOKEN"] not in "\n".join(run.printed)
-    assert run.interrupt() == 0
+    assert (shown.directory / "stack.env").stat().st_mode & 0o077 == 0
+    assert environment["API_TOKEN"] not in "\n".join(shown.run.printed)
+
+
+@looks_only
+def test_a_second_run_on_the_same_state_is_refused(shown: Shown, runs: list[Run]) -> None:
+    second = Run(shown.directory)
+    runs.append(second)
+    second.wait_line(r"another local stack runs in .*; stop it first")
+    assert second.exit_code() == 1
+    assert shown.run.process.poll() is None
 
 
 @pytest.mark.system
@@ -117,31 +174,63 @@ def test_the_curl_line_works_when_pasted_anywhere(runs: list[Run], tmp_path: Pat
     assert run.interrupt() == 0
 
 
-def test_what_was_stored_is_there_after_a_stop_and_a_start(runs: list[Run], tmp_path: Path) -> None:
-    objects = []
-    for _ in range(2):
-        run = Run(tmp_path)
-        runs.append(run)
-        objects.append(run.wait_line(r"object +s3://\S+/(messages/\S+)$")[1])
-        run.wait_line(r"^accepted 1")
-        token = read_environment(tmp_path)["API_TOKEN"]
-        if len(objects) == 1:
-            first_token = token
-        assert run.interrupt() == 0
-    files = {path.name for path in (tmp_path / "emulator/s3").rglob("*.json")}
-    assert {key.rpartition("/")[2] for key in objects} <= files
-    assert token == first_token
-
-
-def test_a_second_run_on_the_same_state_is_refused(runs: list[Run], tmp_path: Path) -> None:
+def test_what_was_stored_outlives_a_terminal_that_goes_away_and_an_impatient_stop(
+    runs: list[Run], tmp_path: Path
+) -> None:
     first = Run(tmp_path)
     runs.append(first)
-    first.wait_line(r"^accepted 1")
+    kept = first.stored_key(), read_environment(tmp_path)["API_TOKEN"]
+    first.process.send_signal(signal.SIGHUP)
+    assert first.exit_code() == 0
+    assert not list((tmp_path / "run").glob("*.pid"))
+
     second = Run(tmp_path)
     runs.append(second)
-    second.wait_line(r"another local stack runs in .*; stop it first")
-    assert second.process.wait(10) == 1
-    assert first.interrupt() == 0
+    keys = {kept[0], second.stored_key()}
+    assert read_environment(tmp_path)["API_TOKEN"] == kept[1]
+    os.kill(second.pid_of("service1-api"), signal.SIGSTOP)  # so that a patient stop would take long
+    second.process.send_signal(signal.SIGINT)
+    second.wait_line("^stopping")
+    second.process.send_signal(signal.SIGINT)
+    assert second.exit_code() == 0
+    assert not list((tmp_path / "run").glob("*.pid"))
+    assert names_of(keys) <= stored_files(tmp_path)
+
+
+def test_runs_that_are_killed_in_whole_or_in_part_lose_neither_objects_nor_token(
+    runs: list[Run], tmp_path: Path
+) -> None:
+    ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT")}
+    first = Run(tmp_path, **ports)
+    runs.append(first)
+    first.stored_key()
+    first.process.kill()
+    assert first.exit_code() == -signal.SIGKILL
+
+    second = Run(tmp_path, **ports)  # takes over from the processes that the first has left behind on these ports
+    runs.append(second)
+    kept = second.stored_key(), read_environment(tmp_path)["API_TOKEN"]
+    os.kill(second.pid_of("emulator"), signal.SIGKILL)
+    second.wait_line("emulator ended by itself with exit code -9")
+    assert second.exit_code() == 1
+
+    third = Run(tmp_path)
+    runs.append(third)
+    keys = {kept[0], third.stored_key()}
+    assert read_environment(tmp_path)["API_TOKEN"] == kept[1]
+    assert names_of(keys) <= stored_files(tmp_path)
+    os.kill(third.pid_of("service2-consumer"), signal.SIGKILL)
+    third.wait_line("service2-consumer ended by itself with exit code -9")
+    assert third.exit_code() == 1
+    assert not list((tmp_path / "run").glob("service1*.pid")), "the rest was stopped"
+
+
+def names_of(keys: set[str]) -> set[str]:
+    return {key.rpartition("/")[2] for key in keys}
+
+
+def stored_files(directory: Path) -> set[str]:
+    return {path.name for path in (directory / "emulator/s3").rglob("*.json")}
 
 
 def test_a_port_in_use_is_named(runs: list[Run], tmp_path: Path) -> None:
@@ -152,7 +241,7 @@ def test_a_port_in_use_is_named(runs: list[Run], tmp_path: Path) -> None:
         run = Run(tmp_path, PORT=str(port))
         runs.append(run)
         run.wait_line(rf"port {port} cannot be used .*PORT=\d+ make run")
-        assert run.process.wait(10) == 1
+        assert run.exit_code() == 1
 
 
 def test_two_equal_ports_are_refused(runs: list[Run], tmp_path: Path) -> None:
@@ -160,77 +249,7 @@ def test_two_equal_ports_are_refused(runs: list[Run], tmp_path: Path) -> None:
     run = Run(tmp_path, PORT=port, CONSUMER_PORT=port)
     runs.append(run)
     run.wait_line("must be three different ports")
-    assert run.process.wait(10) == 2
-
-
-def test_a_run_takes_over_from_one_that_was_killed_on_the_same_ports(runs: list[Run], tmp_path: Path) -> None:
-    ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT")}
-    first = Run(tmp_path, **ports)
-    runs.append(first)
-    first.wait_line(r"^accepted 1")
-    first.process.kill()
-    first.process.wait(10)
-    second = Run(tmp_path, **ports)
-    runs.append(second)
-    second.wait_line(r"^accepted 1   stored 1")
-    assert second.interrupt() == 0
-
-
-def test_a_killed_emulator_costs_neither_the_objects_nor_the_token(runs: list[Run], tmp_path: Path) -> None:
-    first = Run(tmp_path)
-    runs.append(first)
-    key = first.wait_line(r"object +s3://\S+/(messages/\S+)$")[1]
-    first.wait_line(r"^accepted 1")
-    token = read_environment(tmp_path)["API_TOKEN"]
-    os.kill(int((tmp_path / "run/emulator.pid").read_text().split()[0]), signal.SIGKILL)
-    first.wait_line("emulator ended by itself with exit code -9")
-    assert first.process.wait(30) == 1
-    second = Run(tmp_path)
-    runs.append(second)
-    second.wait_line(r"^accepted 1   stored 1")
-    assert read_environment(tmp_path)["API_TOKEN"] == token
-    assert list((tmp_path / "emulator/s3").rglob(key.rpartition("/")[2]))
-    assert second.interrupt() == 0
-
-
-def test_a_terminal_that_goes_away_stops_everything(runs: list[Run], tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    runs.append(run)
-    run.wait_line(r"^accepted 1")
-    run.process.send_signal(signal.SIGHUP)
-    assert run.process.wait(30) == 0
-    assert not list((tmp_path / "run").glob("*.pid"))
-
-
-def test_a_second_interrupt_still_lets_the_emulator_save_its_state(runs: list[Run], tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    runs.append(run)
-    run.wait_line(r"^accepted 1")
-    os.kill(
-        int((tmp_path / "run/service1-api.pid").read_text().split()[0]), signal.SIGSTOP
-    )  # stopping it would take long
-    run.process.send_signal(signal.SIGINT)
-    run.wait_line("^stopping")
-    run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(30) == 0
-    assert not list((tmp_path / "run").glob("*.pid"))
-
-
-def test_a_proxy_in_the_environment_is_not_in_the_way(runs: list[Run], tmp_path: Path) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-    run = Run(tmp_path, **dict.fromkeys(names, nobody))
-    runs.append(run)
-    run.wait_line(r"^accepted 1   stored 1")
-    assert run.interrupt() == 0
-
-
-def test_another_object_layout_is_found_too(runs: list[Run], tmp_path: Path) -> None:
-    run = Run(tmp_path, S3_KEY_TEMPLATE="emails/{date:%Y}/{sender}/{message_id}.json")
-    runs.append(run)
-    assert run.wait_line(r"object +s3://[^/]+/(\S+)$")[1].startswith("emails/")
-    run.wait_line(r"^accepted 1   stored 1")
-    assert run.interrupt() == 0
+    assert run.exit_code() == 2
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
@@ -238,14 +257,4 @@ def test_a_port_that_is_none_is_refused(runs: list[Run], tmp_path: Path, port: s
     run = Run(tmp_path, PORT=port)
     runs.append(run)
     run.wait_line("PORT must be a port number from 1 to 65535")
-    assert run.process.wait(10) == 2
-
-
-def test_a_service_that_dies_ends_the_run_with_its_name(runs: list[Run], tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    runs.append(run)
-    run.wait_line(r"^accepted 1")
-    os.kill(int((tmp_path / "run/service2-consumer.pid").read_text().split()[0]), signal.SIGKILL)
-    run.wait_line("service2-consumer ended by itself with exit code -9")
-    assert run.process.wait(30) == 1
-    assert not list((tmp_path / "run").glob("service1*.pid")), "the rest was stopped"
+    assert run.exit_code() == 2

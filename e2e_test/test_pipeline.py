@@ -13,6 +13,8 @@ from common.testing.waiting import eventually
 from e2e_test.conftest import EMAIL, Pipeline
 from local_stack.provision import TOKEN_PARAMETER, client
 
+pytestmark = pytest.mark.xdist_group("pipeline")  # one worker runs them all, with one pipeline
+
 EVERY_CHARACTER = "".join(chr(code) for code in range(0x3000) if not 0xD800 <= code <= 0xDFFF)
 CONTENTS = {
     "emoji": "👩🏽‍🚀🎄 \U0010ffff",
@@ -165,7 +167,7 @@ def test_a_thousand_emails_of_sixteen_clients_are_a_thousand_objects(pipeline: P
 
 def test_a_consumer_stopped_in_the_middle_exits_0_and_loses_nothing(pipeline: Pipeline) -> None:
     with ThreadPoolExecutor(1) as background:
-        posting = background.submit(post_many, pipeline, 1000)
+        posting = background.submit(post_many, pipeline, 400)
         before = len(pipeline.keys())
         eventually(lambda: len(pipeline.keys()) > before + 50, "50 e-mails are stored")
         assert pipeline.stack.consumer.stop(timeout_seconds=20) == 0
@@ -176,7 +178,7 @@ def test_a_consumer_stopped_in_the_middle_exits_0_and_loses_nothing(pipeline: Pi
 
 def test_a_consumer_killed_in_the_middle_loses_nothing(pipeline: Pipeline) -> None:
     with ThreadPoolExecutor(1) as background:
-        posting = background.submit(post_many, pipeline, 1000)
+        posting = background.submit(post_many, pipeline, 400)
         before = len(pipeline.keys())
         eventually(lambda: len(pipeline.keys()) > before + 50, "50 e-mails are stored")
         pipeline.stack.consumer.kill()

@@ -48,8 +48,8 @@ class Conditions:
         """Return the command that repeats this run."""
         if not self.is_loaded:
             return [*make, "test"]
-        arguments = f"--randomly-seed={self.seed} --hypothesis-profile=seeded --hypothesis-seed={self.seed}"
-        return [*make, "test", "ORDER=", f"ARGS={arguments}"]
+        seeds = f"--randomly-seed={self.seed} --hypothesis-profile=seeded --hypothesis-seed={self.seed}"
+        return [*make, "test", f"ARGS=--shuffle {seeds}"]
 
     def __str__(self) -> str:
         return f"random order, seed {self.seed}, {LOAD_PROCESSES} busy processes" if self.is_loaded else "fixed order"

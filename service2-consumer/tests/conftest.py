@@ -42,11 +42,17 @@ def moto_url() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+@pytest.fixture(scope="session")
+def aws_clients(moto_url: str) -> Aws:
     session = boto3.Session("test", "test", region_name=REGION)
-    return Aws(moto_url, session, session.client("s3"), session.client("sqs"))
+    s3, sqs = session.client("s3", endpoint_url=moto_url), session.client("sqs", endpoint_url=moto_url)
+    return Aws(moto_url, session, s3, sqs)
+
+
+@pytest.fixture
+def aws(aws_clients: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_clients.url)
+    return aws_clients
 
 
 @pytest.fixture
