@@ -63,7 +63,8 @@ run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone aga
 
 # ---- checking -------------------------------------------------------------------------------------------------------
 
-PARALLEL ?= --numprocesses=2 --dist=loadgroup
+# A file's tests share what they start, so one worker runs them all; in the order of the files, which has slow ones first.
+PARALLEL ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup .venvs/dev/.ready ## run every test that needs only Python (ARGS="-k name" for some)

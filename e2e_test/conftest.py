@@ -13,6 +13,7 @@ import pytest
 
 from common.testing.ports import free_port
 from common.testing.waiting import eventually
+from e2e_test.stack_run import Run
 from local_stack.provision import client
 from local_stack.stack import LocalStack, Options
 
@@ -116,6 +117,14 @@ def _answer(response: Any) -> Answer:
     raw = response.read()
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status, headers, json.loads(raw) if "json" in headers.get("content-type", "") else raw)
+
+
+@pytest.fixture
+def runs() -> Iterator[list[Run]]:
+    started: list[Run] = []
+    yield started
+    for run in started:
+        run.end()
 
 
 @pytest.fixture(scope="session")

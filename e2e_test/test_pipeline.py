@@ -13,8 +13,6 @@ from common.testing.waiting import eventually
 from e2e_test.conftest import EMAIL, Pipeline
 from local_stack.provision import TOKEN_PARAMETER, client
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # one worker runs them all, with one pipeline
-
 EVERY_CHARACTER = "".join(chr(code) for code in range(0x3000) if not 0xD800 <= code <= 0xDFFF)
 CONTENTS = {
     "emoji": "👩🏽‍🚀🎄 \U0010ffff",

@@ -18,8 +18,6 @@ from pillarbox.ids import message_id_at
 from tests.deploy.emulator import ROOT, outer_environment, running_emulator
 from tests.deploy.stage import Stage, client_options, services
 
-pytestmark = pytest.mark.xdist_group("deploy_e2e")  # one worker runs them all, with one set of services
-
 PYTHON = str(ROOT / ".venvs/dev/bin/python")
 AWS = {"API_TOKEN": "t", "S3_BUCKET_NAME": "b", "AWS_REGION": "eu-west-1"}
 

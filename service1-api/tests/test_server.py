@@ -19,8 +19,6 @@ from .aws_stub import AwsStub
 from .fakes import TOKEN
 from .server import BODY, SERVICE, Api, running
 
-pytestmark = pytest.mark.xdist_group("server")  # one worker runs them all, with one service
-
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where gunicorn.conf.py puts the metrics of several workers
 HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
