@@ -1,5 +1,6 @@
 """An AWS of moto's in this process, reached over HTTP because obstore is no Python client."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,10 +36,7 @@ def moto_url() -> Iterator[str]:
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    s3 = boto3.Session("test", "test", region_name=REGION).client("s3", endpoint_url=url)
-    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    yield url
+    yield f"http://{host}:{port}"
     server.stop()
 
 
@@ -52,6 +50,9 @@ def aws_clients(moto_url: str) -> Aws:
 @pytest.fixture
 def aws(aws_clients: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws_clients.url)
+    # For each test: moto keeps its state in this process, and any `mock_aws` of another package's test empties it.
+    with contextlib.suppress(aws_clients.s3.exceptions.BucketAlreadyOwnedByYou):
+        aws_clients.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     return aws_clients
 
 
