@@ -64,9 +64,16 @@ run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone aga
 
 # ---- checking -------------------------------------------------------------------------------------------------------
 
+# A file's tests share what they start, so one worker runs them all; in the order of the files, which has slow ones first.
+PARALLEL ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 .PHONY: test
 test: setup .venvs/dev/.ready ## run every test that needs only Python (ARGS="-k name" for some)
-	@$(DEV)/python -m pytest $(ARGS)
+	@$(DEV)/python -m pytest $(PARALLEL) $(ARGS)
+
+.PHONY: test-repeat
+test-repeat: setup .venvs/dev/.ready ## run `make test` N times, every second time in random order beside a CPU load (N=30)
+	@$(DEV)/python -m common.testing.repeat --runs $(or $(N),30)
 
 .PHONY: test-faults
 test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: minutes
@@ -92,7 +99,7 @@ e2e: setup ## send one e-mail through the running local stack and check its obje
 .PHONY: coverage
 coverage: setup .venvs/dev/.ready ## run the tests and report the lines and branches that they reach
 	@$(DEV)/python -m coverage erase
-	@$(DEV)/python -m coverage run -m pytest $(ARGS)
+	@$(DEV)/python -m coverage run -m pytest $(PARALLEL) $(ARGS)
 	@$(DEV)/python -m coverage combine --quiet
 	@$(DEV)/python -m coverage html --quiet && echo "HTML report: .cache/coverage-html/index.html"
 	@$(DEV)/python -m coverage report
@@ -101,7 +108,7 @@ coverage: setup .venvs/dev/.ready ## run the tests and report the lines and bran
 check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFormation
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
-	@$(DEV)/mypy common local_stack e2e_test bench tests docs infrastructure
+	@$(DEV)/mypy conftest.py common local_stack e2e_test bench tests docs infrastructure
 	@for service in $(SERVICES); do MYPYPATH=$$service $(DEV)/mypy "$$service"; done  # each has a package named tests
 	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh \
 		tests/cluster/*.sh

@@ -8,7 +8,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from local_stack.processes import free_port
+from common.testing.ports import free_port
 from local_stack.sample import take_through
 from local_stack.stack import LocalStack, Options
 

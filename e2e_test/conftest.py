@@ -1,10 +1,9 @@
 """A pipeline of its own for the end-to-end tests: real processes, free ports, short timings, a throwaway directory."""
 
 import json
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local_stack.processes import free_port
+from common.testing.ports import free_port
+from common.testing.waiting import eventually
+from e2e_test.stack_run import Run
 from local_stack.provision import client
 from local_stack.stack import LocalStack, Options
 
@@ -88,10 +89,9 @@ class Pipeline:
         with ThreadPoolExecutor(8) as threads:
             return list(threads.map(self.record, keys))
 
-    def wait_stored(self, message_id: str, timeout_seconds: float = 20) -> str:
-        """Give the key of the message's one object once it is there."""
-        eventually(lambda: any(message_id in key for key in self.keys()), timeout_seconds)
-        (key,) = [key for key in self.keys() if message_id in key]
+    def wait_stored(self, message_id: str) -> str:
+        """Return the key of the message's one object once it is there."""
+        (key,) = eventually(lambda: [key for key in self.keys() if message_id in key], f"{message_id} is stored")
         return key
 
     def queue_counts(self, queue_url: str | None = None) -> tuple[int, int]:
@@ -105,26 +105,26 @@ class Pipeline:
             int(attributes["ApproximateNumberOfMessagesNotVisible"]),
         )
 
-    def wait_drained(self, timeout_seconds: float = 40) -> None:
+    def wait_drained(self) -> None:
         """Return when the queue holds nothing, visible or in flight."""
-        eventually(lambda: self.queue_counts() == (0, 0), timeout_seconds)
+        eventually(lambda: self.queue_counts() == (0, 0), "the queue is empty")
 
     def dead_letters(self) -> int:
         return sum(self.queue_counts(self.stack.environment["SQS_DLQ_URL"]))
-
-
-def eventually(condition: Callable[[], object], timeout_seconds: float) -> None:
-    """Return as soon as the condition holds; fail when the time is up first."""
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so within {timeout_seconds} s"
-        time.sleep(0.05)
 
 
 def _answer(response: Any) -> Answer:
     raw = response.read()
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status, headers, json.loads(raw) if "json" in headers.get("content-type", "") else raw)
+
+
+@pytest.fixture
+def runs() -> Iterator[list[Run]]:
+    started: list[Run] = []
+    yield started
+    for run in started:
+        run.end()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from e2e_test.conftest import EMAIL, Pipeline, eventually
+from common.testing.waiting import eventually
+from e2e_test.conftest import EMAIL, Pipeline
 from local_stack.provision import TOKEN_PARAMETER, client
 
 EVERY_CHARACTER = "".join(chr(code) for code in range(0x3000) if not 0xD800 <= code <= 0xDFFF)
@@ -58,7 +59,7 @@ def test_the_documented_token_works_once_it_is_the_one_in_ssm(pipeline: Pipeline
         assert answer.status in {200, 401}
         return answer.status == 200
 
-    eventually(accepted, 15)
+    eventually(accepted, "the token is accepted")
     assert pipeline.request("/process", body).status == 200
     ssm.close()
 
@@ -131,7 +132,7 @@ def test_a_message_sent_twice_gives_one_object(pipeline: Pipeline) -> None:
 def test_a_message_that_is_no_email_ends_in_the_dead_letter_queue(pipeline: Pipeline) -> None:
     before = pipeline.dead_letters()
     pipeline.sqs.send_message(QueueUrl=pipeline.queue_url, MessageBody="not an e-mail")
-    eventually(lambda: pipeline.dead_letters() == before + 1, 30)
+    eventually(lambda: pipeline.dead_letters() == before + 1, "the message is in the dead-letter queue")
     pipeline.wait_drained()
 
 
@@ -164,9 +165,9 @@ def test_a_thousand_emails_of_sixteen_clients_are_a_thousand_objects(pipeline: P
 
 def test_a_consumer_stopped_in_the_middle_exits_0_and_loses_nothing(pipeline: Pipeline) -> None:
     with ThreadPoolExecutor(1) as background:
-        posting = background.submit(post_many, pipeline, 1000)
+        posting = background.submit(post_many, pipeline, 400)
         before = len(pipeline.keys())
-        eventually(lambda: len(pipeline.keys()) > before + 50, 20)
+        eventually(lambda: len(pipeline.keys()) > before + 50, "50 e-mails are stored")
         assert pipeline.stack.consumer.stop(timeout_seconds=20) == 0
         pipeline.stack.consumer.start()
         pipeline.stack.consumer.wait_ready(30)
@@ -175,9 +176,9 @@ def test_a_consumer_stopped_in_the_middle_exits_0_and_loses_nothing(pipeline: Pi
 
 def test_a_consumer_killed_in_the_middle_loses_nothing(pipeline: Pipeline) -> None:
     with ThreadPoolExecutor(1) as background:
-        posting = background.submit(post_many, pipeline, 1000)
+        posting = background.submit(post_many, pipeline, 400)
         before = len(pipeline.keys())
-        eventually(lambda: len(pipeline.keys()) > before + 50, 20)
+        eventually(lambda: len(pipeline.keys()) > before + 50, "50 e-mails are stored")
         pipeline.stack.consumer.kill()
         pipeline.stack.consumer.wait(10)
         pipeline.stack.consumer.start()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e_test.conftest import Pipeline, eventually
+from common.testing.waiting import eventually
+from e2e_test.conftest import Pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +29,7 @@ def test_each_e_mail_becomes_one_record_under_the_id_that_is_printed(pipeline: P
     assert done.returncode == 0, done.stderr
     ids = set(done.stdout.split())
     assert len(ids) == 25
-    eventually(lambda: len(pipeline.records(ids)) == 25, 30)
+    eventually(lambda: len(pipeline.records(ids)) == 25, "25 records are stored")
     records = {record["message_id"]: record for record in pipeline.records(ids)}
     assert set(records) == ids
     for record in records.values():

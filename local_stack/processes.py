@@ -188,11 +188,3 @@ def require_free_port(port: int, variable: str) -> None:
                 f"port {port} cannot be used ({exc.strerror}); stop what uses it or take another one: "
                 f"{variable}={other} make run"
             ) from None
-
-
-def free_port() -> int:
-    """Give a port of 127.0.0.1 that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local_stack.processes import Process, answers, free_port
+from common.testing.ports import free_port
+from local_stack.processes import Process, answers
 from tests.identity.pipeline import EXPIRED, Pipeline, count_of, events, eventually, metric, running_pipeline
 from tests.identity.server import IdentityServer
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
+from common.testing.ports import free_port
 from e2e_test.e2e_archive import Archive
 from e2e_test.e2e_pipeline import target_of
-from local_stack.processes import free_port
 from local_stack.provision import create_resources
 from pillarbox.ids import message_id_at
 from tests.deploy.emulator import ROOT, outer_environment, running_emulator

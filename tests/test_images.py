@@ -5,17 +5,18 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import boto3
 import pytest
 
+from common.testing.ports import free_port
+from common.testing.waiting import eventually
 from e2e_test.e2e_archive import Archive, Found
 from e2e_test.e2e_http import request
-from local_stack.processes import answers, free_port
+from local_stack.processes import answers
 from local_stack.provision import create_resources
 from tests.deploy.emulator import ROOT, running_emulator
 
@@ -91,14 +92,6 @@ class Container:
 
     def remove(self) -> None:
         container_tool("rm", "--force", self.id)
-
-
-def eventually(condition: Callable[[], Any], what: str, timeout_seconds: float = 60) -> Any:
-    deadline = time.monotonic() + timeout_seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_seconds:.0f} s: {what}"
-        time.sleep(0.1)
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local_stack.processes import Process, StackError, answers, end_leftovers, free_port, require_free_port
+from common.testing.ports import free_port
+from local_stack.processes import Process, StackError, answers, end_leftovers, require_free_port
 
 SERVER = """
 import http.server, os, signal, sys

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 
-from .server import BODY, JSON, Api, until
+from common.testing.waiting import eventually as until
+
+from .server import BODY, JSON, Api
 
 
 class Load:

@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+
+from common.testing.ports import free_port
+from common.testing.waiting import answers
+from common.testing.waiting import eventually as until
 
 from .aws_stub import AwsStub
 from .fakes import TOKEN
@@ -62,20 +65,6 @@ class Api:
         return self.process.wait(60)
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @contextlib.contextmanager
 def running(aws: AwsStub, folder: Path, *, ready: bool = True, **settings: str) -> Iterator[Api]:
     """Run the service until the block ends; with `ready`, wait until it has read its token."""
@@ -106,7 +95,4 @@ def running(aws: AwsStub, folder: Path, *, ready: bool = True, **settings: str) 
 
 def _answers(api: Api, path: str) -> bool:
     assert api.process.poll() is None, api.log.read_text()
-    try:
-        return api.request("GET", path)[0] == 200
-    except OSError:
-        return False
+    return answers(f"http://127.0.0.1:{api.port}{path}")

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from common.testing.waiting import eventually as until
+
 from . import attacks
 from .attacks import HEAD, Attack, attacked, connect, send
 from .aws_stub import AwsStub
 from .load import Load
-from .server import BODY, Api, running, until
+from .server import BODY, Api, running
 
 pytestmark = pytest.mark.faults
 
@@ -79,7 +81,7 @@ def test_during_an_attack_no_good_email_fails_and_health_answers(
             for _ in range(20):
                 assert_health(api)
                 reached = load.statuses[200]
-                until(lambda seen=reached: load.statuses[200] >= seen + 5, ANSWER_SECONDS * 2)  # type: ignore[misc]
+                until(lambda seen=reached: load.statuses[200] >= seen + 5, timeout_seconds=ANSWER_SECONDS * 2)  # type: ignore[misc]
         finally:
             load.stop()
     assert set(load.statuses) == {200}

@@ -1,6 +1,5 @@
 """The token: cached, refreshed off the request path, stale while SSM fails, rotated without a failed request."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,8 @@ from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredent
 from moto import mock_aws
 from prometheus_client import CollectorRegistry
 
+from common.testing.waiting import eventually
+from common.testing.waiting import eventually as until
 from service1_api import auth
 from service1_api.auth import SsmTokenSource, TokenKeeper, TokenSourceError, TokensUnavailableError
 from service1_api.metrics import Metrics
@@ -38,15 +39,6 @@ def running(keeper: TokenKeeper) -> Iterator[None]:
         keeper.stop()
         thread.join(10)
         assert not thread.is_alive()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(5000):
-        if condition():
-            return
-        pause.wait(0.002)
-    raise AssertionError("the condition did not come true within 10 s")
 
 
 def test_before_the_first_read_there_is_no_answer() -> None:
@@ -144,10 +136,10 @@ def test_a_service_that_starts_without_ssm_recovers_by_itself() -> None:
     source = FakeTokenSource(TokenSourceError("EndpointConnectionError"))
     keeper = keeper_of(source, time.monotonic)
     with running(keeper):
-        until(lambda: source.reads >= 2)
+        eventually(lambda: source.reads >= 2)
         assert not keeper.ready
         source.text = TOKEN
-        until(lambda: keeper.ready)
+        eventually(lambda: keeper.ready)
         assert keeper.check(TOKEN)
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from common.testing.waiting import eventually as until
 from pillarbox.ids import new_message_id
 from service1_api import auth
 
 from .aws_stub import DROP, AwsStub
 from .fakes import TOKEN
 from .load import Load, under_load
-from .server import EMAIL, Api, running, until
+from .server import EMAIL, Api, running
 
 pytestmark = pytest.mark.faults
 
@@ -149,7 +150,7 @@ def test_large_bodies_that_are_dear_to_parse_leave_health_quick(aws: AwsStub, tm
     with running(aws, tmp_path) as api:
         load = Load(api, clients=16, body=numbers)
         try:
-            until(lambda: sum(load.statuses.values()) > 2, seconds=60)
+            until(lambda: sum(load.statuses.values()) > 2)
             assert_health_is_quick(api, seconds=5)
         finally:
             load.stop()

@@ -4,9 +4,8 @@ import json
 import logging
 import os
 
+from common.testing.waiting import eventually as until
 from service1_api.log_writer import LogWriter
-
-from .server import until
 
 
 def lines_of(read_end: int) -> list[str]:

@@ -1,11 +1,12 @@
 """Group commit: what travels together, who gets which result, and that nothing is confirmed that was not."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from common.testing.waiting import eventually
 from pillarbox.message import MAX_MESSAGE_BYTES
 from service1_api.publisher import (
     FLY_WITH,
@@ -50,20 +51,11 @@ class Callers:
         entered = self.waiting() + len(messages)
         calls = self.publisher._in_flight
         future = self._pool.submit(self.publisher.publish, list(messages))
-        until(lambda: self.waiting() >= entered or self.publisher._in_flight > calls or future.done())
+        eventually(lambda: self.waiting() >= entered or self.publisher._in_flight > calls or future.done())
         return future
 
     def waiting(self) -> int:
         return len(self.publisher._waiting)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(5000):
-        if condition():
-            return
-        pause.wait(0.002)
-    raise AssertionError("the condition did not come true within 10 s")
 
 
 def test_an_idle_publisher_sends_at_once_on_the_callers_own_thread() -> None:
@@ -203,9 +195,9 @@ def test_after_every_caller_gave_up_the_next_one_is_served() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue, deadline_seconds=0.2)
     futures = [callers.publish(message(str(n))) for n in range(40)]
-    until(lambda: sum(future.done() for future in futures) >= 36)
+    eventually(lambda: sum(future.done() for future in futures) >= 36)
     queue.answer()
-    until(lambda: all(future.done() for future in futures))
+    eventually(lambda: all(future.done() for future in futures))
     assert callers.publisher.publish([message("next")]) == [None]
     assert callers.waiting() == 0
 
@@ -223,7 +215,7 @@ def test_a_bug_in_the_queues_adapter_leaves_nobody_waiting() -> None:
     futures = [callers.publish(message(str(n))) for n in range(1 + FLY_WITH[1])]
     queue.wait_for_calls(2)
     queue.answer()
-    until(lambda: all(future.done() for future in futures))
+    eventually(lambda: all(future.done() for future in futures))
     raised = [future for future in futures if future.exception()]
     assert len(raised) == 1
     unconfirmed = [f.result() for f in futures if f not in raised and f.result() != [None]]

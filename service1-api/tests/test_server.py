@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from common.testing.waiting import eventually as until
 from service1_api.server.head import MAX_HEAD_BYTES
 
 from .aws_stub import AwsStub
 from .fakes import TOKEN
-from .server import BODY, SERVICE, Api, running, until
+from .server import BODY, SERVICE, Api, running
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where gunicorn.conf.py puts the metrics of several workers
 HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

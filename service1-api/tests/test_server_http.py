@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from common.testing.waiting import eventually as until
+
 from .aws_stub import AwsStub
-from .server import BODY, SERVICE, Api, running, until
+from .server import BODY, SERVICE, Api, running
 
 HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from common.testing.waiting import eventually as until
+
 from .aws_stub import AwsStub
 from .load import Load, under_load
-from .server import Api, running, until
+from .server import Api, running
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_a_reload_fails_no_request(aws: AwsStub, tmp_path: Path) -> None:
         for _ in range(3):
             before = set(workers_of(api))
             api.process.send_signal(signal.SIGHUP)
-            until(lambda old=before: not old & set(workers_of(api)), 60)  # type: ignore[misc]
+            until(lambda old=before: not old & set(workers_of(api)))  # type: ignore[misc]
             load.wait_for(200, 50)
         load.stop()
         assert set(load.statuses) == {200}
@@ -107,7 +109,7 @@ def test_a_worker_whose_arbiter_was_killed_answers_what_it_has_and_ends(aws: Aws
         (worker,) = workers_of(api)
         with under_load(api, 16) as load:
             api.process.kill()
-            until(lambda: not is_alive(worker), 10)  # it was 30 s
+            until(lambda: not is_alive(worker), timeout_seconds=10)  # it was 30 s
             load.stop()
         api.process.wait(10)
         assert set(load.statuses) == {200}

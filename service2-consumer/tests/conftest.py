@@ -1,5 +1,6 @@
 """An AWS of moto's in this process, reached over HTTP because obstore is no Python client."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,18 +36,24 @@ def moto_url() -> Iterator[str]:
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    s3 = boto3.Session("test", "test", region_name=REGION).client("s3", endpoint_url=url)
-    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    yield url
+    yield f"http://{host}:{port}"
     server.stop()
 
 
-@pytest.fixture
-def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+@pytest.fixture(scope="session")
+def aws_clients(moto_url: str) -> Aws:
     session = boto3.Session("test", "test", region_name=REGION)
-    return Aws(moto_url, session, session.client("s3"), session.client("sqs"))
+    s3, sqs = session.client("s3", endpoint_url=moto_url), session.client("sqs", endpoint_url=moto_url)
+    return Aws(moto_url, session, s3, sqs)
+
+
+@pytest.fixture
+def aws(aws_clients: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws_clients.url)
+    # For each test: moto keeps its state in this process, and any `mock_aws` of another package's test empties it.
+    with contextlib.suppress(aws_clients.s3.exceptions.BucketAlreadyOwnedByYou):
+        aws_clients.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return aws_clients
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,14 @@ from typing import Final
 import boto3
 from botocore.config import Config
 
+from common.testing.ports import free_port
+from common.testing.waiting import answers, ask, eventually
 from pillarbox.ids import new_message_id
 from pillarbox.message import Envelope, encode_body
 from pillarbox.strict_json import JsonValue
 
 from .fakes import email
 from .fault_proxy import FaultProxy
-from .polling import ask, eventually, free_port
 
 EMULATOR = Path(__file__).resolve().parents[2] / ".venvs/local_stack/bin/ministack"
 REGION: Final = "eu-central-1"
@@ -76,15 +76,8 @@ class Arena:
         }
         with (self._directory / "emulator.log").open("wb") as log:
             process = subprocess.Popen([EMULATOR], env=os.environ | variables, stdout=log, stderr=log)  # noqa: S603
-        eventually(lambda: self._answers("/_ministack/ready"), 30, "the emulator did not start")
+        eventually(lambda: answers(f"{self._url}/_ministack/ready"), "the emulator is ready")
         return process
-
-    def _answers(self, path: str) -> bool:
-        try:
-            with urllib.request.urlopen(self._url + path, timeout=2) as answer:  # noqa: S310
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
     # ---- what goes in --------------------------------------------------------------------------------------------
 
@@ -176,7 +169,7 @@ class Arena:
     def until_spoilt(self, service: str, kind: str, times: int) -> None:
         """Wait until a fault has struck some times."""
         name = f"{service} {kind}"
-        eventually(lambda: self.proxy.spoilt.get(name, 0) >= times, END_SECONDS, f"too few faults: {name}")
+        eventually(lambda: self.proxy.spoilt.get(name, 0) >= times, f"{times} faults: {name}", END_SECONDS)
 
     def sleep(self, least_seconds: float, most_seconds: float) -> None:
         """Let a random time pass: a fault comes when it comes."""
@@ -195,8 +188,8 @@ class Arena:
             self._feeder.join()
         eventually(
             lambda: self.depth(self.queue_url) == 0 and self.depth(self._dead_url) >= len(self.poison),
+            "the queue is empty and all poison is dead",
             END_SECONDS,
-            "messages are left in the queue",
         )
         for replica in self.replicas:
             replica.send_signal(signal.SIGTERM)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from common.testing.waiting import eventually
+
 from .fault_arena import VISIBILITY_SECONDS, Arena
-from .polling import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -30,7 +31,7 @@ def new_arena(tmp_path: Path) -> Iterator[NewArena]:
 
 
 def wait_for_stored(arena: Arena, count: int) -> None:
-    eventually(lambda: len(arena.objects()) == count, 60, f"{count} e-mails are not stored")
+    eventually(lambda: len(arena.objects()) == count, f"{count} e-mails are stored")
 
 
 def test_two_objects_that_fail_for_ever_hold_up_nothing_and_end_dead_with_the_reason(new_arena: NewArena) -> None:
@@ -39,7 +40,7 @@ def test_two_objects_that_fail_for_ever_hold_up_nothing_and_end_dead_with_the_re
     arena.feed(100, repeats=False)
     arena.start()  # with two lanes
     wait_for_stored(arena, 100)
-    eventually(lambda: arena.ask("/metrics")[1].count("store_refused") > 0, 60, "nothing is given up")
+    eventually(lambda: arena.ask("/metrics")[1].count("store_refused") > 0, "a message is given up")
     # An outage of many visibility timeouts: of what is received now, no receive may be spent but the first.
     arena.proxy.faults["s3"] = {"500": 1.0}
     arena.feed(30, repeats=False)
@@ -60,9 +61,9 @@ def test_a_batch_that_fails_for_ever_holds_up_no_other(new_arena: NewArena) -> N
     arena.feed(20, repeats=False)
     arena.proxy.refused.add(f"{next(iter(arena.valid))}-")  # whatever the batch, its name begins with the oldest id
     arena.start()
-    eventually(lambda: bool(SOME_ASIDE.search(arena.ask("/metrics")[1])), 60, "nothing is set aside")
+    eventually(lambda: bool(SOME_ASIDE.search(arena.ask("/metrics")[1])), "an object is set aside")
     arena.feed(300, repeats=False)
-    eventually(lambda: len(arena.records()) >= 300, 60, "the others are not stored")
+    eventually(lambda: len(arena.records()) >= 300, "the others are stored")
     arena.proxy.refused.clear()
     arena.settle()
     arena.assert_nothing_lost(exactly_once=False)
@@ -73,16 +74,16 @@ def test_an_outage_longer_than_the_limit_of_liveness_restarts_nothing(new_arena:
     liveness_seconds = 12  # the least that the timings of these tests allow
     arena = new_arena(LIVENESS_SECONDS=str(liveness_seconds))
     arena.start()
-    eventually(lambda: arena.ask("/ready")[0] == 200, 30, "it does not get ready")
+    eventually(lambda: arena.ask("/ready")[0] == 200, "it gets ready")
     arena.proxy.faults[service] = {"reset": 1.0}
     arena.feed(5, repeats=False)
-    eventually(lambda: arena.ask("/ready")[0] == 503, 30, "readiness does not see the outage")
+    eventually(lambda: arena.ask("/ready")[0] == 503, "readiness sees the outage")
     over = time.monotonic() + liveness_seconds + 5
     while time.monotonic() < over:
         assert arena.ask("/health")[0] == 200
         assert arena.ask("/ready")[0] == 503
         time.sleep(0.5)
     arena.proxy.faults[service] = {}
-    eventually(lambda: arena.ask("/ready")[0] == 200, 60, "readiness does not see the end of the outage")
+    eventually(lambda: arena.ask("/ready")[0] == 200, "readiness sees the end of the outage")
     arena.settle()
     arena.assert_nothing_lost()

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local_stack.processes import Process, free_port
+from common.testing.ports import free_port
+from local_stack.processes import Process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGION = "eu-west-1"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_stack.processes import Process, direct, free_port
+from common.testing.ports import free_port
+from local_stack.processes import Process, direct
 from local_stack.provision import client
 from local_stack.stack import LocalStack, Options
 from tests.identity.gate import Gate

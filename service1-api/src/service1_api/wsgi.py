@@ -98,8 +98,6 @@ def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
     return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
 
 
-
-
 settings = load_or_exit()
 logs.configure(SERVICE, settings.log_level)
 app = build(settings, write_in_background(SERVICE))
