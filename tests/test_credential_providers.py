@@ -50,7 +50,8 @@ def clients(environment: pytest.MonkeyPatch, gate: Gate) -> Iterator[tuple[Sessi
     environment.setenv("AWS_ENDPOINT_URL", gate.url)
     session = new_session(REGION)
     credentials = SessionCredentials(session.get_credentials)
-    assert credentials.start()
+    assert credentials.found()
+    credentials.start()
     sqs = open_client(
         session, credentials, QUEUE_URL, environ=os.environ, user_agent="test", connections=1, connect_seconds=2
     )

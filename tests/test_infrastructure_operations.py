@@ -14,7 +14,10 @@ from tests.deploy.emulator import ROOT
 from tests.test_infrastructure_template import TemplateLoader
 
 TEXT = (ROOT / "docs/operations.md").read_text()
-FIELDS_OF_LOGS_AND_CAUSES = {"message_id", "message_ids", "access_denied", "no_such_bucket", "server_error"}
+FIELDS_OF_LOGS_AND_CAUSES = {
+    *("message_id", "message_ids", "valid_for_seconds"),
+    *("access_denied", "no_such_bucket", "server_error"),
+}
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
 # A subclass of SafeLoader, which makes nothing but plain values.
@@ -102,10 +105,10 @@ def test_each_alarm_has_a_row_that_says_what_to_do(alarm: str) -> None:
 def test_each_word_that_reads_like_a_parameter_is_one_of_a_stack() -> None:
     words = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z0-9]+)+)[`=]", TEXT))
     outputs = {name for template in TEMPLATES.values() for name in template.get("Outputs", {})}
-    of_kubernetes = {"CreateContainerConfigError", "ImagePullBackOff"}
+    others = {"CreateContainerConfigError", "ImagePullBackOff", "AccessDenied", "InvalidIdentityToken"}
     policies_of_aws = {word for word in words if word.startswith("Amazon")}
     assert words & PARAMETERS
-    assert words - of_kubernetes - policies_of_aws <= PARAMETERS | outputs
+    assert words - others - policies_of_aws <= PARAMETERS | outputs
 
 
 def test_each_option_of_the_rotation_is_one_that_the_script_takes() -> None:

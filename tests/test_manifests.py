@@ -32,7 +32,7 @@ FILLED_IN = {  # what deploy.sh puts in place of the placeholders
 
 def gunicorn_setting(name: str) -> int:
     text = (ROOT / "service1-api/gunicorn.conf.py").read_text()
-    (value,) = re.findall(rf"^{name} = (\d+)", text, re.MULTILINE)
+    (value,) = re.findall(rf"^(?: +{name}=|{name} = )(\d+)", text, re.MULTILINE)
     return int(value)
 
 
@@ -125,7 +125,7 @@ def test_the_load_balancer_closes_idle_connections_before_the_api_does() -> None
         "alb.ingress.kubernetes.io/load-balancer-attributes"
     ]
     (idle_seconds,) = re.findall(r"idle_timeout\.timeout_seconds=(\d+)", attributes)
-    assert int(idle_seconds) < gunicorn_setting("keepalive")
+    assert int(idle_seconds) < gunicorn_setting("keepalive_seconds")
 
 
 # ---- settings and timings --------------------------------------------------------------------------------------------

@@ -120,7 +120,8 @@ def test_whatever_keeps_credentials_from_being_had_is_one_error_with_a_short_cau
 @pytest.mark.parametrize(("found", "cause"), [(None, "none found"), (Credentials("", ""), "incomplete")])
 def test_missing_credentials_are_the_same_error(found: Credentials | None, cause: str) -> None:
     credentials = keeping(found)
-    assert credentials.start() is (found is not None)
+    assert credentials.found() is (found is not None)
+    credentials.start()
     with pytest.raises(CredentialsError, match=cause):
         credentials.current()
 
@@ -131,7 +132,8 @@ def test_a_provider_that_raises_while_it_is_looked_for_counts_as_found() -> None
 
     credentials = SessionCredentials(find)
     started.append(credentials)
-    assert credentials.start()
+    assert credentials.found()
+    credentials.start()
     with pytest.raises(CredentialsError, match="CredentialRetrievalError"):
         credentials.current()
 

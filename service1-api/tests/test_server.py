@@ -198,7 +198,7 @@ def test_workers_share_their_metrics_and_leave_no_files(aws: AwsStub, tmp_path: 
         assert "\nprocess_resident_memory_bytes " in metrics()
         assert "\npython_info{" in metrics()
         killed = workers.pop()
-        assert list(folder.glob(f"gauge_live*_{killed}.db"))
+        until(lambda: list(folder.glob(f"gauge_live*_{killed}.db")))  # once it has started
         os.kill(killed, signal.SIGKILL)
         until(lambda: not list(folder.glob(f"gauge_live*_{killed}.db")))
         assert 'pillarbox_api_requests_total{route="/api/message",status="200"} 20.0' in metrics()

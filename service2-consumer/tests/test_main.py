@@ -64,7 +64,8 @@ def clients(settings: Settings) -> tuple[Queue, Archive]:
     """Give the clients that the environment describes."""
     session = new_session(settings.region)
     credentials = SessionCredentials(session.get_credentials)
-    assert credentials.start()
+    assert credentials.found()
+    credentials.start()
     return root.build_queue(settings, session, credentials), root.build_archive(settings, session, credentials)
 
 

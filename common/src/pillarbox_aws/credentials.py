@@ -58,19 +58,18 @@ class SessionCredentials:
         self._failures = 0
         self._attempting = self._wanted = self._closed = False
 
-    def start(self) -> bool:
-        """Start the thread that refreshes; return False if the session finds no credentials at all.
-
-        A provider that fails counts as found: it may answer later.
-        """
+    def found(self) -> bool:
+        """Return whether the session finds a provider. A provider that fails counts as found: it may answer later."""
         try:
-            found = self._find() is not None
+            return self._find() is not None
         except Exception as exc:  # noqa: BLE001  # any provider may fail in its own way; the thread tries again
             logger.warning("AWS credentials were not found yet", extra={"cause": cause_of(exc)})
-            found = True
+            return True
+
+    def start(self) -> None:
+        """Start the thread that refreshes until `close`."""
         self._attempting = True
         threading.Thread(target=self._run, name="credentials", daemon=True).start()
-        return found
 
     def close(self) -> None:
         """Let the thread end."""

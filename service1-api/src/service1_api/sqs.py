@@ -72,7 +72,7 @@ class SqsQueue:
         reply = self._client.call("SendMessageBatch", payload, read_seconds=self._read_seconds)
         codes = batch_results(reply, len(entries))
         for code in filter(None, codes):
-            log.warning("queue did not take an entry", extra={"cause": code})
+            log.warning("queue refused an entry", extra={"cause": code})
         return [_meaning(code) if code else None for code in codes]
 
 

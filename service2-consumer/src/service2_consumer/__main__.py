@@ -196,9 +196,10 @@ def main() -> int:
     collect_process(metrics.registry)
     session = new_session(settings.region)
     credentials = SessionCredentials(session.get_credentials)
-    if not credentials.start():
+    if not credentials.found():
         print("AWS credentials: none found", file=sys.stderr)
         return 2
+    credentials.start()
     try:
         queue, archive = build_queue(settings, session, credentials), build_archive(settings, session, credentials)
     except OSError as exc:
