@@ -11,7 +11,15 @@ from tests.deploy.emulator import ROOT
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 ACCOUNT_ID = "123456789012"
 GOOD = (REGISTRY, ACCOUNT_ID, "--yes")
-SCRIPTS = ("deploy.sh", "e2e_test/run_e2e.sh", "e2e_test/api_test.sh", "tests/deploy/stand_in.sh")
+SCRIPTS = (
+    "deploy.sh",
+    "infrastructure/rotate_token.sh",
+    "e2e_test/run_e2e.sh",
+    "e2e_test/api_test.sh",
+    "e2e_test/send_to_queue.sh",
+    "e2e_test/scaling_test.sh",
+    "tests/deploy/stand_in.sh",
+)
 SOURCED = sorted(
     str(path.relative_to(ROOT))
     for path in (*(ROOT / "infrastructure/deploy").glob("*.sh"), ROOT / "e2e_test/target.sh")
