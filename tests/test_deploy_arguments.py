@@ -20,7 +20,10 @@ SCRIPTS = (
     "e2e_test/scaling_test.sh",
     "tests/deploy/stand_in.sh",
 )
-SOURCED = [*sorted((ROOT / "infrastructure/deploy").glob("*.sh")), ROOT / "e2e_test/target.sh"]
+SOURCED = sorted(
+    str(path.relative_to(ROOT))
+    for path in (*(ROOT / "infrastructure/deploy").glob("*.sh"), ROOT / "e2e_test/target.sh")
+)
 
 
 def deploy(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +40,7 @@ def deploy(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_shellcheck_has_nothing_to_say() -> None:
-    command = [str(ROOT / ".venvs/dev/bin/shellcheck"), *SCRIPTS, *map(str, SOURCED)]
+    command = [str(ROOT / ".venvs/dev/bin/shellcheck"), *SCRIPTS, *SOURCED]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
