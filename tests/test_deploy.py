@@ -132,7 +132,7 @@ def test_a_second_run_changes_nothing(prepared: Stage, first: Run) -> None:
     applied, token = prepared.applied, prepared.token()
     second = prepared.deploy(*V1)
     assert second.code == 0, second.said
-    assert second.said.count("No changes to deploy") == 2
+    assert second.said.count("No changes to deploy") == 3
     assert "no difference" in second.said
     assert (prepared.applied, prepared.token()) == (applied, token)
     assert second.called("make") + second.called("docker") == []
@@ -166,7 +166,7 @@ def test_a_step_that_fails_before_the_cluster_is_touched_ends_the_run(
 @pytest.mark.parametrize(
     ("fail", "step"),
     [
-        ("kubectl .*apply", "apply"),
+        ("kubectl apply .*rendered.yaml", "apply"),
         ("rollout status deployment/service1-api", "wait"),
         ("get-parameter .*--with-decryption", "verify"),
     ],
@@ -180,15 +180,33 @@ def test_a_release_that_does_not_prove_itself_gives_way_to_the_last_that_did(
     assert f"failed at step {step}" in run.said
     assert "FailedScheduling" in run.said
     assert "rolled back" in run.said
-    assert len(run.called("kubectl apply")) == 2
+    files = [call.rpartition("/")[2] for call in run.called("kubectl apply")]
+    assert files == ["pillarbox-attempt.yaml", "rendered.yaml", "last.yaml"]
     assert prepared.applied == applied
 
 
 def test_a_load_balancer_that_never_answers_fails_the_deployment(prepared: Stage, first: Run) -> None:
-    run = prepared.deploy(*V2, STAND_IN_LOAD_BALANCER="", ROLLOUT_TIMEOUT_SECONDS="1")
+    run = prepared.deploy(*V2, STAND_IN_LOAD_BALANCER="", HEALTH_TIMEOUT_SECONDS="1")
     assert run.code == 1
     assert "the load balancer (none yet) does not answer" in run.said
     assert "rolled back" in run.said
+
+
+def test_a_changed_stack_is_verified_with_the_running_release_before_the_new_one_comes(
+    prepared: Stage, first: Run
+) -> None:
+    applied = prepared.applied
+    change = ("--parameter", "OldestMessageAlarmSeconds=600")
+    run = prepared.deploy(*V2, *change, fail="get-parameter .*--with-decryption")
+    assert run.code == 1
+    assert "failed at step infrastructure" in run.said
+    assert "the running release does not work with the changed stack" in run.said
+    assert "not taken back: the stack pillarbox-dev" in run.said
+    assert prepared.applied == applied
+    back = prepared.deploy("--only", "infrastructure", *V1, "--parameter", "OldestMessageAlarmSeconds=900")
+    assert back.code == 0, back.said
+    assert "verifying it with the release that runs" in back.said
+    assert "PASSED" in back.said
 
 
 def test_a_token_that_cannot_be_made_ends_the_run_before_anything_is_built(tmp_path: Path) -> None:
@@ -201,7 +219,7 @@ def test_a_token_that_cannot_be_made_ends_the_run_before_anything_is_built(tmp_p
 
 def test_a_first_deployment_that_fails_is_left_as_it_is_and_says_so(tmp_path: Path) -> None:
     with stage(tmp_path) as set_stage:
-        run = set_stage.deploy(*V1, STAND_IN_LOAD_BALANCER="", ROLLOUT_TIMEOUT_SECONDS="1")
+        run = set_stage.deploy(*V1, STAND_IN_LOAD_BALANCER="", HEALTH_TIMEOUT_SECONDS="1")
         assert run.code == 1
         assert "none to go back to: left as it is" in run.said
         assert "service1-api:v1" in set_stage.applied

@@ -15,6 +15,7 @@ from tests.test_infrastructure_template import TemplateLoader
 
 TEXT = (ROOT / "docs/operations.md").read_text()
 FIELDS_OF_LOGS_AND_CAUSES = {"message_id", "message_ids", "access_denied", "no_such_bucket", "server_error"}
+DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
 # A subclass of SafeLoader, which makes nothing but plain values.
 TEMPLATES = {
@@ -69,7 +70,9 @@ def test_each_option_of_deploy_sh_is_one_that_it_takes() -> None:
 
 def test_each_setting_is_one_that_a_service_reads() -> None:
     words = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)[=`]", TEXT))
-    of_deploy_sh = {"ROLLOUT_TIMEOUT_SECONDS", "VERIFY_TIMEOUT_SECONDS", "IMAGE_TAG"}
+    of_deploy_sh = {"IMAGE_TAG", "API_SETTING_NAME", "CONSUMER_SETTING_NAME"}
+    of_deploy_sh |= set(re.findall(r"\$\{([A-Z_]+):-", DEPLOY_SH))
+    of_deploy_sh |= set(re.findall(r"^  key ([A-Z_]+) ", DEPLOY_SH, re.MULTILINE))
     assert words & settings()
     assert words <= settings() | of_deploy_sh
 

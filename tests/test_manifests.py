@@ -18,7 +18,7 @@ from service2_consumer.metrics import Metrics as ConsumerMetrics
 from service2_consumer.settings import SPOT_NOTICE_SECONDS, SQS_CALL_SECONDS
 from service2_consumer.settings import Settings as ConsumerSettings
 from tests.deploy.emulator import ROOT
-from tests.deploy.manifests import K8S, SERVICES, base, container_of, one, pod_of, settings_of
+from tests.deploy.manifests import K8S, SERVICES, base, container_of, namespace_of, one, pod_of, settings_of
 from tests.test_infrastructure_template import TemplateLoader
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -136,7 +136,8 @@ def test_a_pod_gets_the_settings_of_its_own_service(service: str) -> None:
     (source,) = container_of(service)["envFrom"]
     assert source == {"configMapRef": {"name": f"{service}-settings"}}
     generators = yaml.safe_load((K8S / "base/kustomization.yaml").read_text())["configMapGenerator"]
-    assert {"name": f"{service}-settings", "envs": [f"{service}.env"]} in generators
+    generator = {"name": f"{service}-settings", "namespace": namespace_of(service), "envs": [f"{service}.env"]}
+    assert generator in generators
 
 
 @pytest.mark.parametrize(("service", "model"), [("service1-api", ApiSettings), ("service2-consumer", ConsumerSettings)])
@@ -192,7 +193,7 @@ def test_a_role_trusts_the_service_account_of_its_pods(service: str) -> None:
     account = pod_of(service)["spec"]["serviceAccountName"]
     assert "eks.amazonaws.com/role-arn" in one("ServiceAccount", account)["metadata"]["annotations"]
     template = (ROOT / "infrastructure/pipeline.yaml").read_text()
-    assert f'"system:serviceaccount:pillarbox:{account}"' in template
+    assert f'"system:serviceaccount:{namespace_of(service)}:{account}"' in template
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"])
@@ -209,4 +210,4 @@ def test_each_selector_finds_the_pods_of_its_service(kind: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_image_has_the_name_that_make_images_gives_it(service: str) -> None:
     assert container_of(service)["image"] == f"pillarbox/{service}"
-    assert '--tag "pillarbox/$$service:$(TAG)"' in (ROOT / "Makefile").read_text()
+    assert '--tag "pillarbox/$service:$TAG"' in (ROOT / "infrastructure/build_images.sh").read_text()

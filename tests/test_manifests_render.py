@@ -40,9 +40,9 @@ def test_a_render_is_valid_for_every_kubernetes_that_eks_offers(
             for version in VERSIONS:
                 kubernetes_validate.validate(manifest, version, strict=True)
         if manifest["kind"] != "Namespace":
-            assert manifest["metadata"]["namespace"] == "pillarbox"
+            assert manifest["metadata"]["namespace"] in {"pillarbox", "pillarbox-consumer"}
         assert manifest["metadata"]["labels"]["app.kubernetes.io/part-of"] == "pillarbox"
-    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
+    names = [(m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]) for m in manifests]
     assert len(names) == len(set(names))
 
 
@@ -53,6 +53,7 @@ def test_keda_scales_the_consumer_with_the_queue(overlay: str, least: int, tmp_p
     assert spec["scaleTargetRef"]["name"] == one("Deployment", "service2-consumer", manifests)["metadata"]["name"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (least, 20)
     assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (10, 60)
+    assert spec["fallback"] == {"failureThreshold": 3, "replicas": 2}
     (trigger,) = spec["triggers"]
     assert trigger["metadata"]["queueURLFromEnv"] in settings(manifests, "service2-consumer")
     authentication = one("TriggerAuthentication", trigger["authenticationRef"]["name"], manifests)
@@ -76,9 +77,11 @@ def test_prometheus_may_ask_for_what_it_is_told_to_scrape(tmp_path: Path) -> Non
     (endpoint,) = one("ServiceMonitor", "service1-api", manifests)["spec"]["endpoints"]
     (port,) = one("Service", "service1-api", manifests)["spec"]["ports"]
     assert (endpoint["port"], endpoint["path"]) == (port["name"], "/metrics")
-    policy = one("NetworkPolicy", "metrics", manifests)["spec"]
-    assert policy["podSelector"] == {}
-    assert policy["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8080}]
+    policies = [m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", "metrics")]
+    assert {policy["metadata"]["namespace"] for policy in policies} == {"pillarbox", "pillarbox-consumer"}
+    for policy in policies:
+        assert policy["spec"]["podSelector"] == {}
+        assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8080}]
 
 
 def test_a_changed_setting_rolls_the_pods(tmp_path: Path) -> None:

@@ -2,14 +2,22 @@
 
 import pytest
 
-from tests.deploy.manifests import SERVICES, base, container_of, one, pod_of, settings_of
+from tests.deploy.manifests import SERVICES, Manifest, base, container_of, namespace_of, one, pod_of, settings_of
 
 
-def test_the_namespace_demands_restricted_pods_and_waits_for_the_load_balancer() -> None:
-    labels = one("Namespace", "pillarbox")["metadata"]["labels"]
+@pytest.mark.parametrize("namespace", ["pillarbox", "pillarbox-consumer"])
+def test_a_namespace_demands_restricted_pods(namespace: str) -> None:
+    labels = one("Namespace", namespace)["metadata"]["labels"]
     for mode in ("enforce", "warn", "audit"):
         assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
-    assert labels["elbv2.k8s.aws/pod-readiness-gate-inject"] == "enabled"
+
+
+def test_the_readiness_gate_s_webhook_sees_the_api_and_never_the_consumer() -> None:
+    """The webhook fails closed: with the load balancer controller down, no pod that it covers starts."""
+    gate = "elbv2.k8s.aws/pod-readiness-gate-inject"
+    labels = {service: one("Namespace", namespace_of(service))["metadata"]["labels"] for service in SERVICES}
+    assert labels["service1-api"][gate] == "enabled"
+    assert gate not in labels["service2-consumer"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -29,15 +37,28 @@ def test_a_pod_meets_the_restricted_standard(service: str) -> None:
     assert spec["automountServiceAccountToken"] is False
 
 
-def test_nothing_passes_that_no_policy_allows() -> None:
-    spec = one("NetworkPolicy", "default-deny")["spec"]
+def policies_of(service: str) -> list[Manifest]:
+    namespace = namespace_of(service)
+    return [m for m in base() if m["kind"] == "NetworkPolicy" and m["metadata"]["namespace"] == namespace]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_nothing_passes_that_no_policy_allows(service: str) -> None:
+    spec = one("NetworkPolicy", "default-deny", policies_of(service))["spec"]
     assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_names_are_resolved_at_any_address(service: str) -> None:
+    """CoreDNS of EKS Auto Mode and NodeLocal DNSCache are no pods in kube-system."""
+    (rule,) = one("NetworkPolicy", "dns", policies_of(service))["spec"]["egress"]
+    assert rule == {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
 
 
 def allowed_ports(direction: str, service: str) -> set[tuple[str, int]]:
     """The ports that the policies open for a service's pods to or from addresses that cannot be named."""
     found = set()
-    for policy in (manifest for manifest in base() if manifest["kind"] == "NetworkPolicy"):
+    for policy in policies_of(service):
         selected = policy["spec"]["podSelector"].get("matchLabels", {})
         if selected.items() <= pod_of(service)["metadata"]["labels"].items():
             rules = policy["spec"].get(direction, [])
@@ -58,12 +79,14 @@ def test_only_the_api_is_reached_and_only_on_its_port() -> None:
 @pytest.mark.parametrize(
     ("service", "requests", "limits"),
     [
-        ("service1-api", {"cpu": "250m", "memory": "256Mi"}, {"cpu": "500m", "memory": "512Mi"}),
-        ("service2-consumer", {"cpu": "100m", "memory": "128Mi"}, {"cpu": "200m", "memory": "256Mi"}),
+        ("service1-api", ("250m", "256Mi", "64Mi"), ("500m", "512Mi", "256Mi")),
+        ("service2-consumer", ("100m", "128Mi", "64Mi"), ("200m", "256Mi", "256Mi")),
     ],
 )
-def test_a_pod_asks_for_what_it_was_given(service: str, requests: dict[str, str], limits: dict[str, str]) -> None:
-    assert container_of(service)["resources"] == {"requests": requests, "limits": limits}
+def test_a_pod_asks_for_what_it_was_given(service: str, requests: tuple[str, ...], limits: tuple[str, ...]) -> None:
+    names = ("cpu", "memory", "ephemeral-storage")
+    expected = {"requests": dict(zip(names, requests, strict=True)), "limits": dict(zip(names, limits, strict=True))}
+    assert container_of(service)["resources"] == expected
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -79,7 +102,32 @@ def test_the_api_scales_from_2_to_10_and_shrinks_slowly() -> None:
     assert spec["behavior"]["scaleDown"]["policies"] == [{"type": "Percent", "value": 50, "periodSeconds": 300}]
 
 
-def test_the_consumer_tolerates_spot_nodes() -> None:
-    assert {"eks.amazonaws.com/capacityType", "spot"} == {
-        toleration["key"] for toleration in pod_of("service2-consumer")["spec"]["tolerations"]
-    }
+def test_the_consumer_prefers_spot_nodes_of_every_kind() -> None:
+    """Managed node groups say SPOT; Karpenter and EKS Auto Mode say spot, under another key."""
+    spec = pod_of("service2-consumer")["spec"]
+    spot = {"eks.amazonaws.com/capacityType": "SPOT", "karpenter.sh/capacity-type": "spot"}
+    assert {t["key"]: t.get("value", "") for t in spec["tolerations"]} == spot | {"spot": ""}
+    preferred = spec["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    terms = [expression for term in preferred for expression in term["preference"]["matchExpressions"]]
+    assert {term["key"]: term["values"] for term in terms} == {key: [value] for key, value in spot.items()}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_pod_runs_only_where_its_image_does(service: str) -> None:
+    affinity = pod_of(service)["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (term,) = affinity["nodeSelectorTerms"]
+    assert term["matchExpressions"] == [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64", "arm64"]}]
+
+
+def test_a_rollout_of_ten_api_pods_takes_two_rounds_and_misses_none() -> None:
+    spec = one("Deployment", "service1-api")["spec"]
+    assert spec["strategy"] == {"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_rollout_without_progress_for_five_minutes_has_failed(service: str) -> None:
+    assert one("Deployment", service)["spec"]["progressDeadlineSeconds"] == 300
+
+
+def test_the_api_trusts_the_load_balancer_s_word_for_the_client_s_address() -> None:
+    assert settings_of("service1-api")["TRUSTED_PROXY_HOPS"] == "1"

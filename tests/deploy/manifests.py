@@ -24,18 +24,37 @@ def documents(text: str) -> list[Manifest]:
 
 @cache
 def base() -> list[Manifest]:
-    """The objects of k8s/base and of the components, as they are written."""
-    resources = yaml.safe_load((K8S / "base/kustomization.yaml").read_text())["resources"]
-    return [document for name in resources for document in documents((K8S / "base" / name).read_text())]
+    """The objects of k8s/base as they are written, each in the namespace of its kustomization."""
+    return written(K8S / "base", None)
+
+
+def written(folder: Path, namespace: str | None) -> list[Manifest]:
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    namespace = kustomization.get("namespace", namespace)
+    found: list[Manifest] = []
+    for name in kustomization["resources"]:
+        if (folder / name).is_dir():
+            found += written((folder / name).resolve(), namespace)
+            continue
+        for document in documents((folder / name).read_text()):
+            found.append(document | {"metadata": {"namespace": namespace} | document["metadata"]})
+    return found
 
 
 def one(kind: str, name: str, manifests: list[Manifest] | None = None) -> Manifest:
-    (found,) = (
+    """The object of that kind and name; where both namespaces have one, the API's."""
+    found = [
         manifest
         for manifest in (base() if manifests is None else manifests)
         if (manifest["kind"], manifest["metadata"]["name"]) == (kind, name)
-    )
-    return found
+    ]
+    (first,) = found if len(found) == 1 else [m for m in found if m["metadata"]["namespace"] == "pillarbox"]
+    return first
+
+
+def namespace_of(service: str) -> str:
+    namespace: str = one("Deployment", service)["metadata"]["namespace"]
+    return namespace
 
 
 def pod_of(service: str) -> Manifest:

@@ -1,0 +1,162 @@
+"""What an environment's file says stands in the manifests that deploy.sh renders."""
+
+from itertools import product
+from pathlib import Path
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+
+from tests.deploy.manifests import Manifest, documents, one
+from tests.deploy.stage import Stage, cluster_alone
+from tests.test_manifests_render import OWN_KINDS, VERSIONS
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+CERTIFICATE = "arn:aws:acm:eu-west-1:000000000000:certificate/11111111-2222-3333-4444-555555555555"
+HTTPS = f"CERTIFICATE_ARN={CERTIFICATE}\nAPI_HOST_NAME=mail.example.com\n"
+COMBINATIONS = [
+    (overlay, components, https, pod_identity)
+    for overlay, components, https, pod_identity in product(
+        ("dev", "prod"),
+        ("", "fixed-replicas", "service-monitor", "fixed-replicas service-monitor"),
+        ("", HTTPS),
+        ("no", "yes"),
+    )
+    if https or overlay == "dev"  # production is not rendered without a certificate
+]
+ALB = "alb.ingress.kubernetes.io/"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Stage:
+    return cluster_alone(tmp_path / "stage")
+
+
+def rendered(cluster: Stage, text: str, name: str = "dev") -> list[Manifest]:
+    folder = cluster.folder / "environments"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.env").write_text(text)
+    cluster.aws["ENVIRONMENTS_FOLDER"] = str(folder)
+    return documents(cluster.render("v1", "--environment", name).read_text())
+
+
+@pytest.mark.parametrize(("overlay", "components", "https", "pod_identity"), COMBINATIONS)
+def test_every_environment_renders_what_kubernetes_accepts(
+    cluster: Stage, overlay: str, components: str, https: str, pod_identity: str
+) -> None:
+    text = f"OVERLAY={overlay}\nCOMPONENTS={components}\nPROMETHEUS_RELEASE=x\nPOD_IDENTITY={pod_identity}\n{https}"
+    manifests = rendered(cluster, text, "staging")
+    for manifest in manifests:
+        if manifest["kind"] not in OWN_KINDS:
+            kubernetes_validate.validate(manifest, VERSIONS[-1], strict=True)
+        labels = manifest["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "pillarbox-staging"
+        assert labels["app.kubernetes.io/version"] == "v1"
+    assert bool([m for m in manifests if m["kind"] == "ScaledObject"]) is ("fixed" not in components)
+    assert bool([m for m in manifests if m["kind"] == "PodMonitor"]) is ("monitor" in components)
+    annotations = one("ServiceAccount", "service1-api", manifests)["metadata"].get("annotations", {})
+    assert ("eks.amazonaws.com/role-arn" in annotations) is (pod_identity == "no")
+
+
+def test_the_load_balancer_is_as_the_file_says(cluster: Stage) -> None:
+    web_acl = "arn:aws:wafv2:eu-west-1:000000000000:regional/webacl/mail/11111111-2222-3333-4444-555555555555"
+    text = f"""{HTTPS}ALB_SCHEME=internal
+ALB_SUBNETS=subnet-1,subnet-2
+ALB_INBOUND_CIDRS=10.0.0.0/8,2001:db8::/32
+WAF_ACL_ARN={web_acl}
+ALB_ACCESS_LOG_BUCKET=logs.example.com
+ALB_DELETION_PROTECTION=yes
+TAGS=Team=mail,Cost Centre=4711
+"""
+    ingress = one("Ingress", "service1-api", rendered(cluster, text))
+    annotations = ingress["metadata"]["annotations"]
+    assert annotations[f"{ALB}scheme"] == "internal"
+    assert annotations[f"{ALB}subnets"] == "subnet-1,subnet-2"
+    assert annotations[f"{ALB}inbound-cidrs"] == "10.0.0.0/8,2001:db8::/32"
+    assert annotations[f"{ALB}wafv2-acl-arn"] == web_acl
+    assert annotations[f"{ALB}certificate-arn"] == CERTIFICATE
+    assert annotations[f"{ALB}tags"] == "Application=pillarbox,Environment=dev,Team=mail,Cost Centre=4711"
+    attributes = dict(pair.split("=") for pair in annotations[f"{ALB}load-balancer-attributes"].split(","))
+    assert attributes == {
+        "idle_timeout.timeout_seconds": "60",
+        "routing.http.drop_invalid_header_fields.enabled": "true",
+        "deletion_protection.enabled": "true",
+        "access_logs.s3.enabled": "true",
+        "access_logs.s3.bucket": "logs.example.com",
+        "access_logs.s3.prefix": "pillarbox-dev",
+    }
+    assert ingress["spec"]["rules"][0]["host"] == "mail.example.com"
+
+
+def test_what_is_switched_off_is_named_since_the_controller_keeps_what_is_not(cluster: Stage) -> None:
+    annotations = one("Ingress", "service1-api", rendered(cluster, ""))["metadata"]["annotations"]
+    attributes = annotations[f"{ALB}load-balancer-attributes"].split(",")
+    assert {"deletion_protection.enabled=false", "access_logs.s3.enabled=false"} <= set(attributes)
+
+
+def test_the_numbers_are_those_of_the_file(cluster: Stage) -> None:
+    text = """API_MIN_REPLICAS=3
+API_MAX_REPLICAS=30
+CONSUMER_MIN_REPLICAS=4
+CONSUMER_MAX_REPLICAS=40
+KEDA_QUEUE_LENGTH=500
+KEDA_FALLBACK_REPLICAS=5
+PROGRESS_DEADLINE_SECONDS=600
+PLATFORMS=linux/arm64
+"""
+    manifests = rendered(cluster, text)
+    api = one("HorizontalPodAutoscaler", "service1-api", manifests)["spec"]
+    assert (api["minReplicas"], api["maxReplicas"]) == (3, 30)
+    consumer = one("ScaledObject", "service2-consumer", manifests)["spec"]
+    assert (consumer["minReplicaCount"], consumer["maxReplicaCount"]) == (4, 40)
+    assert consumer["fallback"]["replicas"] == 5
+    assert consumer["triggers"][0]["metadata"]["queueLength"] == "500"
+    for name in ("service1-api", "service2-consumer"):
+        spec = one("Deployment", name, manifests)["spec"]
+        assert spec["progressDeadlineSeconds"] == 600
+        affinity = spec["template"]["spec"]["affinity"]["nodeAffinity"]
+        (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        assert term["matchExpressions"] == [{"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]}]
+    fixed = rendered(cluster, f"{text}COMPONENTS=fixed-replicas\n")
+    assert one("Deployment", "service2-consumer", fixed)["spec"]["replicas"] == 4
+
+
+@pytest.mark.parametrize(("overlay", "least"), [("dev", 0), ("prod", 1)])
+def test_production_keeps_one_consumer_unless_its_file_says_otherwise(cluster: Stage, overlay: str, least: int) -> None:
+    manifests = rendered(cluster, f"OVERLAY={overlay}\n{HTTPS}", "live")
+    assert one("ScaledObject", "service2-consumer", manifests)["spec"]["minReplicaCount"] == least
+
+
+def test_a_setting_goes_into_the_service_s_settings_as_it_stands(cluster: Stage) -> None:
+    text = """LOG_LEVEL=WARNING
+API_SETTING_RATE_LIMIT=100/minute
+API_SETTING_TRUSTED_PROXY_HOPS=2
+CONSUMER_SETTING_S3_KEY_TEMPLATE={prefix}{date:%Y/%m/%d/%H}/"{message_id}".json
+"""
+    maps = {
+        m["metadata"]["name"].rpartition("-")[0]: m["data"] for m in rendered(cluster, text) if m["kind"] == "ConfigMap"
+    }
+    api, consumer = maps["service1-api-settings"], maps["service2-consumer-settings"]
+    assert (api["RATE_LIMIT"], api["TRUSTED_PROXY_HOPS"], api["LOG_LEVEL"]) == ("100/minute", "2", "WARNING")
+    assert consumer["S3_KEY_TEMPLATE"] == '{prefix}{date:%Y/%m/%d/%H}/"{message_id}".json'
+    assert consumer["LOG_LEVEL"] == "WARNING"
+
+
+def test_the_monitors_bear_the_label_that_prometheus_selects_by(cluster: Stage) -> None:
+    text = "COMPONENTS=service-monitor\nPROMETHEUS_RELEASE=kube-prometheus-stack\nPROMETHEUS_NAMESPACE=observability\n"
+    manifests = rendered(cluster, text)
+    for kind, name in (("ServiceMonitor", "service1-api"), ("PodMonitor", "service2-consumer")):
+        assert one(kind, name, manifests)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    policies = [m for m in manifests if m["metadata"]["name"] == "metrics"]
+    assert len(policies) == 2
+    for policy in policies:
+        (source,) = policy["spec"]["ingress"][0]["from"]
+        assert source["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "observability"}
+
+
+@pytest.mark.parametrize("tag", ["1e3", "true", "0x1f", "null", "4f0c9d1"])
+def test_an_odd_tag_stays_text(cluster: Stage, tag: str) -> None:
+    manifests = documents(cluster.render(tag).read_text())
+    deployment = one("Deployment", "service1-api", manifests)
+    assert deployment["metadata"]["labels"]["app.kubernetes.io/version"] == tag
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f"/service1-api:{tag}")
