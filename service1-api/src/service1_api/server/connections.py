@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from service1_api.server.channel import Channel
 
 _CHECK_SECONDS = 0.25
+_NEW_SECONDS = 1.0  # in which the first bytes of a request are on their way
 _STOPPING_IDLE_SECONDS = 2.0  # for a request that was sent before the client could know
 _STOPPING_ARRIVAL_SECONDS = 5.0
 
@@ -95,7 +96,7 @@ class Connections:
 
 def _worth(channel: "Channel") -> tuple[int, float]:
     """Return the order in which connections are given up: strangers that are silent first, good clients last."""
-    arriving = channel.request is not None
+    arriving = channel.request is not None or time.monotonic() - channel.since < _NEW_SECONDS
     if channel.lingers:
         return 0, channel.since
-    return 1 + arriving + 2 * channel.served, channel.began if arriving else channel.since
+    return 1 + arriving + 2 * channel.served, channel.began or channel.since

@@ -15,6 +15,7 @@ from service1_api.server.head import MAX_HEAD_BYTES
 from service1_api.server.reports import quiet_waitress, report_to
 
 _TURN_SECONDS = 0.5  # the longest sleep of the loop: deadlines are as exact as this
+_ACCEPTS_A_TURN = 32  # waitress accepts one; a turn looks at every connection, so that a crowd would wait long
 
 
 class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are untyped
@@ -36,7 +37,6 @@ class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are un
             threads=self.cfg.threads,
             backlog=self.cfg.backlog,
             connection_limit=2 * self.limits.max_connections,  # never reached: room is made before
-            channel_timeout=24 * 3600,  # never reached: the channels know their deadlines
             max_request_header_size=MAX_HEAD_BYTES,
             inbuf_overflow=256 * 1024,  # what is larger goes to a file in memory, freed whole when it is closed
             asyncore_use_poll=True,
@@ -44,7 +44,8 @@ class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are un
             clear_untrusted_proxy_headers=False,
         )
         self._server.channel_class = partial(Channel, connections=self._connections)
-        while self.alive and self._has_arbiter():
+        self._accept_one, self._server.handle_accept = self._server.handle_accept, self._accept
+        while self.alive and os.getppid() == self.ppid:
             self._turn()
         self._stop()
 
@@ -59,16 +60,19 @@ class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are un
         if self._connections.expire():
             self.notify()
 
-    def _has_arbiter(self) -> bool:
-        return bool(os.getppid() == self.ppid)
+    def _accept(self) -> bool:
+        for _ in range(_ACCEPTS_A_TURN):
+            accepted = self._connections.accepted
+            self._accept_one()
+            if accepted == self._connections.accepted:
+                return False
+        return True
 
     def _stop(self) -> None:
-        accepted = -1
-        while accepted != self._connections.accepted:  # who has connected already is answered
-            accepted = self._connections.accepted
-            self._server.handle_accept()
+        while self._accept():  # who has connected already is answered
+            continue
         dispatcher.close(self._server)
-        self._connections.stop(at_once=not self._has_arbiter())
+        self._connections.stop(at_once=os.getppid() != self.ppid)
         ends_at = time.monotonic() + self.cfg.graceful_timeout
         while self._connections.open and time.monotonic() < ends_at:
             self._turn()
