@@ -60,7 +60,7 @@ run-api: .venvs/service1-api/.ready ## run service1-api alone against what the e
 .PHONY: run-consumer
 run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone against what the environment names
 	@export BIND_HOST="$${BIND_HOST:-127.0.0.1}" LONG_POLL_SECONDS="$${LONG_POLL_SECONDS:-1}"; \
-	exec .venvs/service2-consumer/bin/python -m service2_consumer
+	export MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072; exec .venvs/service2-consumer/bin/python -m service2_consumer
 
 # ---- checking -------------------------------------------------------------------------------------------------------
 

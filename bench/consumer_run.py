@@ -14,6 +14,7 @@ from pathlib import Path
 
 OURS = ("-m", "service2_consumer")
 NAIVE = ("-m", "bench.naive_consumer")
+IMAGE_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}  # of service2-consumer/Dockerfile
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CONSUMER_CORE, _STUB_CORE = 0, 1
@@ -69,7 +70,8 @@ def running(
     """Give a stub and a consumer of it; the consumer is started first thing, and both end with the block."""
     stub = Stub(latency_ms)
     try:
-        consumer = _pinned(_CONSUMER_CORE, module, _environment(stub.url) | dict(settings))
+        image = IMAGE_ENVIRONMENT if module == OURS else {}
+        consumer = _pinned(_CONSUMER_CORE, module, _environment(stub.url) | image | dict(settings))
         try:
             yield stub, consumer
         finally:

@@ -132,7 +132,7 @@ class LocalStack:
         """Describe a consumer process of this stack, not started yet; `settings` are environment variables."""
         program = REPOSITORY / ".venvs/service2-consumer/bin/python"
         # A long poll is never aborted, so a short one is what lets Ctrl-C end within seconds.
-        short = {"LONG_POLL_SECONDS": "1"}
+        short = {"LONG_POLL_SECONDS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
         return self._service(name, "service2-consumer", (program, "-m", "service2_consumer"), port, short | settings)
 
     def _service(

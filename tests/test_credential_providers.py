@@ -12,8 +12,7 @@ from botocore.credentials import RefreshableCredentials
 from pillarbox_aws.credentials import CredentialsError, SessionCredentials
 from pillarbox_aws.session import endpoint_url, new_session
 from pillarbox_aws.sqs_client import SqsClient, open_client
-from service2_consumer.layouts import NewObject
-from service2_consumer.ports import Outcome
+from service2_consumer.model import Outcome, Upload
 from service2_consumer.s3 import S3Archive, open_archive
 from tests.identity.gate import Gate
 from tests.identity.server import POD_TOKEN, WEB_IDENTITY_TOKEN, IdentityServer
@@ -72,7 +71,7 @@ def clients(environment: pytest.MonkeyPatch, gate: Gate) -> Iterator[tuple[Sessi
 def use(sqs: SqsClient, archive: S3Archive) -> None:
     """Call SQS once and write one object."""
     assert sqs.call("ReceiveMessage", {"QueueUrl": QUEUE_URL}, read_seconds=5) == {}
-    item = NewObject("messages/a.json", b"{}", "application/json", "email-sha256", "d", None)
+    item = Upload("messages/a.json", b"{}", "application/json", "email-sha256", "d", None)
     assert archive.put(item) is Outcome.STORED
 
 

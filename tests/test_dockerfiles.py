@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.api import IMAGE_ENVIRONMENT
+import bench.api
+import bench.consumer_run
 from tests.deploy.emulator import ROOT
 
 SERVICES = ("service1-api", "service2-consumer")
@@ -108,8 +109,14 @@ def test_each_package_has_all_that_its_build_reads() -> None:
         assert {f"{package}/pyproject.toml", f"{package}/src"} <= set(ALLOWED)
 
 
-def test_the_benchmark_runs_the_api_with_the_allocator_of_its_image() -> None:
-    """The memory of the API was measured with these settings, and grows without them."""
-    environment = the("ENV", "service1-api")
-    assert all(f"{name}={value}" in environment.split() for name, value in IMAGE_ENVIRONMENT.items())
-    assert set(IMAGE_ENVIRONMENT) == {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"}
+@pytest.mark.parametrize(
+    ("service", "measured"),
+    [
+        ("service1-api", bench.api.IMAGE_ENVIRONMENT),
+        ("service2-consumer", bench.consumer_run.IMAGE_ENVIRONMENT),
+    ],
+)
+def test_the_benchmark_runs_a_service_with_the_allocator_of_its_image(service: str, measured: dict[str, str]) -> None:
+    """The memory was measured with these settings, and grows without them."""
+    assert all(f"{name}={value}" in the("ENV", service).split() for name, value in measured.items())
+    assert set(measured) == {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"}

@@ -18,13 +18,13 @@ PACKAGES = {
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
     "service1_api": {"wsgi", "auth"},
-    "service2_consumer": {"__main__", "s3"},
+    "service2_consumer": {"wiring", "s3"},
     "pillarbox": set[str](),
-    "pillarbox_aws": {"session", "credentials", "sqs_client"},
+    "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
 }
 PURE = {("pillarbox", name) for name in ("message", "ids", "strict_json", "trace")} | {
     ("service1_api", "errors"),
-    ("service2_consumer", "record"),
+    *(("service2_consumer", name) for name in ("model", "object_key", "record")),
 }
 DOES_IO = {
     "os",
@@ -105,7 +105,7 @@ def test_pure_modules_do_no_io(package: str, name: str) -> None:
 
 @pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
 def test_only_composition_roots_read_the_environment(package: str, path: Path) -> None:
-    if path.stem not in {"wsgi", "__main__", "settings"}:
+    if path.stem not in {"wsgi", "wiring", "settings"}:
         nodes = list(ast.walk(ast.parse(path.read_text())))
         imported = {
             alias.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "os" for alias in n.names
@@ -117,10 +117,36 @@ def test_only_composition_roots_read_the_environment(package: str, path: Path) -
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_import_is_a_declared_dependency(package: str) -> None:
     project = tomllib.loads((PACKAGES[package].parent.parent / "pyproject.toml").read_text())["project"]
-    declared = {requirement.partition(">")[0].partition("[")[0].strip() for requirement in project["dependencies"]}
+    extras = [requirement for extra in project.get("optional-dependencies", {}).values() for requirement in extra]
+    requirements = [*project["dependencies"], *extras]
+    declared = {requirement.partition(">")[0].partition("[")[0].strip() for requirement in requirements}
     used = {name for path in PACKAGES[package].rglob("*.py") for name in tops(path)}
     used -= set(sys.stdlib_module_names) | {package}
     assert {DISTRIBUTIONS.get(name, name) for name in used} <= declared
+
+
+# Each floor imports only from the floors before it.
+CONSUMER_FLOORS = (
+    {"model", "object_key", "clock", "outage_log", "metrics"},
+    {"record", "ports", "settings", "batching", "set_aside"},
+    {"telemetry", "in_flight", "object_writer", "depth", "sqs", "s3"},
+    {"uploads"},
+    {"lane"},
+    {"consumer", "health"},
+    {"wiring"},
+    {"__main__"},
+)
+
+
+def test_each_module_of_the_consumer_imports_only_from_lower_floors() -> None:
+    lower: set[str] = set()
+    for floor in CONSUMER_FLOORS:
+        for name in floor:
+            found = imports_of(PACKAGES["service2_consumer"] / f"{name}.py")
+            own = {module.partition(".")[2].partition(".")[0] for module in found if module.startswith("service2_")}
+            assert own - {""} <= lower, name
+        lower |= floor
+    assert lower == {path.stem for path in PACKAGES["service2_consumer"].glob("*.py")} - {"__init__"}
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "e2e_test").rglob("*.py")), ids=lambda path: path.stem)

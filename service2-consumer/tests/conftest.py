@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 from mypy_boto3_sqs import SQSClient
 
-from .told_server import ToldServer
+from .scripted_server import ScriptedServer
 
 REGION: Final = "eu-central-1"
 BUCKET = "archive"
@@ -57,8 +57,8 @@ def aws(aws_clients: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
 
 
 @pytest.fixture
-def server() -> Iterator[ToldServer]:
-    told = ToldServer()
+def server() -> Iterator[ScriptedServer]:
+    told = ScriptedServer()
     thread = threading.Thread(target=told.serve_forever, args=(0.05,))
     thread.start()
     yield told

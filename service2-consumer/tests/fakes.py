@@ -11,14 +11,16 @@ from prometheus_client import CollectorRegistry
 from pillarbox.ids import message_id_at
 from pillarbox.message import encode_body
 from pillarbox.strict_json import JsonValue
-from service2_consumer.consumer import Lane
-from service2_consumer.holding import Holding
-from service2_consumer.layouts import Layout, NewObject, ObjectPerMessage
+from service2_consumer.batching import Batcher, SingleBatcher
+from service2_consumer.clock import PollTiming, StopEvents
+from service2_consumer.in_flight import InFlightMessages
+from service2_consumer.lane import Lane
 from service2_consumer.metrics import Metrics
-from service2_consumer.pace import Pace, Stopping
-from service2_consumer.pool import Pool
-from service2_consumer.ports import Outcome, OverwritesError, QueueError, RefusedObjectError, Result, StoreError
-from service2_consumer.record import KeyTemplate, Message, Recorder
+from service2_consumer.model import InFlightMessage, Outcome, Upload
+from service2_consumer.object_key import KeyTemplate
+from service2_consumer.object_writer import ObjectWriter
+from service2_consumer.ports import OverwritesError, QueueError, RefusedObjectError, StoreError
+from service2_consumer.record import Recorder
 
 START = datetime(2026, 12, 10, 14, 30, 22, tzinfo=UTC)
 DEFAULT_TEMPLATE = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
@@ -35,9 +37,9 @@ def email(number: int = 0, **changes: JsonValue) -> dict[str, JsonValue]:
     return fields | changes
 
 
-def message_id(number: int, moment: datetime = START) -> str:
+def message_id(number: int, timestamp: datetime = START) -> str:
     """Give the UUIDv7 of a number."""
-    return message_id_at(moment, number.to_bytes(10, "big"))
+    return message_id_at(timestamp, number.to_bytes(10, "big"))
 
 
 class FakeClock:
@@ -71,7 +73,7 @@ class FakeClock:
 
 @dataclass
 class _Stored:
-    message: Message
+    message: InFlightMessage
     visible_at: float = 0.0
     receives: int = 0
     receipt: str = ""
@@ -101,16 +103,16 @@ class FakeQueue:
         sqs_id = f"sqs-{next(self._ids)}"
         if body is None:
             body = encode_body(email(number))
-        message = Message(sqs_id, "", body, attributes or {}, self._clock.now(), 0)
+        message = InFlightMessage(sqs_id, "", body, attributes or {}, self._clock.now(), 0)
         self.messages[sqs_id] = _Stored(message)
         return sqs_id
 
-    def receive(self, wait_seconds: int) -> list[Message]:
+    def receive(self, wait_seconds: int) -> list[InFlightMessage]:
         self.waits.append(wait_seconds)
         if self.failing:
             raise QueueError(self.failing)
         now = self._clock.monotonic()
-        taken: list[Message] = []
+        taken: list[InFlightMessage] = []
         for sqs_id, stored in list(self.messages.items()):
             if stored.visible_at > now or len(taken) == 10:
                 continue
@@ -121,7 +123,9 @@ class FakeQueue:
             stored.receipt = f"{sqs_id}#{stored.receives}"
             stored.visible_at = now + self._visibility_seconds
             found = stored.message
-            taken.append(Message(sqs_id, stored.receipt, found.body, found.attributes, found.sent_at, stored.receives))
+            taken.append(
+                InFlightMessage(sqs_id, stored.receipt, found.body, found.attributes, found.sent_at, stored.receives)
+            )
         if not taken:
             self._clock.advance(wait_seconds)
         self.when_received()
@@ -167,7 +171,7 @@ class FakeArchive:
     """
 
     def __init__(self) -> None:
-        self.objects: dict[str, NewObject] = {}
+        self.objects: dict[str, Upload] = {}
         self.failing: StoreError | None = None
         self.failing_records: StoreError | None = None
         self.failing_keys: set[str] = set()
@@ -178,20 +182,20 @@ class FakeArchive:
         self.probes = 0
         self.when_put: Callable[[], None] = lambda: None
 
-    def put(self, item: NewObject) -> Outcome:
-        self.asked.append(item.key)
+    def put(self, upload: Upload) -> Outcome:
+        self.asked.append(upload.key)
         self.when_put()
-        if item.key in self.refusing:
+        if upload.key in self.refusing:
             raise RefusedObjectError("KeyTooLongError")
         error = self.failing or self.failing_records
-        if error or item.key in self.failing_keys:
+        if error or upload.key in self.failing_keys:
             raise error or self.error_of_keys
-        held = self.objects.setdefault(item.key, item)
-        if held is item:
+        held = self.objects.setdefault(upload.key, upload)
+        if held is upload:
             return Outcome.STORED
-        if held.digest == item.digest or item.conflict_key is None:
+        if held.digest == upload.digest or upload.conflict_key is None:
             return Outcome.DUPLICATE
-        self.objects.setdefault(item.conflict_key, item)
+        self.objects.setdefault(upload.conflict_key, upload)
         return Outcome.CONFLICT
 
     def probe(self) -> None:
@@ -206,16 +210,16 @@ class FakeArchive:
 
 
 @dataclass
-class Bench:
+class LaneHarness:
     """A lane with fakes around it."""
 
-    layout: Layout = field(default_factory=ObjectPerMessage)
+    batcher: Batcher = field(default_factory=SingleBatcher)
     visibility_seconds: int = 300
     max_receive_count: int = 3
     poll_interval_seconds: int = 0
     long_poll_seconds: int = 20
     template: str = DEFAULT_TEMPLATE
-    tries_alone: int = 12
+    max_retries_alone: int = 12
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -224,31 +228,27 @@ class Bench:
         )
         self.archive = FakeArchive()
         self.metrics = Metrics(CollectorRegistry())
-        self.stopping = Stopping()
-        self.pool: Pool[NewObject, Result] = Pool(self._store, 4)
+        self.stop_events = StopEvents()
+        self.writer = ObjectWriter(self.archive, self.metrics, 4)
         self.lane = self.new_lane()
 
     def new_lane(self) -> Lane:
         return Lane(
             queue=self.queue,
             archive=self.archive,
-            pool=self.pool,
+            writer=self.writer,
             recorder=Recorder(KeyTemplate(self.template, "messages/"), "1.2.3"),
-            layout=self.layout,
-            holding=Holding(self.queue, self.metrics, self.visibility_seconds),
+            batcher=self.batcher,
+            in_flight=InFlightMessages(self.queue, self.metrics, self.visibility_seconds),
             metrics=self.metrics,
-            pace=Pace(self.long_poll_seconds, self.poll_interval_seconds, tries_alone=self.tries_alone),
-            stopping=self.stopping,
+            timing=PollTiming(
+                self.long_poll_seconds, self.poll_interval_seconds, max_retries_alone=self.max_retries_alone
+            ),
+            stop_events=self.stop_events,
             clock=self.clock,
         )
 
-    def _store(self, item: NewObject) -> Result:
-        try:
-            return self.archive.put(item)
-        except (StoreError, RefusedObjectError) as exc:
-            return exc
-
-    def checked(self) -> "Bench":
+    def checked(self) -> "LaneHarness":
         """Take the lane through its start check."""
         self.lane.run_once()
         assert self.lane.checked
@@ -259,4 +259,4 @@ class Bench:
         return self.metrics.registry.get_sample_value(f"pillarbox_consumer_{name}", labels) or 0.0
 
     def stop(self) -> None:
-        self.stopping.requested.set()
+        self.stop_events.requested.set()

@@ -218,7 +218,7 @@ class Arena:
             return dict(zip(keys, bodies, strict=True))
 
     def records(self) -> list[dict[str, JsonValue]]:
-        """Give every record, whatever the layout."""
+        """Give every record, whatever the batcher."""
         lines: list[bytes] = []
         for key, body in self.objects().items():
             assert key.startswith("messages/"), key

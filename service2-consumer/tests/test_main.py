@@ -21,13 +21,13 @@ from pillarbox.message import encode_body
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from service2_consumer import __main__ as root
-from service2_consumer.layouts import BatchPerHour, ObjectPerMessage
+from service2_consumer import wiring
 from service2_consumer.metrics import Metrics
 from service2_consumer.ports import Archive, Queue
 from service2_consumer.settings import Settings
 
 from .conftest import BUCKET, REGION, Aws
-from .fakes import FakeClock, FakeQueue, email, message_id
+from .fakes import email, message_id
 
 DEADLINE_SECONDS = 60
 
@@ -66,7 +66,7 @@ def clients(settings: Settings) -> tuple[Queue, Archive]:
     credentials = SessionCredentials(session.get_credentials)
     assert credentials.found()
     credentials.start()
-    return root.build_queue(settings, session, credentials), root.build_archive(settings, session, credentials)
+    return wiring.build_queue(settings, session, credentials), wiring.build_archive(settings, session, credentials)
 
 
 def wait_for_object(aws: Aws, key: str) -> bytes:
@@ -188,7 +188,7 @@ def test_a_port_in_use_is_named(environment: dict[str, str]) -> None:
         process = start(environment | {"PORT": port})
         _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 2
-    assert errors.splitlines() == [f"PORT: {port} on 127.0.0.1 cannot be had: Address already in use"]
+    assert errors.splitlines() == [f"PORT: cannot listen on 127.0.0.1:{port}: Address already in use"]
 
 
 def test_a_ca_bundle_that_cannot_be_read_is_named(environment: dict[str, str]) -> None:
@@ -235,11 +235,11 @@ def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
     def signal_twice() -> None:
         entered.wait(DEADLINE_SECONDS)
         signal.pthread_kill(main_thread, signal.SIGTERM)
-        while not consumer._stopping.requested.is_set():
+        while not consumer._stop_events.requested.is_set():
             time.sleep(0.01)
         signal.pthread_kill(main_thread, signal.SIGTERM)
 
-    consumer = root.build_consumer(settings, queue, archive, metrics)
+    consumer = wiring.build_consumer(settings, queue, archive, metrics, root.request_stop)
     sender = threading.Thread(target=signal_twice)
     sender.start()
     assert settings.drain_seconds > DEADLINE_SECONDS
@@ -250,44 +250,3 @@ def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
     assert code == 0
     assert metrics.totals()["released"] == 1
     assert aws.sqs.receive_message(QueueUrl=url)["Messages"]
-
-
-def ended() -> threading.Event:
-    event = threading.Event()
-    event.set()
-    return event
-
-
-def test_the_depth_of_the_queue_becomes_a_metric(aws: Aws, environment: dict[str, str]) -> None:
-    url = environment["SQS_QUEUE_URL"]
-    metrics = Metrics(CollectorRegistry())
-    aws.sqs.send_message(QueueUrl=url, MessageBody="body")
-    root.watch_depth(clients(Settings())[0], metrics, ended())
-    assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) == 1
-
-
-def test_a_depth_that_is_not_known_keeps_the_last_one(aws: Aws, environment: dict[str, str]) -> None:
-    url, metrics = environment["SQS_QUEUE_URL"], Metrics(CollectorRegistry())
-    queue = clients(Settings())[0]
-    aws.sqs.send_message(QueueUrl=url, MessageBody="body")
-    root.watch_depth(queue, metrics, ended())
-    aws.sqs.delete_queue(QueueUrl=url)
-    root.watch_depth(queue, metrics, ended())
-    assert metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"}) == 1
-
-
-def test_nothing_that_goes_wrong_ends_the_thread_that_watches_the_depth() -> None:
-    def depth() -> dict[str, int]:
-        raise RuntimeError("unforeseen")
-
-    queue = FakeQueue(FakeClock())
-    queue.depth = depth  # type: ignore[method-assign]
-    root.watch_depth(queue, Metrics(CollectorRegistry()), ended())
-
-
-@pytest.mark.parametrize(("name", "kind"), [("message", ObjectPerMessage), ("batch", BatchPerHour)])
-def test_the_layout_is_a_setting(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str, kind: type
-) -> None:
-    monkeypatch.setenv("OBJECT_LAYOUT", name)
-    assert isinstance(root.build_layout(Settings()), kind)

@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 
 from pillarbox.message import Envelope, encode_body
-from service2_consumer.layouts import BatchPerHour, Held
-from service2_consumer.record import KeyTemplate, Message, Recorder
+from service2_consumer.batching import HourlyBatcher
+from service2_consumer.model import InFlightMessage
+from service2_consumer.object_key import KeyTemplate
+from service2_consumer.record import Recorder
 
 from .fakes import DEFAULT_TEMPLATE, START, email, message_id
 
@@ -14,14 +16,14 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def batch(*numbers: int) -> bytes:
-    layout = BatchPerHour("", max_messages=500, max_bytes=1_000_000, max_seconds=30)
+    batcher = HourlyBatcher("", max_messages=500, max_bytes=1_000_000, max_seconds=30)
     recorder = Recorder(KeyTemplate(DEFAULT_TEMPLATE, ""), "1.2.3")
     for number in numbers:
         attributes = Envelope(message_id(number)).to_attributes()
-        record = recorder.record(Message("sqs", "", encode_body(email(number)), attributes, START, 1), START)
-        layout.add(Held("r", "id", 1, 0, 0, 0), record, 0)
-    (parcel,) = layout.take_due(0, everything=True)
-    return parcel.item.body
+        record = recorder.record(InFlightMessage("sqs", "", encode_body(email(number)), attributes, START, 1), START)
+        batcher.add(InFlightMessage("sqs", "r", "", {}, START, 1), record, 0)
+    (upload,) = batcher.take_due(0, everything=True)
+    return upload.body
 
 
 def test_the_line_that_removes_repeated_records_does_so(tmp_path: Path) -> None:
@@ -40,6 +42,6 @@ def test_the_templates_of_the_readme_give_the_keys_beside_them() -> None:
     examples = [[cell.strip(" `") for cell in row] for row in rows if "{prefix}" in row[1]]
     assert [prefix for prefix, _, _ in examples] == ["messages/", "sqs-messages/", "emails/"]
     for prefix, template, key in examples:
-        moment = START.replace(year=2026, month=12, day=10, hour=14, minute=30, second=22)
-        made = KeyTemplate(template, prefix).key("019b…", moment, "Jane Doe <jane.doe@example.com>")
+        timestamp = START.replace(year=2026, month=12, day=10, hour=14, minute=30, second=22)
+        made = KeyTemplate(template, prefix).key("019b…", timestamp, "Jane Doe <jane.doe@example.com>")
         assert made == key

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox.message import Envelope, email_sha256, encode_body
-from service2_consumer.record import Digests, KeyTemplate, Message, PoisonError, Recorder, digests_of, sender_slug
+from service2_consumer.model import InFlightMessage
+from service2_consumer.object_key import KeyTemplate
+from service2_consumer.record import Digests, PoisonError, Recorder, digests_of
 
 from .fakes import DEFAULT_TEMPLATE, START, email, message_id
 
@@ -17,9 +19,11 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 NOW = datetime(2026, 12, 11, 9, 0, 0, 999_000, tzinfo=UTC)
 
 
-def message(body: str | None = None, envelope: Envelope | None = None) -> Message:
+def message(body: str | None = None, envelope: Envelope | None = None) -> InFlightMessage:
     attributes = envelope.to_attributes() if envelope else {}
-    return Message("0a1b2c3d-0000-4000-8000-000000000000", "r", body or encode_body(email()), attributes, START, 1)
+    return InFlightMessage(
+        "0a1b2c3d-0000-4000-8000-000000000000", "r", body or encode_body(email()), attributes, START, 1
+    )
 
 
 def recorder(template: str = DEFAULT_TEMPLATE, **options: bool) -> Recorder:
@@ -57,110 +61,13 @@ def test_a_foreign_message_is_dated_and_named_by_sqs() -> None:
 
 
 def test_key_and_digest_do_not_depend_on_when_a_message_is_processed() -> None:
-    first, later = (recorder().record(message(), moment) for moment in (START, NOW))
+    first, later = (recorder().record(message(), timestamp) for timestamp in (START, NOW))
     assert (first.key, first.sha256) == (later.key, later.sha256)
-
-
-LAYOUTS = [
-    ("{prefix}{date:%Y/%m/%d}/{message_id}.json", "messages/2026/12/10/{id}.json"),
-    ("{prefix}{date:%Y/%m/%d/%H}/{message_id}.json", "sqs-messages/2026/12/10/14/{id}.json"),
-    (
-        "{prefix}{date:%Y/%m/%d}/{sender}/{message_id}_{date:%H%M%S}.json",
-        "emails/2026/12/10/jane/{id}_143022.json",
-    ),
-]
-
-
-@pytest.mark.parametrize(("template", "key"), LAYOUTS)
-def test_the_three_layouts_of_the_contract_are_two_settings_away(template: str, key: str) -> None:
-    prefix = key.partition("/")[0] + "/"
-    record = Recorder(KeyTemplate(template, prefix), "1.2.3").record(message(envelope=Envelope(message_id(1))), NOW)
-    assert record.key == key.replace("{id}", message_id(1))
-
-
-@pytest.mark.parametrize(
-    "template", ["emails/{message_id}.json", "{date:%Y}/{prefix}{message_id}", "x{prefix}{message_id}"]
-)
-def test_a_template_that_leads_out_of_the_prefix_is_refused(template: str) -> None:
-    with pytest.raises(ValueError, match=r"must begin with \{prefix\}"):
-        KeyTemplate(template, "messages/")
-
-
-def test_an_empty_prefix_is_a_prefix_too() -> None:
-    assert KeyTemplate("{prefix}{message_id}", "").key(message_id(1), START, "") == message_id(1)
-
-
-BAD_TEMPLATES = [
-    ("{prefix}{date:%Y}.json", "message_id"),
-    ("{message_id", "format syntax"),
-    ("{message_id}{uuid}", "fields"),
-    ("{message_id}{}", "fields"),
-    ("{message_id}{date.year}", "fields"),
-    ("{message_id!r}", "conversions"),
-    ("{message_id:.8}", "only date"),
-    ("{message_id}{date}", "directives"),
-    ("{message_id}{date:%s}", "directives"),  # seconds in the machine's own time zone
-    ("{message_id}{date:%c}", "directives"),  # depends on the locale
-    ("{message_id}{date:%-d}", "directives"),
-    ("{message_id}{date:{sender}}", "directives"),
-    ("{prefix}/{message_id}", "slashes"),
-    ("{prefix}a//{message_id}", "slashes"),
-    ("{prefix}../{message_id}", "slashes"),
-    ("{prefix}{message_id}/.", "slashes"),
-    ("{prefix}a\n{message_id}", "printable"),
-    ("{prefix}" + "a" * 600 + "{message_id}", "at most 512 bytes"),
-]
-
-
-@pytest.mark.parametrize(("template", "text"), BAD_TEMPLATES)
-def test_a_template_that_is_not_safe_and_distinct_is_refused(template: str, text: str) -> None:
-    with pytest.raises(ValueError, match=text):
-        KeyTemplate(template, "messages/")
-
-
-@pytest.mark.parametrize("prefix", ["conflicts/", "health/"])
-def test_a_prefix_that_the_service_needs_itself_is_refused(prefix: str) -> None:
-    with pytest.raises(ValueError, match=f"{prefix}.*first copy"):
-        KeyTemplate(DEFAULT_TEMPLATE, prefix)
-
-
-def test_a_refused_template_shows_an_example_of_its_keys() -> None:
-    with pytest.raises(ValueError, match=r"look like //2025/"):
-        KeyTemplate("{prefix}/{date:%Y}/{message_id}", "/")
-
-
-@pytest.mark.parametrize(
-    ("sender", "slug"),
-    [
-        ("jane.doe@example.com", "jane.doe"),
-        ("Jane Doe <Jane.Doe+news@example.com>", "jane.doe+news"),
-        ('"a@b"@example.com', "a-b"),
-        ("John doe", "john-doe"),
-        ("José Ñandú", "jose-nandu"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("a/b\\c", "a-b-c"),
-        ("...", "unknown"),
-        ("@example.com", "example.com"),
-        ("山田太郎", "unknown"),
-        ("", "unknown"),
-        ("x" * 5000, "x" * 64),
-    ],
-)
-def test_a_sender_becomes_a_safe_part_of_a_key(sender: str, slug: str) -> None:
-    assert sender_slug(sender) == slug
-
-
-@given(st.text(max_size=300))
-def test_no_sender_makes_an_unsafe_key(sender: str) -> None:
-    key = KeyTemplate("{prefix}{sender}/{message_id}", "").key(message_id(1), START, sender)
-    assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789._+-/")
-    assert key.count("/") == 1
-    assert not key.startswith(("/", ".", "-"))
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
 def test_a_body_that_is_no_email_is_poison_and_breaks_nothing(body: str) -> None:
-    found = Message("sqs-1", "r", body, {"message_id": body, "received_at": body, "source": body}, START, 1)
+    found = InFlightMessage("sqs-1", "r", body, {"message_id": body, "received_at": body, "source": body}, START, 1)
     with pytest.raises(PoisonError):
         recorder().record(found, NOW)
 

@@ -12,20 +12,20 @@ import pytest
 
 from pillarbox.message import email_sha256
 from pillarbox_aws.credentials import CredentialsError, SessionCredentials
-from service2_consumer.layouts import NewObject
-from service2_consumer.ports import Archive, Outcome, OverwritesError, RefusedObjectError, StoreError
+from service2_consumer.model import Outcome, Upload
+from service2_consumer.ports import Archive, OverwritesError, RefusedObjectError, StoreError
 from service2_consumer.s3 import PROBE_KEY, S3Archive, open_archive
 
 from .conftest import BUCKET, REGION, Aws
 from .fakes import FakeArchive
-from .told_server import Reply, ToldServer, answer, cut, garbage, hang, status
+from .scripted_server import Reply, ScriptedServer, answer, cut, garbage, hang, status
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
 
-def new_object(digest: str = "d1", key: str = "messages/2026/12/10/a.json", conflict: bool = True) -> NewObject:
-    return NewObject(
+def new_upload(digest: str = "d1", key: str = "messages/2026/12/10/a.json", conflict: bool = True) -> Upload:
+    return Upload(
         key,
         f"body of {digest}".encode(),
         "application/json",
@@ -71,30 +71,30 @@ def either(request: pytest.FixtureRequest) -> Archive:
 
 
 def test_an_archive_writes_an_object_once(either: Archive) -> None:
-    assert [either.put(new_object()) for _ in range(3)] == [Outcome.STORED, Outcome.DUPLICATE, Outcome.DUPLICATE]
+    assert [either.put(new_upload()) for _ in range(3)] == [Outcome.STORED, Outcome.DUPLICATE, Outcome.DUPLICATE]
 
 
 def test_an_archive_keeps_another_content_apart_and_once(either: Archive) -> None:
-    either.put(new_object("d1"))
-    assert [either.put(new_object("d2")) for _ in range(2)] == [Outcome.CONFLICT, Outcome.CONFLICT]
+    either.put(new_upload("d1"))
+    assert [either.put(new_upload("d2")) for _ in range(2)] == [Outcome.CONFLICT, Outcome.CONFLICT]
 
 
 def test_an_archive_takes_a_taken_key_as_stored_where_no_conflict_can_be(either: Archive) -> None:
-    either.put(new_object("d1"))
-    assert either.put(new_object("d2", conflict=False)) is Outcome.DUPLICATE
+    either.put(new_upload("d1"))
+    assert either.put(new_upload("d2", conflict=False)) is Outcome.DUPLICATE
 
 
 def test_an_object_has_its_content_type_and_digest(aws: Aws, archive: S3Archive) -> None:
-    archive.put(new_object())
-    found = aws.s3.get_object(Bucket=BUCKET, Key=new_object().key)
+    archive.put(new_upload())
+    found = aws.s3.get_object(Bucket=BUCKET, Key=new_upload().key)
     assert (found["ContentType"], found["Metadata"]) == ("application/json", {"email-sha256": "d1"})
     assert found["Body"].read() == b"body of d1"
 
 
 def test_a_conflict_leaves_the_first_object_alone(aws: Aws, archive: S3Archive) -> None:
-    archive.put(new_object("d1"))
-    archive.put(new_object("d2"))
-    assert aws.s3.get_object(Bucket=BUCKET, Key=new_object().key)["Body"].read() == b"body of d1"
+    archive.put(new_upload("d1"))
+    archive.put(new_upload("d2"))
+    assert aws.s3.get_object(Bucket=BUCKET, Key=new_upload().key)["Body"].read() == b"body of d1"
     assert aws.s3.get_object(Bucket=BUCKET, Key="conflicts/d2")["Body"].read() == b"body of d2"
 
 
@@ -117,17 +117,17 @@ def test_the_check_passes_where_objects_are_written_once_however_often_and_with_
 def test_a_missing_bucket_is_an_outage(aws: Aws) -> None:
     archive = archive_at(aws.url, aws.session, bucket="nobody-has-made-it")
     with pytest.raises(StoreError) as caught:
-        archive.put(new_object())
+        archive.put(new_upload())
     assert caught.value.cause == "no_such_bucket"
     with pytest.raises(StoreError):
         archive.check()
 
 
 def test_encryption_is_asked_for_with_each_put(aws: Aws, archive: S3Archive) -> None:
-    archive_at(aws.url, aws.session, server_side_encryption="AES256").put(new_object(key="a"))
+    archive_at(aws.url, aws.session, server_side_encryption="AES256").put(new_upload(key="a"))
     key = "arn:aws:kms:eu-central-1:000000000000:key/0"
-    archive_at(aws.url, aws.session, server_side_encryption="aws:kms", sse_kms_key_id=key).put(new_object(key="b"))
-    archive_at(aws.url, aws.session, server_side_encryption="aws:kms").put(new_object(key="c"))
+    archive_at(aws.url, aws.session, server_side_encryption="aws:kms", sse_kms_key_id=key).put(new_upload(key="b"))
+    archive_at(aws.url, aws.session, server_side_encryption="aws:kms").put(new_upload(key="c"))
     assert aws.s3.head_object(Bucket=BUCKET, Key="a")["ServerSideEncryption"] == "AES256"
     found = aws.s3.head_object(Bucket=BUCKET, Key="b")
     assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", key)
@@ -156,44 +156,46 @@ FOUND = {"Last-Modified": "Thu, 10 Dec 2026 14:30:22 GMT", "x-amz-meta-email-sha
         (cut, "connection"),
     ],
 )
-def test_whatever_keeps_an_object_from_being_stored_is_an_outage(server: ToldServer, reply: Reply, cause: str) -> None:
+def test_whatever_keeps_an_object_from_being_stored_is_an_outage(
+    server: ScriptedServer, reply: Reply, cause: str
+) -> None:
     server.replies["PUT"] = [reply]
     archive = archive_at(server.url, SESSION, deadline_seconds=3 if reply is hang else 180)
     with pytest.raises(StoreError) as caught:
-        archive.put(new_object())
+        archive.put(new_upload())
     assert caught.value.cause == cause
     assert "body of" not in str(caught.value)
 
 
-def test_an_attempt_ends_within_its_deadline_and_does_not_retry(server: ToldServer) -> None:
+def test_an_attempt_ends_within_its_deadline_and_does_not_retry(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(412), hang]
     server.replies["GET"] = [status(200, headers=FOUND)]
     with pytest.raises(StoreError):
-        archive_at(server.url, SESSION, deadline_seconds=15).put(new_object("d2"))
+        archive_at(server.url, SESSION, deadline_seconds=15).put(new_upload("d2"))
     assert [method for method, _, _ in server.asked] == ["PUT", "GET", "PUT"]
 
 
 def test_nobody_listening_is_an_outage() -> None:
     with pytest.raises(StoreError, match="connection"):
-        archive_at("http://127.0.0.1:1", SESSION).put(new_object())
+        archive_at("http://127.0.0.1:1", SESSION).put(new_upload())
 
 
-def test_a_key_that_s3_will_never_take_is_refused(server: ToldServer) -> None:
+def test_a_key_that_s3_will_never_take_is_refused(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(400, "KeyTooLongError")]
     with pytest.raises(RefusedObjectError, match="KeyTooLongError"):
-        archive_at(server.url, SESSION).put(new_object())
+        archive_at(server.url, SESSION).put(new_upload())
 
 
 @pytest.mark.parametrize("code", [409, 412])
-def test_a_taken_key_is_settled_by_asking_what_lies_there(server: ToldServer, code: int) -> None:
+def test_a_taken_key_is_settled_by_asking_what_lies_there(server: ScriptedServer, code: int) -> None:
     server.replies["PUT"] = [status(code, "ConditionalRequestConflict")]
     server.replies["GET"] = [status(200, headers=FOUND)]
-    assert archive_at(server.url, SESSION).put(new_object()) is Outcome.DUPLICATE
+    assert archive_at(server.url, SESSION).put(new_upload()) is Outcome.DUPLICATE
 
 
 @pytest.mark.parametrize("garbled", [garbage, cut, answer(200, "<html>", {"Content-Length": "900"})])
 def test_a_put_that_took_effect_though_its_answer_was_garbage_is_found_stored(
-    server: ToldServer, garbled: Reply
+    server: ScriptedServer, garbled: Reply
 ) -> None:
     server.replies["PUT"] = [garbled, status(412, "PreconditionFailed")]
     server.replies["GET"] = [status(200, headers=FOUND)]
@@ -201,7 +203,7 @@ def test_a_put_that_took_effect_though_its_answer_was_garbage_is_found_stored(
     outcomes = []
     for _ in range(2):
         try:
-            outcomes.append(archive.put(new_object()))
+            outcomes.append(archive.put(new_upload()))
         except StoreError:
             continue
     assert outcomes in ([Outcome.DUPLICATE], [Outcome.STORED, Outcome.DUPLICATE])
@@ -215,65 +217,65 @@ def stored(email_data: object) -> str:
     return json.dumps({"message_id": "1", "processed_at": "before", "email_data": email_data, "metadata": {}})
 
 
-def settled(server: ToldServer, text: str, headers: dict[str, str]) -> Outcome:
+def settled(server: ScriptedServer, text: str, headers: dict[str, str]) -> Outcome:
     server.replies["PUT"] = [status(412), status(200)]
     server.replies["GET"] = [answer(200, text, headers)]
-    return archive_at(server.url, SESSION).put(new_object(email_sha256(EMAIL)))
+    return archive_at(server.url, SESSION).put(new_upload(email_sha256(EMAIL)))
 
 
 @pytest.mark.parametrize("headers", [NO_METADATA, FOUND], ids=["none", "garbled"])
 def test_the_content_decides_where_the_metadata_does_not_say_that_it_is_the_same(
-    server: ToldServer, headers: dict[str, str]
+    server: ScriptedServer, headers: dict[str, str]
 ) -> None:
     assert settled(server, stored(dict(reversed(EMAIL.items()))), headers) is Outcome.DUPLICATE
     assert [method for method, _, _ in server.asked] == ["PUT", "GET"]
 
 
-def test_another_email_is_a_conflict_without_metadata_too(server: ToldServer) -> None:
+def test_another_email_is_a_conflict_without_metadata_too(server: ScriptedServer) -> None:
     assert settled(server, stored(EMAIL | {"email_content": "d"}), NO_METADATA) is Outcome.CONFLICT
 
 
-def test_a_raw_body_is_compared_as_it_is(server: ToldServer) -> None:
+def test_a_raw_body_is_compared_as_it_is(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(412)]
     server.replies["GET"] = [answer(200, "no e-mail", NO_METADATA)]
-    item = new_object(hashlib.sha256(b"no e-mail").hexdigest())
+    item = new_upload(hashlib.sha256(b"no e-mail").hexdigest())
     assert archive_at(server.url, SESSION).put(item) is Outcome.DUPLICATE
 
 
-def test_an_answer_that_is_no_object_of_ours_is_no_conflict_but_asked_for_again(server: ToldServer) -> None:
+def test_an_answer_that_is_no_object_of_ours_is_no_conflict_but_asked_for_again(server: ScriptedServer) -> None:
     with pytest.raises(StoreError, match="unclear"):
         settled(server, "<html>Bad gateway</html>", NO_METADATA)
     assert [method for method, _, _ in server.asked] == ["PUT", "GET"]
 
 
-def test_a_conflict_with_a_put_that_failed_is_tried_again_and_is_no_conflict_of_emails(server: ToldServer) -> None:
+def test_a_conflict_with_a_put_that_failed_is_tried_again_and_is_no_conflict_of_emails(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(409, "ConditionalRequestConflict")]
     server.replies["GET"] = [status(404)]
     with pytest.raises(StoreError, match="contended"):
-        archive_at(server.url, SESSION).put(new_object())
+        archive_at(server.url, SESSION).put(new_upload())
 
 
 @pytest.mark.parametrize("conflict", [True, False])
 def test_no_message_is_acknowledged_for_a_put_of_somebody_else_that_may_still_fail(
-    server: ToldServer, conflict: bool
+    server: ScriptedServer, conflict: bool
 ) -> None:
     server.replies["PUT"] = [status(412), status(409, "ConditionalRequestConflict")] if conflict else [status(409)]
     server.replies["GET"] = [status(200, headers=FOUND)]
     server.replies["HEAD"] = [status(404)]
     with pytest.raises(StoreError, match="contended"):
-        archive_at(server.url, SESSION).put(new_object("d2", conflict=conflict))
+        archive_at(server.url, SESSION).put(new_upload("d2", conflict=conflict))
 
 
 # ---- write-once -----------------------------------------------------------------------------------------------------
 
 
-def test_a_store_that_ignores_if_none_match_is_refused_with_what_to_do(server: ToldServer) -> None:
+def test_a_store_that_ignores_if_none_match_is_refused_with_what_to_do(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(200)] * 3
     with pytest.raises(OverwritesError, match=r"ignores If-None-Match: .* ALLOW_OVERWRITE=true accepts that"):
         archive_at(server.url, SESSION).check()
 
 
-def test_a_store_that_ignores_if_none_match_is_taken_where_that_is_allowed(server: ToldServer) -> None:
+def test_a_store_that_ignores_if_none_match_is_taken_where_that_is_allowed(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(200)]
     archive_at(server.url, SESSION, allow_overwrite=True).check()
     assert len(server.asked) == 1
@@ -283,7 +285,7 @@ def test_a_store_that_ignores_if_none_match_is_taken_where_that_is_allowed(serve
     "refusals", [[status(412)], [status(409, "ConditionalRequestConflict")], [status(200), status(412)]]
 )
 def test_a_refused_create_proves_write_once_even_after_somebody_emptied_the_bucket(
-    server: ToldServer, refusals: list[Reply]
+    server: ScriptedServer, refusals: list[Reply]
 ) -> None:
     server.replies["PUT"] = [status(200), *refusals]
     archive_at(server.url, SESSION).check()
@@ -293,15 +295,15 @@ def test_a_refused_create_proves_write_once_even_after_somebody_emptied_the_buck
 
 
 @pytest.mark.parametrize("replies", [[status(503)], [status(200), status(503)], [status(200), status(501)]])
-def test_a_store_that_fails_during_the_check_proves_nothing(server: ToldServer, replies: list[Reply]) -> None:
+def test_a_store_that_fails_during_the_check_proves_nothing(server: ScriptedServer, replies: list[Reply]) -> None:
     server.replies["PUT"] = replies
     with pytest.raises(StoreError):
         archive_at(server.url, SESSION).check()
 
 
-def test_each_put_forbids_overwriting_and_carries_a_signature(server: ToldServer) -> None:
+def test_each_put_forbids_overwriting_and_carries_a_signature(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(200)]
-    archive_at(server.url, SESSION).put(new_object())
+    archive_at(server.url, SESSION).put(new_upload())
     (method, path, headers) = server.asked[0]
     lower = {name.lower(): value for name, value in headers.items()}
     assert (method, path) == ("PUT", f"/{BUCKET}/messages/2026/12/10/a.json")
@@ -312,11 +314,11 @@ def test_each_put_forbids_overwriting_and_carries_a_signature(server: ToldServer
 # ---- credentials ----------------------------------------------------------------------------------------------------
 
 
-def test_credentials_that_cannot_be_had_are_an_outage(server: ToldServer) -> None:
+def test_credentials_that_cannot_be_had_are_an_outage(server: ScriptedServer) -> None:
     def refresh() -> S3Credential:
         raise CredentialsError("InvalidIdentityToken")
 
     archive = open_archive(refresh, BUCKET, region=REGION, endpoint_url=server.url, deadline_seconds=3, encryption={})
     with pytest.raises(StoreError, match="credentials"):
-        archive.put(new_object())
+        archive.put(new_upload())
     assert server.asked == []

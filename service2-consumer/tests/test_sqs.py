@@ -17,7 +17,7 @@ from service2_consumer.ports import QueueError
 from service2_consumer.sqs import SqsQueue
 
 from .conftest import REGION, Aws
-from .told_server import Reply, ToldServer, answer, cut
+from .scripted_server import Reply, ScriptedServer, answer, cut
 
 
 @pytest.fixture
@@ -114,22 +114,22 @@ OK = answer(200, '{"Successful": [{"Id": "0"}]}')
 NONE = answer(200, "{}")
 
 
-def told(server: ToldServer, aws: Aws, *replies: Reply) -> SqsQueue:
+def told(server: ScriptedServer, aws: Aws, *replies: Reply) -> SqsQueue:
     server.replies["POST"] = list(replies)
     return opened(aws, f"{server.url}/000000000000/q")
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "outage_log",
     [answer(500, "{}"), answer(503, "<html>"), answer(400, '{"__type":"com.amazonaws.sqs#RequestThrottled"}'), cut],
 )
-def test_a_delete_is_asked_again_when_sqs_stumbles(server: ToldServer, aws: Aws, trouble: Reply) -> None:
-    queue = told(server, aws, trouble, trouble, OK)
+def test_a_delete_is_asked_again_when_sqs_stumbles(server: ScriptedServer, aws: Aws, outage_log: Reply) -> None:
+    queue = told(server, aws, outage_log, outage_log, OK)
     assert queue.delete(["receipt"]) == []
     assert len(server.asked) == 3
 
 
-def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(server: ToldServer, aws: Aws) -> None:
+def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(server: ScriptedServer, aws: Aws) -> None:
     queue = told(server, aws, answer(500, "{}"), NONE)
     with pytest.raises(QueueError, match="HTTP 500"):
         queue.receive(0)
@@ -225,7 +225,7 @@ def test_whatever_json_sqs_answers_is_an_error_of_the_queue_or_a_result(reply: d
     assert set(queue.delete(["a", "b"])) <= {"a", "b"}
 
 
-def test_an_error_of_the_client_is_an_error_of_the_queue_with_the_same_cause(server: ToldServer, aws: Aws) -> None:
+def test_an_error_of_the_client_is_an_error_of_the_queue_with_the_same_cause(server: ScriptedServer, aws: Aws) -> None:
     denied = answer(403, '{"__type":"AccessDenied"}')
     with pytest.raises(QueueError, match="AccessDenied") as caught:
         told(server, aws, denied).receive(0)

@@ -1,4 +1,4 @@
-"""The HTTP server that probes and Prometheus ask: /health, /ready, /metrics. It asks neither SQS nor S3."""
+"""The HTTP server for probes and Prometheus: /health, /ready, /metrics. It calls neither SQS nor S3."""
 
 import json
 import threading
@@ -12,30 +12,30 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pillarbox.message import rfc3339
 from service2_consumer.metrics import Metrics
 
-_CLIENT_SECONDS = 5  # a client that stalls for so long loses its connection, and the thread it held
+_CLIENT_SECONDS = 5  # a stalled client is disconnected after this time, which frees its thread
 
 
 class State(Protocol):
-    """What is asked of the consumer."""
+    """The state of the consumer that the server reports."""
 
     @property
     def alive(self) -> bool:
-        """Tell whether the lanes turn."""
+        """Return whether the lanes make progress."""
         ...
 
     @property
     def ready(self) -> bool:
-        """Tell whether queue and bucket work."""
+        """Return whether queue and bucket work."""
         ...
 
     @property
     def last_poll_at(self) -> datetime | None:
-        """Give the time of the latest receive."""
+        """Return the time of the latest receive."""
         ...
 
 
 class HealthServer:
-    """Serves in a daemon thread from construction on; raises OSError if the port cannot be had."""
+    """Serves in a daemon thread from construction on. Raises OSError if it cannot listen on the port."""
 
     def __init__(self, host: str, port: int, state: State, metrics: Metrics) -> None:
         routes = {
@@ -54,31 +54,31 @@ class HealthServer:
         self._server.server_close()
 
 
-Answer = tuple[int, str, bytes]
+Response = tuple[int, str, bytes]
 
 
-def _health(state: State, metrics: Metrics) -> Answer:
+def _health(state: State, metrics: Metrics) -> Response:
     last_poll = rfc3339(state.last_poll_at) if state.last_poll_at else None
     status = {"status": "healthy" if state.alive else "unhealthy"}
     return _json(state.alive, status | {"last_poll": last_poll, "messages_processed": metrics.messages_processed()})
 
 
-def _ready(state: State) -> Answer:
+def _ready(state: State) -> Response:
     return _json(state.ready, {"status": "ready" if state.ready else "not ready"})
 
 
-def _json(well: bool, body: dict[str, object]) -> Answer:
-    return 200 if well else 503, "application/json", json.dumps(body).encode()
+def _json(ok: bool, body: dict[str, object]) -> Response:
+    return 200 if ok else 503, "application/json", json.dumps(body).encode()
 
 
-def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
+def _handler(routes: dict[str, Callable[[], Response]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         server_version = "pillarbox-consumer"
         sys_version = ""
         timeout = _CLIENT_SECONDS
 
-        def do_GET(self) -> None:  # the name that http.server calls
+        def do_GET(self) -> None:  # http.server calls this name
             route = routes.get(self.path.partition("?")[0])
             status, content_type, body = route() if route else (404, "text/plain", b"not found\n")
             self.send_response(status)
@@ -87,7 +87,7 @@ def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHan
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # probes every few seconds are no news
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # probes come every few seconds
             pass
 
     return Handler

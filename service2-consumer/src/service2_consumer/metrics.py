@@ -1,4 +1,4 @@
-"""Every metric of the consumer: the closed list of what can be watched and alerted on."""
+"""The metrics of the consumer. All of them are defined here."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
@@ -8,7 +8,7 @@ _PREFIX = "pillarbox_consumer_"
 
 
 class Metrics:
-    """The metrics, in a registry of their own so that tests can have many."""
+    """The metrics in their own registry, so that each test can have one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -24,36 +24,38 @@ class Metrics:
 
         self.received = counter("received_total", "Messages received, redeliveries included")
         self.stored = counter("stored_total", "Messages stored for the first time")
-        self.duplicates = counter("duplicates_total", "Messages whose e-mail was in S3 already")
-        self.conflicts = counter("conflicts_total", "Messages kept under conflicts/: another e-mail under a used id")
+        self.duplicates = counter("duplicates_total", "Messages whose e-mail was already in S3")
+        self.conflicts = counter(
+            "conflicts_total", "Messages stored under conflicts/: message id reused with different content"
+        )
         self.invalid = counter("invalid_total", "Messages that can never be stored, by reason", "reason")
         self.store_failures = counter("store_failures_total", "Attempts to store that failed, by cause", "cause")
         self.released = counter(
-            "released_total", "Messages given back to the queue: poison, given up, or held when stopping"
+            "released_total", "Messages released to the queue: poison, retries ended, or in flight when stopping"
         )
         self.deleted = counter("deleted_total", "Messages deleted from the queue, after they were stored")
-        self.delete_failures = counter("delete_failures_total", "Deletes that SQS did not do; the message comes again")
+        self.delete_failures = counter("delete_failures_total", "Deletes that failed; SQS delivers the message again")
         self.stored_bytes = counter("stored_bytes_total", "Bytes written to S3")
         self.polls = counter("polls_total", "Receives, by outcome: messages, empty or error", "outcome")
-        self.receive_seconds = histogram("receive_seconds", "Time of a receive, its long poll included", _SECONDS)
-        self.store_seconds = histogram("store_seconds", "Time of one attempt to store", _SECONDS)
+        self.receive_seconds = histogram("receive_seconds", "Duration of a receive, including its long poll", _SECONDS)
+        self.store_seconds = histogram("store_seconds", "Duration of one attempt to store", _SECONDS)
         self.age_seconds = histogram("age_seconds", "Time from sent to stored", _AGE_SECONDS)
-        self.in_flight = gauge("in_flight", "Messages received and not yet deleted or given back")
+        self.in_flight = gauge("in_flight", "Messages received and not yet deleted or released")
         self.store_healthy = gauge("store_healthy", "1 while S3 takes writes, 0 while it fails and messages are kept")
-        self.set_aside = gauge("set_aside", "Messages held apart: their object fails while the store works")
+        self.set_aside = gauge("set_aside", "Messages set aside: their object fails while the store works")
         self.lanes_full = gauge(
-            "lanes_full", "Lanes that receive nothing until what they set aside is stored or released"
+            "lanes_full", "Lanes that receive nothing until objects set aside are stored or released"
         )
-        self.lanes_alive = gauge("lanes_alive", "Lanes that have not been silent for LIVENESS_SECONDS")
+        self.lanes_alive = gauge("lanes_alive", "Lanes that made progress within LIVENESS_SECONDS")
         self.queue_messages = gauge("queue_messages", "Messages in the queue as SQS estimates, by state", "state")
 
     def messages_processed(self) -> int:
-        """Give how many messages are safe in S3, thanks to this process or to an earlier delivery."""
+        """Return the number of messages that are in S3, stored now or after an earlier receive."""
         names = ("stored_total", "duplicates_total", "conflicts_total")
         return int(sum(self.registry.get_sample_value(_PREFIX + name) or 0 for name in names))
 
     def totals(self) -> dict[str, int]:
-        """Give the counters for the last log line."""
+        """Return the counters for the last log line."""
         names = ("received", "stored", "duplicates", "conflicts", "released", "deleted", "delete_failures")
         totals = {name: int(self.registry.get_sample_value(f"{_PREFIX}{name}_total") or 0) for name in names}
         samples = [sample for metric in self.invalid.collect() for sample in metric.samples]

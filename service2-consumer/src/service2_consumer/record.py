@@ -1,9 +1,6 @@
-"""From a message to what is stored: object key, body and metadata. Pure: no I/O, no clock."""
+"""Builds records from messages: object key, body and metadata. Pure: no I/O, no clock."""
 
 import hashlib
-import re
-import string
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,18 +9,8 @@ from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
 from pillarbox.message import Envelope, decode_body, email_sha256, rfc3339
 from pillarbox.strict_json import JsonError, JsonValue
-
-MAX_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-MAX_SENDER_LENGTH = 64
-
-_PREFIX = "{prefix}"
-_FIELDS = ("prefix", "date", "message_id", "sender")
-# Directives that depend on nothing but the moment itself: no locale, no time zone of the machine.
-_DATE_DIRECTIVES = frozenset("YymdHMSjfGVu%")
-_OWN_PREFIXES = ("conflicts/", "health/")
-_ADDRESS = re.compile(r"<([^<>]*)>\s*$")
-_UNSAFE = re.compile(r"[^a-z0-9._+]+")
-_EXAMPLE_ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
+from service2_consumer.model import InFlightMessage, Record
+from service2_consumer.object_key import KeyTemplate
 
 
 class PoisonError(ValueError):
@@ -34,103 +21,13 @@ class PoisonError(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message as received from SQS; `receipt` is the handle of this very receive."""
-
-    sqs_message_id: str
-    receipt: str
-    body: str
-    attributes: Mapping[str, str]
-    sent_at: datetime
-    receive_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What one message becomes in S3; `moment` dates it, `sha256` says which e-mail it holds."""
-
-    message_id: str
-    moment: datetime
-    sha256: str
-    key: str
-    body: bytes
-    content_type: str
-
-    @property
-    def conflict_key(self) -> str:
-        """Give the key for an e-mail whose own key holds another one already."""
-        return f"conflicts/{self.moment:%Y/%m/%d}/{self.message_id}/{self.sha256}.json"
-
-
-class KeyTemplate:
-    """Turns id, moment and sender into an object key; raises ValueError if the keys would not be safe and distinct."""
-
-    def __init__(self, template: str, prefix: str) -> None:
-        _check_fields(template)
-        self._template = template
-        self._prefix = prefix
-        self.example = self.key(_EXAMPLE_ID, time_of(_EXAMPLE_ID), "Jane Doe <jane.doe@example.com>")
-        problem = _key_problem(self.example)
-        if problem:
-            raise ValueError(f"{problem} (its keys look like {self.example})")
-
-    def key(self, message_id: str, moment: datetime, sender: str) -> str:
-        """Give the key of a message."""
-        slug = sender_slug(sender) if "{sender}" in self._template else ""
-        return self._template.format(prefix=self._prefix, date=moment, message_id=message_id, sender=slug)
-
-
-def _check_fields(template: str) -> None:
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as exc:
-        raise ValueError(f"is not in Python format syntax: {exc}") from None
-    used = []
-    for _, name, spec, conversion in parts:
-        if name is None:
-            continue
-        if name not in _FIELDS or conversion:
-            raise ValueError(f"may use the fields {', '.join(_FIELDS)} only, without conversions")
-        directives = re.findall("%(.?)", spec or "") if name == "date" else []
-        if name != "date" and spec:
-            raise ValueError(f"must not format {name}, only date")
-        if name == "date" and (not directives or not _DATE_DIRECTIVES.issuperset(directives) or "{" in (spec or "")):
-            raise ValueError("must format date by directives that depend on the moment alone, such as {date:%Y/%m/%d}")
-        used.append(name)
-    if not template.startswith(_PREFIX):
-        raise ValueError(f"must begin with {_PREFIX}: S3_PREFIX names where the service may write")
-    if "message_id" not in used:
-        raise ValueError("must contain {message_id}, else two messages share a key")
-
-
-def _key_problem(key: str) -> str | None:
-    if key.startswith("/") or any(part in ("", ".", "..") for part in key.split("/")):
-        return "must not give empty, '.' or '..' parts between slashes"
-    if not key.isprintable() or len(key.encode()) > MAX_KEY_BYTES // 2:
-        return f"must give printable keys of at most {MAX_KEY_BYTES // 2} bytes"
-    if key.startswith(_OWN_PREFIXES):
-        return f"must not give keys below {' or '.join(_OWN_PREFIXES)}, which hold what is not an e-mail's first copy"
-    return None
-
-
-def sender_slug(sender: str) -> str:
-    """Give the sender as a safe part of a key: the local part of an address, else the text, in a-z 0-9 . _ + -."""
-    address = _ADDRESS.search(sender)
-    text = address[1] if address else sender
-    local = text.rpartition("@")[0] or text
-    plain = unicodedata.normalize("NFKD", local[: 4 * MAX_SENDER_LENGTH]).encode("ascii", "ignore").decode().lower()
-    slug = _UNSAFE.sub("-", plain)[:MAX_SENDER_LENGTH].strip("-.")
-    return slug or "unknown"
-
-
-def message_id_of(message: Message) -> str:
-    """Give the id that names a message everywhere: its `message_id` attribute if that is valid, else the SQS id."""
+def message_id_of(message: InFlightMessage) -> str:
+    """Return the id used in keys, logs and records: the attribute `message_id` if it is valid, else the SQS id."""
     return Envelope.from_attributes(message.attributes).message_id or message.sqs_message_id
 
 
 class Recorder:
-    """Makes records of messages; `validates` demands e-mails, `raw` keeps bodies as they are instead of documents."""
+    """Builds records; `validates` requires e-mails, `raw` stores bodies unchanged instead of JSON documents."""
 
     def __init__(self, template: KeyTemplate, version: str, *, validates: bool = True, raw: bool = False) -> None:
         self._template = template
@@ -138,11 +35,11 @@ class Recorder:
         self._validates = validates
         self._raw = raw
 
-    def record(self, message: Message, now: datetime) -> Record:
-        """Give the record of a message, processed at `now`. Raises PoisonError."""
+    def record(self, message: InFlightMessage, now: datetime) -> Record:
+        """Return the record of a message processed at `now`. Raises PoisonError."""
         envelope = Envelope.from_attributes(message.attributes)
         message_id = envelope.message_id or message.sqs_message_id
-        moment = time_of(envelope.message_id) if envelope.message_id else message.sent_at
+        timestamp = time_of(envelope.message_id) if envelope.message_id else message.sent_at
         content: dict[str, JsonValue]
         if self._validates:
             email = _email(message.body)
@@ -154,11 +51,16 @@ class Recorder:
         else:
             document = self._document(message_id, content, envelope, message, now)
             body, content_type = strict_json.dumps(document), "application/json"
-        key = self._template.key(message_id, moment, sender)
-        return Record(message_id, moment, digest, key, body, content_type)
+        key = self._template.key(message_id, timestamp, sender)
+        return Record(message_id, timestamp, digest, key, body, content_type)
 
     def _document(
-        self, message_id: str, content: Mapping[str, JsonValue], envelope: Envelope, message: Message, now: datetime
+        self,
+        message_id: str,
+        content: Mapping[str, JsonValue],
+        envelope: Envelope,
+        message: InFlightMessage,
+        now: datetime,
     ) -> dict[str, JsonValue]:
         metadata: dict[str, JsonValue] = {"processor_version": self._version}
         if envelope.source:
@@ -173,14 +75,14 @@ class Recorder:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """The digests that a stored object's content may have been given; `is_document`: it reads as one of ours."""
+    """The possible digests of a stored object's content; `is_document` means that it has the form of a record."""
 
     of_content: frozenset[str]
     is_document: bool
 
 
 def digests_of(stored: bytes) -> Digests:
-    """Give the digests of a stored object's content, whichever way it was written."""
+    """Return the possible digests of a stored object's content, for every form in which a record is written."""
     raw = hashlib.sha256(stored).hexdigest()
     try:
         document = strict_json.loads(stored)
@@ -206,4 +108,4 @@ def _bytes(body: str) -> bytes:
     try:
         return body.encode()
     except UnicodeEncodeError:
-        raise PoisonError("invalid_text", "has half of a surrogate pair") from None
+        raise PoisonError("invalid_text", "contains an unpaired surrogate") from None

@@ -1,13 +1,14 @@
-"""What an operator can set, and the timings that must fit together."""
+"""The settings of the service, and the checks of timings that depend on each other."""
 
 from typing import Literal, Self
 
 from pydantic import AliasChoices, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service2_consumer.record import KeyTemplate
+from service2_consumer.object_key import KeyTemplate
 
-SQS_CALL_SECONDS = 10  # the longest a delete or a release may take, its retries included
+SERVICE = "service2-consumer"
+SQS_CALL_SECONDS = 10  # the longest duration of a delete or a release, including its retries
 # EC2 gives a spot instance two minutes: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_SECONDS = 120
 
@@ -26,12 +27,12 @@ class Settings(BaseSettings):
     bucket: str = Field(
         validation_alias="S3_BUCKET_NAME",
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="Bucket that keeps the e-mails",
+        description="Bucket that stores the e-mails",
     )
     prefix: str = Field(
         default="messages/",
         validation_alias="S3_PREFIX",
-        description="What keys begin with, taken literally: end it with a slash; on AWS the stack's `ObjectPrefix`",
+        description="Literal prefix of all keys; end it with a slash; on AWS the stack's `ObjectPrefix`",
     )
     key_template: str = Field(
         default="{prefix}{date:%Y/%m/%d}/{message_id}.json",
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     sse: Literal["", "AES256", "aws:kms"] = Field(
         default="",
         validation_alias="S3_SSE",
-        description="Encryption to ask for with each PUT; empty: the bucket's own",
+        description="Encryption requested with each PUT; empty: the bucket's default",
     )
     kms_key_id: str = Field(
         default="",
@@ -51,17 +52,17 @@ class Settings(BaseSettings):
     allow_overwrite: bool = Field(
         default=False,
         validation_alias="ALLOW_OVERWRITE",
-        description="Start although the store ignores `If-None-Match`: e-mails with one id overwrite each other",
+        description="Start although the store ignores `If-None-Match`: e-mails with the same id overwrite each other",
     )
     message_validation: Literal["email", "none"] = Field(
         default="email",
         validation_alias="MESSAGE_VALIDATION",
-        description="`email`: what is no e-mail goes to the dead-letter queue; `none`: any body is stored as it is",
+        description="`email`: other messages go to the dead-letter queue; `none`: any body is stored unchanged",
     )
     object_layout: Literal["message", "batch"] = Field(
         default="message",
         validation_alias="OBJECT_LAYOUT",
-        description="`message`: an object each; `batch`: many a gzip JSON-lines object, at least once after a crash",
+        description="`message`: one object each; `batch`: many per gzip JSON-lines object, at least once after a crash",
     )
     batch_max_messages: int = Field(
         default=500, validation_alias="BATCH_MAX_MESSAGES", ge=1, le=10_000, description="Messages in one batch object"
@@ -71,7 +72,7 @@ class Settings(BaseSettings):
         validation_alias="BATCH_MAX_BYTES",
         ge=1024 * 1024,
         le=64 * 1024 * 1024,
-        description="Bytes, before compression, that a lane holds in all its open batches",
+        description="Uncompressed bytes in all open batches of a lane",
     )
     batch_max_seconds: int = Field(
         default=30, validation_alias="BATCH_MAX_SECONDS", ge=1, le=3600, description="Age at which a batch is written"
@@ -80,21 +81,25 @@ class Settings(BaseSettings):
         default=4, validation_alias="LANES", ge=1, le=64, description="Lanes (threads) that receive and store"
     )
     max_messages_per_poll: int = Field(
-        default=10, validation_alias="MAX_MESSAGES_PER_POLL", ge=1, le=10, description="Messages a lane takes at once"
+        default=10,
+        validation_alias="MAX_MESSAGES_PER_POLL",
+        ge=1,
+        le=10,
+        description="Maximum number of messages per receive",
     )
     long_poll_seconds: int = Field(
         default=20,
         validation_alias="LONG_POLL_SECONDS",
         ge=0,
         le=20,
-        description="How long a receive waits for a message; stopping waits for it too, so 1 or 2 on a laptop",
+        description="How long a receive waits for a message; a stop waits for it too, so use 1 or 2 on a laptop",
     )
     poll_interval_seconds: int = Field(
         default=0,
         validation_alias=AliasChoices("POLL_INTERVAL_SECONDS", "POLL_INTERVAL"),
         ge=0,
         le=300,
-        description="Pause after an empty poll; long polling already does the waiting",
+        description="Pause after an empty poll; long polling already waits",
     )
     visibility_timeout_seconds: int = Field(
         default=300,
@@ -108,7 +113,7 @@ class Settings(BaseSettings):
         validation_alias="STORE_DEADLINE_SECONDS",
         ge=1,
         le=100,
-        description="The longest one attempt to store takes",
+        description="Maximum duration of one attempt to store",
     )
     store_tries: int = Field(
         default=12,
@@ -122,7 +127,7 @@ class Settings(BaseSettings):
         validation_alias="LIVENESS_SECONDS",
         ge=5,
         le=3600,
-        description="A lane that hangs in one call for so long turns `/health` into 503; failures of SQS or S3 do not",
+        description="`/health` returns 503 if a lane hangs in one call this long; failures of SQS or S3 do not count",
     )
     bind_host: str = Field(default="0.0.0.0", validation_alias="BIND_HOST", description="Address of the HTTP server")  # noqa: S104  # a pod's probes come from outside it
     port: int = Field(default=8080, validation_alias="PORT", ge=1, le=65_535, description="Port of the HTTP server")
@@ -132,7 +137,7 @@ class Settings(BaseSettings):
 
     @property
     def drain_seconds(self) -> int:
-        """Give the longest that stopping takes; a pod's grace period must be longer."""
+        """Return the longest duration of a stop; a pod's grace period must be longer."""
         return self.long_poll_seconds + self.store_deadline_seconds + SQS_CALL_SECONDS
 
     @model_validator(mode="after")
@@ -162,7 +167,7 @@ class Settings(BaseSettings):
         if self.object_layout == "batch" and 2 * held > self.visibility_timeout_seconds:
             problems.append(
                 "BATCH_MAX_SECONDS: with LONG_POLL_SECONDS, POLL_INTERVAL_SECONDS and STORE_DEADLINE_SECONDS it must "
-                "be at most half of VISIBILITY_TIMEOUT_SECONDS: messages must not come back while a batch is open"
+                "be at most half of VISIBILITY_TIMEOUT_SECONDS: messages must not return while a batch is open"
             )
         return problems
 
@@ -178,7 +183,7 @@ class Settings(BaseSettings):
 
 
 def explain(error: ValidationError) -> list[str]:
-    """Give one line for each wrong variable: its name and what is expected; no line quotes a value."""
+    """Return one line for each wrong variable: its name and the expected value. No line quotes a value."""
     descriptions = {_variable(field.validation_alias): field.description for field in Settings.model_fields.values()}
     lines: list[str] = []
     for problem in error.errors(include_url=False, include_context=False, include_input=False):

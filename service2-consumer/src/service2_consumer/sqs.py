@@ -1,4 +1,4 @@
-"""The SQS adapter: receive, delete, change visibility, depth; whatever goes wrong becomes QueueError."""
+"""The SQS adapter: receive, delete, change visibility, depth. Failed calls become QueueError."""
 
 import logging
 import time
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pillarbox_aws.sqs_client import MALFORMED_REPLY, MAX_BATCH_ENTRIES, SqsError, batch_results, entries
-from service2_consumer.backoff import Backoff
+from service2_consumer.clock import Backoff
+from service2_consumer.model import InFlightMessage
 from service2_consumer.ports import QueueError
-from service2_consumer.record import Message
 from service2_consumer.settings import SQS_CALL_SECONDS
 
 CONNECT_SECONDS = 2.0
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class CallsSqs(Protocol):
-    """What this module needs of an SQS client."""
+    """The part of an SQS client that this module uses."""
 
     def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
         """Return the reply of an action. Raises SqsError."""
@@ -50,10 +50,10 @@ class SqsQueue:
             "MessageSystemAttributeNames": _SYSTEM_ATTRIBUTES,
         }
 
-    def receive(self, wait_seconds: int) -> list[Message]:
+    def receive(self, wait_seconds: int) -> list[InFlightMessage]:
         """Return up to a batch of messages, waiting up to `wait_seconds` for the first. Raises QueueError.
 
-        The call is sent once: a lost answer has hidden its messages, and the lane has a back-off of its own.
+        The call is sent once: a lost answer has hidden its messages, and the lane has its own back-off.
         """
         payload = self._receive | {"WaitTimeSeconds": wait_seconds}
         try:
@@ -62,7 +62,7 @@ class SqsQueue:
             raise QueueError(exc.cause) from exc
 
     def delete(self, receipts: Sequence[str]) -> list[str]:
-        """Acknowledge messages; return the receipts that SQS did not delete, with no exception for them."""
+        """Delete messages; return the receipts that SQS did not delete. Raise nothing."""
         return self._in_batches("DeleteMessageBatch", receipts, {})
 
     def change_visibility(self, receipts: Sequence[str], seconds: int) -> list[str]:
@@ -104,21 +104,21 @@ class SqsQueue:
         return self._client.call(action, payload, read_seconds=_QUICK_SECONDS)
 
 
-def _messages(reply: Mapping[str, Any]) -> list[Message]:
-    """Return the messages of a reply; those of another shape than SQS gives are left to their visibility timeout.
+def _messages(reply: Mapping[str, Any]) -> list[InFlightMessage]:
+    """Return the messages of a reply without the malformed ones, which their visibility timeout releases.
 
-    Raises SqsError if all of them are.
+    Raises SqsError if all are malformed.
     """
     found = entries(reply, "Messages")
     messages = [message for entry in found if (message := _message(entry))]
     if len(messages) < len(found):
-        logger.warning("SQS gave messages of an unknown shape", extra={"messages": len(found) - len(messages)})
+        logger.warning("SQS returned malformed messages", extra={"messages": len(found) - len(messages)})
         if not messages:
             raise SqsError(MALFORMED_REPLY)
     return messages
 
 
-def _message(entry: Mapping[str, Any]) -> Message | None:
+def _message(entry: Mapping[str, Any]) -> InFlightMessage | None:
     sqs_message_id, receipt, body = (entry.get(name) for name in ("MessageId", "ReceiptHandle", "Body"))
     if not (isinstance(sqs_message_id, str) and isinstance(receipt, str) and isinstance(body, str)):
         return None
@@ -126,10 +126,10 @@ def _message(entry: Mapping[str, Any]) -> Message | None:
     try:
         sent_at = datetime.fromtimestamp(_whole_number(system, "SentTimestamp") / 1000, UTC)
         receive_count = _whole_number(system, "ApproximateReceiveCount")
-    except (SqsError, OverflowError, OSError, ValueError):  # the last three: no year that datetime knows
+    except (SqsError, OverflowError, OSError, ValueError):  # the last three: a year that datetime does not support
         return None
     attributes = _string_attributes(entry.get("MessageAttributes"))
-    return Message(sqs_message_id, receipt, body, attributes, sent_at, receive_count)
+    return InFlightMessage(sqs_message_id, receipt, body, attributes, sent_at, receive_count)
 
 
 def _string_attributes(found: object) -> dict[str, str]:

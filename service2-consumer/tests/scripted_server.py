@@ -41,7 +41,7 @@ def cut(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-class ToldServer(ThreadingHTTPServer):
+class ScriptedServer(ThreadingHTTPServer):
     """Answers by method; remembers what was asked."""
 
     daemon_threads = True
@@ -60,7 +60,7 @@ class _Told(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))
         server = self.server
-        assert isinstance(server, ToldServer)
+        assert isinstance(server, ScriptedServer)
         server.asked.append((self.command, self.path, dict(self.headers)))
         server.replies[self.command].pop(0)(self)
 

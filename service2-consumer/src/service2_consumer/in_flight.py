@@ -1,0 +1,121 @@
+"""The messages that a lane holds: hidden from other consumers while it works on them, then deleted or released."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from service2_consumer.metrics import Metrics
+from service2_consumer.model import InFlightMessage
+from service2_consumer.ports import Queue
+
+logger = logging.getLogger(__name__)
+
+# SQS shows a message again twelve hours after its receive, however often its visibility timeout is extended:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+MAX_HIDDEN_SECONDS = 12 * 3600 - 60  # a margin, because SQS counts from the time of its answer
+
+_MAX_PER_CALL = 10
+
+_AFTER_FAILURE = 5 / 8  # of the timeout: a failed extension is repeated after an eighth of it
+
+
+class InFlightMessages:
+    """Keeps the visibility of a lane's messages. If a call fails, the visibility timeout ends on its own.
+
+    `beat` is called after each call to SQS: a batch needs many calls, and a slow SQS must not look like a hung thread.
+    """
+
+    def __init__(self, queue: Queue, metrics: Metrics, visibility_seconds: int) -> None:
+        self._queue = queue
+        self._metrics = metrics
+        self._visibility_seconds = visibility_seconds
+        self._messages: dict[str, InFlightMessage] = {}
+        self.beat: Callable[[], None] = lambda: None
+
+    def add(self, message: InFlightMessage, message_id: str, now_seconds: float) -> None:
+        """Hold a message received at `now_seconds`. Its body and attributes are dropped: the record has them."""
+        message.body, message.attributes = "", {}
+        message.message_id = message_id
+        message.received_seconds = now_seconds
+        message.hidden_until_seconds = now_seconds + self._visibility_seconds
+        self._messages[message.receipt] = message
+        self._metrics.in_flight.inc()
+
+    def acknowledge(self, messages: Sequence[InFlightMessage]) -> None:
+        """Delete messages from the queue. Call it only for messages whose object is stored."""
+        if not messages:
+            return
+        failed = set(self._in_calls(_receipts(messages), self._queue.delete))
+        self._forget(messages)
+        self._metrics.deleted.inc(len(messages) - len(failed))
+        if failed:
+            self._metrics.delete_failures.inc(len(failed))
+            ids = [message.message_id for message in messages if message.receipt in failed]
+            logger.warning("delete failed; redelivery will be detected as a duplicate", extra={"message_ids": ids})
+
+    def release(self, messages: Sequence[InFlightMessage]) -> None:
+        """Show messages to other consumers at once."""
+        if not messages:
+            return
+        failed = self._hide(_receipts(messages), 0)
+        self._forget(messages)
+        self._metrics.released.inc(len(messages) - len(failed))
+
+    def release_half(self, messages: Sequence[InFlightMessage]) -> None:
+        """Show every other message at once, and leave the rest to their visibility timeout.
+
+        The messages of a failed batch must not return together: they would form the same object again.
+        """
+        self.release(messages[::2])
+        self._forget(messages[1::2])
+
+    def release_all(self) -> int:
+        """Release all messages and return their number."""
+        messages = list(self._messages.values())
+        self.release(messages)
+        return len(messages)
+
+    def extend(self, now_seconds: float) -> bool:
+        """Hide again, for the full timeout, the messages past half of it; return False once the twelve hours end."""
+        due = [message for message in self._messages.values() if now_seconds >= self._extension_due(message)]
+        for timeout, receipts in self._by_timeout(due, now_seconds).items():
+            if timeout <= self._visibility_seconds / 2:
+                return False
+            failed = set(self._hide(receipts, timeout))
+            for receipt in receipts:
+                hidden = self._visibility_seconds * _AFTER_FAILURE if receipt in failed else timeout
+                self._messages[receipt].hidden_until_seconds = now_seconds + hidden
+        return True
+
+    def seconds_until_extension(self, now_seconds: float) -> float:
+        """Return the time until the next extension; infinite without messages."""
+        return min((self._extension_due(m) for m in self._messages.values()), default=float("inf")) - now_seconds
+
+    def _extension_due(self, message: InFlightMessage) -> float:
+        return message.hidden_until_seconds - self._visibility_seconds / 2
+
+    def _by_timeout(self, messages: Sequence[InFlightMessage], now_seconds: float) -> dict[int, list[str]]:
+        groups: dict[int, list[str]] = {}
+        for message in messages:
+            left = int(message.received_seconds + MAX_HIDDEN_SECONDS - now_seconds)
+            groups.setdefault(min(self._visibility_seconds, left), []).append(message.receipt)
+        return groups
+
+    def _hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
+        return self._in_calls(receipts, lambda some: self._queue.change_visibility(some, seconds))
+
+    def _in_calls(self, receipts: Sequence[str], call: Callable[[Sequence[str]], list[str]]) -> list[str]:
+        """Call SQS with a few receipts at a time; return those for which it failed."""
+        failed: list[str] = []
+        for start in range(0, len(receipts), _MAX_PER_CALL):
+            failed += call(receipts[start : start + _MAX_PER_CALL])
+            self.beat()
+        return failed
+
+    def _forget(self, messages: Sequence[InFlightMessage]) -> None:
+        for message in messages:
+            if self._messages.pop(message.receipt, None):
+                self._metrics.in_flight.dec()
+
+
+def _receipts(messages: Sequence[InFlightMessage]) -> list[str]:
+    return [message.receipt for message in messages]

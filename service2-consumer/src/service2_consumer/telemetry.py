@@ -1,0 +1,100 @@
+"""Metrics and log lines about the outcome of messages."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from service2_consumer.metrics import Metrics
+from service2_consumer.model import InFlightMessage, Outcome, Upload
+from service2_consumer.outage_log import OutageLog
+from service2_consumer.ports import StoreError
+
+logger = logging.getLogger(__name__)
+
+_NEEDS_OPERATOR = ("access_denied", "no_such_bucket", "credentials")
+
+
+class Telemetry:
+    """Reports the outcomes of one lane."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._set_aside = 0
+        self._full = False
+        self._outage = OutageLog(logger, "S3", "this lane keeps its messages and retries with growing pauses")
+
+    @property
+    def store_fails(self) -> bool:
+        """Return whether the last attempts to store failed."""
+        return self._outage.active
+
+    def object_stored(self, upload: Upload, outcome: Outcome) -> None:
+        """Report one object; a conflict is logged."""
+        if outcome is Outcome.CONFLICT:
+            extra = {"message_id": upload.messages[0].message_id, "key": upload.conflict_key}
+            logger.warning("message id reused with different content; stored under conflicts/", extra=extra)
+        if outcome is not Outcome.DUPLICATE:
+            self._metrics.stored_bytes.inc(len(upload.body))
+
+    def messages_stored(self, messages: Mapping[Outcome, Sequence[InFlightMessage]], now: datetime) -> None:
+        """Report the messages of one attempt that are stored."""
+        self._metrics.stored.inc(len(messages[Outcome.STORED]))
+        self._metrics.duplicates.inc(len(messages[Outcome.DUPLICATE]))
+        self._metrics.conflicts.inc(len(messages[Outcome.CONFLICT]))
+        now_seconds = now.timestamp()
+        for message in messages[Outcome.STORED]:
+            self._metrics.age_seconds.observe(max(0.0, now_seconds - message.sent_at.timestamp()))
+        # One line for an attempt: at thousands of messages a second, a line for each would cost a tenth of the CPU.
+        for outcome in (Outcome.STORED, Outcome.DUPLICATE):
+            if messages[outcome]:
+                logger.info(outcome.value, extra={"message_ids": [m.message_id for m in messages[outcome]]})
+
+    def poison(self, message: InFlightMessage, message_id: str, reason: str, problem: str) -> None:
+        """Report a message that can never be stored, on its first receive only."""
+        if message.receive_count > 1:
+            return
+        self._metrics.invalid.labels(reason).inc()
+        extra = {"message_id": message_id, "reason": reason, "problem": problem}
+        logger.warning("can never be stored; redrive will move it to the dead-letter queue", extra=extra)
+
+    def attempts_failed(self, failures: Sequence[StoreError]) -> None:
+        """Count the failed attempts by cause."""
+        for exc in failures:
+            self._metrics.store_failures.labels(exc.cause).inc()
+
+    def set_aside(self, messages: int, *, full: bool) -> None:
+        """Report the number of messages set aside, and whether the lane must not receive because of them."""
+        if messages != self._set_aside:
+            self._metrics.set_aside.inc(messages - self._set_aside)
+            self._set_aside = messages
+        if full and not self._full:
+            self._metrics.lanes_full.inc()
+            logger.warning("a lane receives nothing until what it has set aside is stored or released")
+        elif self._full and not full:
+            self._metrics.lanes_full.dec()
+            logger.info("a lane receives again")
+        self._full = full
+
+    def fails_alone(self, upload: Upload, problem: str) -> None:
+        """Report an object that fails repeatedly while the store works."""
+        extra = {"key": upload.key, "message_ids": upload.message_ids, "problem": problem}
+        logger.warning("fails while the store works; set aside and tried again with growing pauses", extra=extra)
+
+    def store_refused(self, upload: Upload, problem: str, faults: int) -> None:
+        """Report an object whose retries have ended. Each release counts: an earlier receive may end otherwise."""
+        self._metrics.invalid.labels("store_refused").inc(len(upload.messages))
+        fields = {"reason": "store_refused", "problem": problem, "tries": faults}
+        extra = {"key": upload.key, "message_ids": upload.message_ids, **fields}
+        logger.error("failed too often while the store works; released towards the dead-letter queue", extra=extra)
+
+    def store_failed(self, failures: Sequence[StoreError]) -> None:
+        """Report an outage: no write succeeded, or only that of the probe."""
+        worst = next((exc for exc in failures if exc.cause in _NEEDS_OPERATOR), failures[0])
+        self._outage.failed(str(worst), needs_operator=worst.cause in _NEEDS_OPERATOR)
+        if self._outage.active:
+            self._metrics.store_healthy.set(0)
+
+    def store_works(self) -> None:
+        """Report that writes succeed."""
+        self._outage.recovered()
+        self._metrics.store_healthy.set(1)

@@ -1,0 +1,43 @@
+"""The metric of the queue's depth."""
+
+import threading
+
+from prometheus_client import CollectorRegistry
+
+from service2_consumer.depth import watch_depth
+from service2_consumer.metrics import Metrics
+
+from .fakes import FakeClock, FakeQueue
+
+
+def refreshed(queue: FakeQueue, metrics: Metrics) -> float | None:
+    ended = threading.Event()
+    ended.set()
+    watch_depth(queue, metrics, ended)
+    return metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"})
+
+
+def test_the_depth_of_the_queue_becomes_a_metric() -> None:
+    queue = FakeQueue(FakeClock())
+    queue.send()
+    assert refreshed(queue, Metrics(CollectorRegistry())) == 1
+
+
+def test_a_depth_that_is_not_known_keeps_the_last_one() -> None:
+    queue, metrics = FakeQueue(FakeClock()), Metrics(CollectorRegistry())
+    queue.send()
+    assert refreshed(queue, metrics) == 1
+    queue.send()
+    queue.failing = "ServiceUnavailable"
+    assert refreshed(queue, metrics) == 1
+    queue.failing = ""
+    assert refreshed(queue, metrics) == 2
+
+
+def test_no_exception_ends_the_thread_that_refreshes_the_depth() -> None:
+    def depth() -> dict[str, int]:
+        raise RuntimeError("unexpected")
+
+    queue = FakeQueue(FakeClock())
+    queue.depth = depth  # type: ignore[method-assign]
+    assert refreshed(queue, Metrics(CollectorRegistry())) is None
