@@ -1,1 +1,1 @@
-"""The message contract and JSON logging, shared by service1-api and service2-consumer; no settings, no AWS."""
+"""The message contract, JSON logging and the base of the settings, shared by both services; no AWS."""

@@ -1,0 +1,55 @@
+"""Settings: what is read from the environment, and how a wrong variable is explained."""
+
+from typing import Self
+
+import pytest
+from pydantic import AliasChoices, Field, ValidationError, model_validator
+
+from pillarbox.settings import EXIT_WRONG_SETTINGS, ServiceSettings, explain, load_or_exit, variables
+
+
+class Example(ServiceSettings):
+    low: int = Field(1, validation_alias="EXAMPLE_LOW", ge=0, description="Lower bound")
+    high: int = Field(validation_alias=AliasChoices("EXAMPLE_HIGH", "EXAMPLE_TOP"), description="Upper bound")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("EXAMPLE_LOW: must not exceed EXAMPLE_HIGH\nEXAMPLE_HIGH: see EXAMPLE_LOW")
+        return self
+
+
+def test_the_environment_is_read_and_the_result_cannot_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_TOP", "7")
+    settings = load_or_exit(Example)
+    assert (settings.low, settings.high) == (1, 7)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.low = 2  # type: ignore[misc]
+
+
+def test_wrong_variables_end_the_process_with_code_2_and_one_line_each_without_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EXAMPLE_LOW", "hunter2")
+    with pytest.raises(SystemExit) as ended:
+        load_or_exit(Example)
+    assert ended.value.code == EXIT_WRONG_SETTINGS == 2
+    low, high = capsys.readouterr().err.splitlines()
+    assert low.startswith("EXAMPLE_LOW: Input should be a valid integer")
+    assert low.endswith("(Lower bound)")
+    assert high == "EXAMPLE_HIGH: is required (Upper bound)"
+    assert "hunter2" not in low
+
+
+def test_the_lines_of_a_validator_of_the_whole_model_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_LOW", "9")
+    monkeypatch.setenv("EXAMPLE_HIGH", "8")
+    with pytest.raises(ValidationError) as caught:
+        Example()
+    lines = ["EXAMPLE_LOW: must not exceed EXAMPLE_HIGH", "EXAMPLE_HIGH: see EXAMPLE_LOW"]
+    assert explain(Example, caught.value) == lines
+
+
+def test_a_field_has_a_preferred_variable_and_aliases() -> None:
+    assert variables("high", Example.model_fields["high"]) == ["EXAMPLE_HIGH", "EXAMPLE_TOP"]
+    assert variables("low", Example.model_fields["low"]) == ["EXAMPLE_LOW"]
