@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from service2_consumer.settings import Settings, explain
+from pillarbox.settings import explain
+from service2_consumer.settings import Settings
 
 REQUIRED = {
     "AWS_REGION": "eu-central-1",
@@ -25,7 +26,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
         monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError) as caught:
         Settings()
-    return explain(caught.value)
+    return explain(Settings, caught.value)
 
 
 def test_three_variables_are_enough() -> None:

@@ -16,9 +16,8 @@ import sys
 import threading
 from importlib.metadata import version
 
-from pydantic import ValidationError
-
 from pillarbox import logs
+from pillarbox.settings import EXIT_WRONG_SETTINGS, load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from service2_consumer import wiring
@@ -28,7 +27,7 @@ from service2_consumer.depth import watch_depth
 from service2_consumer.health import HealthServer
 from service2_consumer.metrics import Metrics
 from service2_consumer.ports import Queue
-from service2_consumer.settings import SERVICE, SQS_CALL_SECONDS, Settings, explain
+from service2_consumer.settings import SERVICE, SQS_CALL_SECONDS, Settings
 
 logger = logging.getLogger("service2_consumer")
 
@@ -72,11 +71,8 @@ def _joined(consumer: Consumer, seconds: float) -> bool:
 
 
 def main() -> int:
-    """Run the service with its signals blocked; return the exit code, 2 if the settings are wrong."""
-    try:
-        settings = Settings()
-    except ValidationError as exc:
-        return _refuse(*explain(exc))
+    """Run the service with its signals blocked; return the exit code. Exit with 2 if the settings are wrong."""
+    settings = load_or_exit(Settings)
     logs.configure(SERVICE, settings.log_level)
     metrics = wiring.build_metrics()
     session = new_session(settings.region)
@@ -100,9 +96,9 @@ def main() -> int:
     return code
 
 
-def _refuse(*lines: str) -> int:
-    print(*lines, sep="\n", file=sys.stderr)
-    return 2
+def _refuse(text: str) -> int:
+    print(text, file=sys.stderr)
+    return EXIT_WRONG_SETTINGS
 
 
 if __name__ == "__main__":

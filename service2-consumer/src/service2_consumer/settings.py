@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, model_validator
+from pydantic_settings import SettingsConfigDict
 
+from pillarbox.settings import ServiceSettings
 from service2_consumer.object_key import KeyTemplate
 
 SERVICE = "service2-consumer"
@@ -13,10 +14,10 @@ SQS_CALL_SECONDS = 10  # the longest duration of a delete or a release, includin
 SPOT_NOTICE_SECONDS = 120
 
 
-class Settings(BaseSettings):
-    """Environment variables of service2-consumer; raises pydantic's ValidationError, which never quotes a value."""
+class Settings(ServiceSettings):
+    """The environment variables of service2-consumer."""
 
-    model_config = SettingsConfigDict(hide_input_in_errors=True, populate_by_name=True, frozen=True)
+    model_config = SettingsConfigDict(populate_by_name=True)
 
     region: str = Field(
         validation_alias="AWS_REGION", pattern=r"^[a-z]{2}[a-z0-9-]+$", description="AWS region, such as eu-central-1"
@@ -180,21 +181,3 @@ class Settings(BaseSettings):
         except ValueError as exc:
             problems.append(f"S3_KEY_TEMPLATE: {exc}")
         return problems
-
-
-def explain(error: ValidationError) -> list[str]:
-    """Return one line for each wrong variable: its name and the expected value. No line quotes a value."""
-    descriptions = {_variable(field.validation_alias): field.description for field in Settings.model_fields.values()}
-    lines: list[str] = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        if not problem["loc"]:
-            lines.extend(problem["msg"].removeprefix("Value error, ").split("\n"))
-            continue
-        name = str(problem["loc"][0])
-        expected = "is required" if problem["type"] == "missing" else problem["msg"]
-        lines.append(f"{name}: {expected} ({descriptions[name]})")
-    return lines
-
-
-def _variable(alias: object) -> str:
-    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else str(alias)
