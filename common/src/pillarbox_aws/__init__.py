@@ -1,1 +1,1 @@
-"""The AWS side that both services share: credentials, and calls to SQS."""
+"""AWS access shared by both services: credentials, calls to SQS, object stores."""

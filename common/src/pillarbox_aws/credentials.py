@@ -1,4 +1,4 @@
-"""The AWS credentials of a process: botocore finds them, one thread keeps them fresh, and no call waits for STS."""
+"""The AWS credentials of a process: botocore finds them, one thread refreshes them, and no call waits for STS."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from obstore.store import S3Credential
 
 _WAIT_SECONDS = 2.0  # how long a call without valid credentials waits for a refresh that is under way
-_LOOK_SECONDS = 60.0  # the longest time between two looks: botocore refreshes from 15 minutes before the expiry on
+_CHECK_SECONDS = 60.0  # the longest time between two checks: botocore refreshes from 15 minutes before the expiry on
 _SHORTEST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
-# botocore tells only whether credentials expire within a given time, so the time left is known to one of these steps.
+# botocore only answers whether credentials expire within a given time, so the time left is known in these steps.
 _STEPS_SECONDS = (3600, 1800, 960, 600, 300, 120, 60, 30, 15, 8, 4, 2, 1)
 
 logger = logging.getLogger(__name__)
 
 
 class CredentialsError(Exception):
-    """There are no valid AWS credentials, and asking later may help; `cause` is a short code."""
+    """There are no valid AWS credentials; a later call may succeed. `cause` is a short code."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"AWS credentials: {cause}")
@@ -38,17 +38,17 @@ class CredentialsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Credentials, and until when (on the clock of their owner) they are certain to be valid."""
+    """Credentials and the time, on the clock of their owner, until which they are known to be valid."""
 
     keys: ReadOnlyCredentials
     until_seconds: float
 
 
 class SessionCredentials:
-    """Keeps the credentials of a botocore session. They serve until they expire, whether or not STS answers."""
+    """Keeps the credentials of a botocore session. They are used until they expire, even if STS does not answer."""
 
     def __init__(self, find: Callable[[], Credentials | None], *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take `find` from a session (`get_credentials`): it searches again as long as it has found none."""
+        """`find` is `get_credentials` of a session: it searches again until it finds credentials."""
         self._find = find
         self._clock = clock
         self._changed = threading.Condition()
@@ -62,7 +62,7 @@ class SessionCredentials:
         """Return whether the session finds a provider. A provider that fails counts as found: it may answer later."""
         try:
             return self._find() is not None
-        except Exception as exc:  # noqa: BLE001  # any provider may fail in its own way; the thread tries again
+        except Exception as exc:  # noqa: BLE001  # a provider may raise anything; the thread retries
             logger.warning("AWS credentials were not found yet", extra={"cause": cause_of(exc)})
             return True
 
@@ -72,7 +72,7 @@ class SessionCredentials:
         threading.Thread(target=self._run, name="credentials", daemon=True).start()
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -89,22 +89,22 @@ class SessionCredentials:
         return self._awaited()
 
     def for_obstore(self) -> S3Credential:
-        """Return the credentials as a `credential_provider` of obstore does. Raises CredentialsError."""
+        """Return the credentials in the form of obstore's `credential_provider`. Raises CredentialsError."""
         held = self.held()
         left = held.until_seconds - self._clock()
         return {
             "access_key_id": held.keys.access_key or "",  # never empty: _fetch refuses such keys
             "secret_access_key": held.keys.secret_key or "",
             "token": held.keys.token,
-            # obstore takes no other time zone than this one.
+            # obstore accepts only this time zone.
             "expires_at": None if math.isinf(left) else datetime.now(UTC) + timedelta(seconds=left),
         }
 
     def refresh(self) -> float:
-        """Ask botocore once, which asks STS if it is time; return the seconds until the next call. Raises nothing."""
+        """Call botocore once, which calls STS if it is time; return the seconds until the next call. Raises nothing."""
         try:
             held = self._fetch()
-        except Exception as exc:  # noqa: BLE001  # the thread must outlive whatever a provider raises
+        except Exception as exc:  # noqa: BLE001  # the thread must survive any exception of a provider
             return self._failed(cause_of(exc))
         if self._reported:
             logger.info("AWS credentials are refreshed again", extra={"failures": self._failures})
@@ -113,7 +113,7 @@ class SessionCredentials:
             self._reported.clear()
             self._attempt_ended()
         left = held.until_seconds - self._clock()
-        return min(max(left / 4, _SHORTEST_PAUSE_SECONDS), _LOOK_SECONDS) if math.isfinite(left) else math.inf
+        return min(max(left / 4, _SHORTEST_PAUSE_SECONDS), _CHECK_SECONDS) if math.isfinite(left) else math.inf
 
     def _fetch(self) -> Held:
         found = self._find()
@@ -142,7 +142,7 @@ class SessionCredentials:
         return min(pause, left) if left else pause
 
     def _report(self, state: str, text: str, **fields: object) -> None:
-        """Log a state once, however long it lasts."""
+        """Log a state once, even if it persists."""
         if state not in self._reported:
             self._reported.add(state)
             logger.warning(text, extra={"cause": self._cause, **fields})
@@ -176,7 +176,7 @@ class SessionCredentials:
 
 
 def cause_of(exc: Exception) -> str:
-    """Return a short code for what kept credentials from being had: STS's own if there is one."""
+    """Return a short code for the failure: the code of STS if there is one."""
     if isinstance(exc, CredentialsError):
         return exc.cause
     if isinstance(exc, ClientError):

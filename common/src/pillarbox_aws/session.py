@@ -1,4 +1,4 @@
-"""The botocore session of a service: its region, the limits of its calls to STS, and where a service is called."""
+"""The botocore session of a service: region, time-outs of calls to STS, endpoints and CA bundle."""
 
 import logging
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import botocore.session
 from botocore.config import Config
 
-# botocore waits 60 seconds and tries five times unless told otherwise; whoever refreshes credentials tries again.
+# By default botocore waits 60 seconds and tries five times. The refresh of credentials has its own retries.
 _STS_CONNECT_SECONDS = 2
 _STS_READ_SECONDS = 3
 
 
 def new_session(region: str) -> botocore.session.Session:
-    """Return a session for `region` whose clients, STS among them, fail within seconds."""
+    """Return a session for `region` whose clients, including STS, fail within seconds."""
     session = botocore.session.Session()
     session.set_config_variable("region", region)
     session.set_default_client_config(
@@ -22,13 +22,13 @@ def new_session(region: str) -> botocore.session.Session:
             retries={"mode": "standard", "total_max_attempts": 1},
         )
     )
-    # It writes a traceback for each refresh that fails. pillarbox_aws.credentials logs the changes of state.
+    # It logs a traceback for each failed refresh. pillarbox_aws.credentials logs the changes of state instead.
     logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
     return session
 
 
 def endpoint_url(session: botocore.session.Session, service: str, environ: Mapping[str, str]) -> str | None:
-    """Return the endpoint that the environment or the profile names for a service; None means AWS's own.
+    """Return the endpoint set for a service in the environment or the profile; None means the default of AWS.
 
     The order is that of the SDKs: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
     """
@@ -36,16 +36,16 @@ def endpoint_url(session: botocore.session.Session, service: str, environ: Mappi
         return None
     profile = session.get_scoped_config()
     services = session.full_config.get("services", {}).get(profile.get("services"), {})
-    places = (
+    sources = (
         environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"),
         environ.get("AWS_ENDPOINT_URL"),
         services.get(service, {}).get("endpoint_url"),
         profile.get("endpoint_url"),
     )
-    return next((str(url) for url in places if url), None)
+    return next((str(url) for url in sources if url), None)
 
 
 def ca_bundle(session: botocore.session.Session) -> str | None:
-    """Return the path of the CA bundle that AWS_CA_BUNDLE or the profile names."""
+    """Return the path of the CA bundle set in AWS_CA_BUNDLE or the profile."""
     path = session.get_config_variable("ca_bundle")
     return str(path) if path else None

@@ -1,6 +1,6 @@
 """Calls to SQS in the AWS JSON protocol, signed by botocore and sent by urllib3. Every failure is an SqsError.
 
-A boto3 client takes two to three times the CPU for the same call, most of it for generality that no call here uses.
+A boto3 client uses two to three times the CPU for the same call, mostly for features that no call here needs.
 """
 
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ NOT_CONFIRMED = "not_confirmed"
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_BATCH_ENTRIES = 10
-_PLACES = {str(place): place for place in range(MAX_BATCH_ENTRIES)}
+_INDEXES = {str(index): index for index in range(MAX_BATCH_ENTRIES)}
 
 
 class SqsError(Exception):
-    """A call that is not known to have succeeded.
+    """A call that may not have succeeded.
 
-    `cause` is SQS's own code if SQS gave one, else `HTTP <status>`, `MalformedReply`, `credentials: <cause>` or the
-    name of the transport's error.
+    `cause` is the error code of SQS if there is one, else `HTTP <status>`, `MalformedReply`, `credentials: <cause>` or
+    the name of the transport's error.
     """
 
     def __init__(self, cause: str) -> None:
@@ -43,7 +43,7 @@ class SqsError(Exception):
 
 
 class GivesCredentials(Protocol):
-    """What signs the calls."""
+    """The source of the credentials that sign the calls."""
 
     def current(self) -> ReadOnlyCredentials:
         """Return credentials that are valid now. Raises CredentialsError."""
@@ -51,7 +51,7 @@ class GivesCredentials(Protocol):
 
 
 class Http(Protocol):
-    """What sends the calls: a connection pool, or a manager that goes through a proxy."""
+    """The part of urllib3 that sends the calls: a connection pool, or a manager for a proxy."""
 
     def urlopen(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
         """Send one request. Raises urllib3's HTTPError."""
@@ -83,7 +83,7 @@ class SqsClient:
         self._connect_seconds = connect_seconds
         self._headers = {
             "Content-Type": "application/x-amz-json-1.0",
-            "x-amzn-query-mode": "true",  # asks for the older names of errors, which alarms and code know
+            "x-amzn-query-mode": "true",  # requests the older error names, which alarms and code use
             "User-Agent": user_agent,
         }
 
@@ -126,7 +126,7 @@ def open_client(
     connections: int,
     connect_seconds: float,
 ) -> SqsClient:
-    """Return a client for the endpoint of the environment, else of the queue's URL, behind the environment's proxy.
+    """Return a client for the endpoint of the environment, else of the queue's URL, through the environment's proxy.
 
     It keeps up to `connections` connections open. Raises OSError if the CA bundle cannot be read.
     """
@@ -158,22 +158,21 @@ def open_client(
 def batch_results(reply: Mapping[str, Any], count: int) -> list[str | None]:
     """Return the result of each entry of a batch call whose ids are "0", "1", …: None for done, else an error code.
 
-    An entry that the reply does not name has not been confirmed. Raises SqsError if the reply has another shape than
-    the API reference gives.
+    An entry missing in the reply is not confirmed. Raises SqsError if the reply differs from the API reference.
     """
     results: list[str | None] = [NOT_CONFIRMED] * count
     for entry in entries(reply, "Successful"):
-        results[_place(entry, count)] = None
+        results[_index(entry, count)] = None
     for entry in entries(reply, "Failed"):
         code = entry.get("Code")
         if not isinstance(code, str):
             raise SqsError(MALFORMED_REPLY)
-        results[_place(entry, count)] = code or MALFORMED_REPLY
+        results[_index(entry, count)] = code or MALFORMED_REPLY
     return results
 
 
 def entries(reply: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return a list of objects of a reply, empty where the reply has none. Raises SqsError for any other value."""
+    """Return a list of objects of a reply, empty if the reply has none. Raises SqsError for any other value."""
     found = reply.get(name)
     if found is None:
         return []
@@ -182,12 +181,12 @@ def entries(reply: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _place(entry: Mapping[str, Any], count: int) -> int:
+def _index(entry: Mapping[str, Any], count: int) -> int:
     entry_id = entry.get("Id")
-    place = _PLACES.get(entry_id, count) if isinstance(entry_id, str) else count
-    if place >= count:
+    index = _INDEXES.get(entry_id, count) if isinstance(entry_id, str) else count
+    if index >= count:
         raise SqsError(MALFORMED_REPLY)
-    return place
+    return index
 
 
 def _json(text: bytes) -> object:

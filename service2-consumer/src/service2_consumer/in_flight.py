@@ -112,9 +112,10 @@ class InFlightMessages:
         return failed
 
     def _forget(self, messages: Sequence[InFlightMessage]) -> None:
+        before = len(self._messages)
         for message in messages:
-            if self._messages.pop(message.receipt, None):
-                self._metrics.in_flight.dec()
+            self._messages.pop(message.receipt, None)
+        self._metrics.in_flight.dec(before - len(self._messages))
 
 
 def _receipts(messages: Sequence[InFlightMessage]) -> list[str]:

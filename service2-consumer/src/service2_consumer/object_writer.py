@@ -1,6 +1,7 @@
 """Writes several objects of a lane at the same time."""
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -38,11 +39,13 @@ class ObjectWriter:
         return results
 
     def _put(self, upload: Upload) -> Result:
+        begin = time.perf_counter()
         try:
-            with self._metrics.store_seconds.time():
-                return self._archive.put(upload)
+            return self._archive.put(upload)
         except (StoreError, RefusedObjectError) as exc:
             return exc
+        finally:
+            self._metrics.store_seconds.observe(time.perf_counter() - begin)
 
 
 def _result(future: Future[Result], abandoned: threading.Event, patience_seconds: float) -> Result | None:
