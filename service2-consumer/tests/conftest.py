@@ -1,4 +1,4 @@
-"""An AWS of moto's in this process, reached over HTTP because obstore is no Python client."""
+"""Moto's AWS in this process, called over HTTP because obstore is not a Python client."""
 
 import contextlib
 import threading
@@ -20,7 +20,7 @@ BUCKET = "archive"
 
 @dataclass
 class Aws:
-    """Where the emulator is, and clients for it."""
+    """The emulator's URL and clients for it."""
 
     url: str
     session: boto3.Session
@@ -58,11 +58,11 @@ def aws(aws_clients: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    told = ScriptedServer()
-    thread = threading.Thread(target=told.serve_forever, args=(0.05,))
+    scripted = ScriptedServer()
+    thread = threading.Thread(target=scripted.serve_forever, args=(0.05,))
     thread.start()
-    yield told
-    told.released.set()
-    told.shutdown()
+    yield scripted
+    scripted.released.set()
+    scripted.shutdown()
     thread.join()
-    told.server_close()
+    scripted.server_close()

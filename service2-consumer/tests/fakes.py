@@ -1,4 +1,4 @@
-"""A queue, an archive and a clock in memory, and a lane put together with them."""
+"""A queue, an archive and a clock in memory, and a lane that uses them."""
 
 import itertools
 import threading
@@ -27,7 +27,7 @@ DEFAULT_TEMPLATE = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
 
 
 def email(number: int = 0, **changes: JsonValue) -> dict[str, JsonValue]:
-    """Give a valid e-mail."""
+    """Return a valid e-mail."""
     fields: dict[str, JsonValue] = {
         "email_subject": f"Letter {number}",
         "email_sender": "Jane Doe <jane@example.com>",
@@ -38,12 +38,12 @@ def email(number: int = 0, **changes: JsonValue) -> dict[str, JsonValue]:
 
 
 def message_id(number: int, timestamp: datetime = START) -> str:
-    """Give the UUIDv7 of a number."""
+    """Return a UUIDv7 made from a number."""
     return message_id_at(timestamp, number.to_bytes(10, "big"))
 
 
 class FakeClock:
-    """Time that passes only when somebody waits; `at` makes something happen on the way."""
+    """Time that passes only during waits; `at` schedules an action."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -165,9 +165,9 @@ class FakeQueue:
 
 
 class FakeArchive:
-    """Objects that are written once; `failing` makes every write fail, `refusing` refuses keys for good.
+    """Objects that are written once; `failing` makes every write fail, `refusing` refuses keys permanently.
 
-    `failing_keys` and `failing_records` leave the probe alone: some keys fail, or all but the probe's.
+    `failing_keys` and `failing_records` do not affect the probe: some keys fail, or all except that of the probe.
     """
 
     def __init__(self) -> None:
@@ -249,13 +249,13 @@ class LaneHarness:
         )
 
     def checked(self) -> "LaneHarness":
-        """Take the lane through its start check."""
+        """Run the lane's start check."""
         self.lane.run_once()
         assert self.lane.checked
         return self
 
     def value(self, name: str, **labels: str) -> float:
-        """Give a metric's value, 0 when it has none yet."""
+        """Return a metric's value, 0 if it has none yet."""
         return self.metrics.registry.get_sample_value(f"pillarbox_consumer_{name}", labels) or 0.0
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Real processes around an emulated AWS: replicas to kill, a proxy that spoils requests, what must hold at the end."""
+"""Real processes and an emulated AWS: replicas to kill, a proxy that injects faults, and the final assertions."""
 
 import gzip
 import json
@@ -31,13 +31,13 @@ EMULATOR = Path(__file__).resolve().parents[2] / ".venvs/local_stack/bin/minista
 REGION: Final = "eu-central-1"
 BUCKET = "archive"
 VISIBILITY_SECONDS = 4
-END_SECONDS = 90  # for whatever is left to be consumed, once the faults are over
+END_SECONDS = 90  # to consume the rest after the faults
 
 _POISON = ('{"cut": %d', '{"email_subject": "only", "n": %d}', "[%d]", "plain text %d")
 
 
 class Arena:
-    """An emulator, a queue with its dead-letter queue, a bucket, a proxy before them, and replicas of the consumer."""
+    """An emulator, a queue with its dead-letter queue, a bucket, a proxy in front of them, and consumer replicas."""
 
     def __init__(self, directory: Path, *, max_receive_count: int, seed: int, **settings: str) -> None:
         self._directory = directory
@@ -79,10 +79,10 @@ class Arena:
         eventually(lambda: answers(f"{self._url}/_ministack/ready"), "the emulator is ready")
         return process
 
-    # ---- what goes in --------------------------------------------------------------------------------------------
+    # ---- input ----------------------------------------------------------------------------------------------------
 
     def feed(self, count: int, seconds: float = 0, *, repeats: bool = True) -> None:
-        """Queue e-mails, over some seconds in the background, with poison and, where told, repetitions among them."""
+        """Send e-mails with poison and optional repetitions among them, over some seconds in the background."""
         messages = list(self._messages(count, repeats))
         if not seconds:
             self._send(messages, 0)
@@ -91,7 +91,7 @@ class Arena:
         self._feeder.start()
 
     def feed_refused(self, count: int) -> None:
-        """Queue e-mails whose objects S3 answers 500 for ever: dead is what they have to be in the end."""
+        """Send e-mails whose objects S3 always answers with 500: they must end in the dead-letter queue."""
         for number in range(count):
             message_id = new_message_id()
             self.proxy.refused.add(message_id)
@@ -158,7 +158,7 @@ class Arena:
         }
 
     def end_one(self, how: signal.Signals, *, restart: bool = True) -> int:
-        """Signal a replica, any one, and start another; give the exit code."""
+        """Signal a random replica and start another; return the exit code."""
         replica = self.replicas.pop(self.chance.randrange(len(self.replicas)))
         replica.send_signal(how)
         code = replica.wait(30)
@@ -166,23 +166,23 @@ class Arena:
             self.start()
         return code
 
-    def until_spoilt(self, service: str, kind: str, times: int) -> None:
-        """Wait until a fault has struck some times."""
+    def until_injected(self, service: str, kind: str, times: int) -> None:
+        """Wait until a fault was injected some times."""
         name = f"{service} {kind}"
-        eventually(lambda: self.proxy.spoilt.get(name, 0) >= times, f"{times} faults: {name}", END_SECONDS)
+        eventually(lambda: self.proxy.injected.get(name, 0) >= times, f"{times} faults: {name}", END_SECONDS)
 
     def sleep(self, least_seconds: float, most_seconds: float) -> None:
-        """Let a random time pass: a fault comes when it comes."""
+        """Sleep for a random time, so that faults come at random moments."""
         time.sleep(self.chance.uniform(least_seconds, most_seconds))
 
     def ask(self, path: str) -> tuple[int, str]:
         """Ask the replica that was started last."""
         return ask(self.ports[-1], path)
 
-    # ---- what must hold ------------------------------------------------------------------------------------------
+    # ---- assertions ----------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """End the faults, and wait until the queue is empty and every poison message is dead."""
+        """End the faults; wait until the queue is empty and all poison is in the dead-letter queue."""
         self.proxy.faults = {"sqs": {}, "s3": {}}
         if self._feeder:
             self._feeder.join()
@@ -197,12 +197,12 @@ class Arena:
         assert codes == [0] * len(codes)
 
     def depth(self, url: str) -> int:
-        """Count what is in a queue, in flight or not."""
+        """Return the number of messages in a queue, including those in flight."""
         found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return int(found["ApproximateNumberOfMessages"]) + int(found["ApproximateNumberOfMessagesNotVisible"])
 
     def dead_bodies(self) -> list[str]:
-        """Read the dead-letter queue empty."""
+        """Receive all bodies of the dead-letter queue."""
         bodies: list[str] = []
         while found := self.sqs.receive_message(QueueUrl=self._dead_url, MaxNumberOfMessages=10).get("Messages"):
             bodies += [message["Body"] for message in found]
@@ -218,7 +218,7 @@ class Arena:
             return dict(zip(keys, bodies, strict=True))
 
     def records(self) -> list[dict[str, JsonValue]]:
-        """Give every record, whatever the batcher."""
+        """Return every record, of either layout."""
         lines: list[bytes] = []
         for key, body in self.objects().items():
             assert key.startswith("messages/"), key
@@ -226,7 +226,7 @@ class Arena:
         return [json.loads(line) for line in lines]
 
     def assert_nothing_lost(self, *, exactly_once: bool = True) -> None:
-        """Hold that every valid e-mail is stored, once, unchanged, and that only poison is dead."""
+        """Assert that every valid e-mail is stored once and unchanged, and that only poison is dead-lettered."""
         records = self.records()
         stored = {str(record["message_id"]): record["email_data"] for record in records}
         assert stored == self.valid

@@ -1,4 +1,4 @@
-"""A proxy that spoils some of the requests that pass through it: errors, delays, resets, answers that get lost."""
+"""A proxy that injects faults into some requests: errors, delays, resets, lost answers."""
 
 import http.client
 import random
@@ -12,12 +12,12 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Forwards to `target`; `faults` gives, for `sqs` and `s3`, the chance of each kind of fault.
+    """Forwards to `target`; `faults` has, for `sqs` and `s3`, the probability of each kind of fault.
 
-    Kinds: `500` and `503` answer so without asking; `reset` closes without asking; `lost` asks and then closes
-    instead of answering; `garbage` asks and then answers what is no HTTP; `bare` asks and then leaves the metadata
-    out; `hang` answers nothing for longer than anybody waits, then closes.
-    A path that contains one of `refused` is always answered 500.
+    Kinds: `500` and `503` answer with that status without forwarding; `reset` closes without forwarding; `lost`
+    forwards and closes instead of answering; `garbage` forwards and answers with invalid HTTP; `bare` forwards and
+    removes the metadata; `hang` sends nothing for longer than any client waits, then closes.
+    A path that contains one of `refused` is always answered with 500.
     """
 
     daemon_threads = True
@@ -26,7 +26,7 @@ class FaultProxy(ThreadingHTTPServer):
     def __init__(self, target: str, seed: int) -> None:
         self.target = urlsplit(target).netloc
         self.faults: dict[str, dict[str, float]] = {"sqs": {}, "s3": {}}
-        self.spoilt: dict[str, int] = {}
+        self.injected: dict[str, int] = {}
         self.refused: set[str] = set()
         self._chance = random.Random(seed)  # noqa: S311  # a reproducible test, no secret
         self._lock = threading.Lock()
@@ -36,18 +36,18 @@ class FaultProxy(ThreadingHTTPServer):
         self._thread.start()
 
     def fault_of(self, service: str) -> str:
-        """Draw the fault of one request; the empty string means none."""
+        """Choose the fault of one request; the empty string means none."""
         with self._lock:
             drawn = self._chance.random()
             for kind, chance in self.faults[service].items():
                 drawn -= chance
                 if drawn < 0:
-                    self.spoilt[f"{service} {kind}"] = self.spoilt.get(f"{service} {kind}", 0) + 1
+                    self.injected[f"{service} {kind}"] = self.injected.get(f"{service} {kind}", 0) + 1
                     return kind
         return ""
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that are killed in the middle are what these tests are about."""
+        """Log nothing: these tests kill clients during requests."""
 
     def close(self) -> None:
         """Stop."""

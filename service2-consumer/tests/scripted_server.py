@@ -1,4 +1,4 @@
-"""An HTTP server that answers whatever a test wants, and remembers what it was asked."""
+"""An HTTP server that sends the answers of a test and records the requests."""
 
 import threading
 from collections.abc import Callable
@@ -8,12 +8,12 @@ Reply = Callable[[BaseHTTPRequestHandler], None]
 
 
 def status(code: int, s3_code: str = "", headers: dict[str, str] | None = None) -> Reply:
-    """Answer as S3 does."""
+    """Return a reply in the form of S3."""
     return answer(code, f"<Error><Code>{s3_code}</Code></Error>" if s3_code else "", headers)
 
 
 def answer(code: int, text: str, headers: dict[str, str] | None = None) -> Reply:
-    """Answer with a text."""
+    """Return a reply with a text."""
     body = text.encode()
 
     def reply(handler: BaseHTTPRequestHandler) -> None:
@@ -42,7 +42,7 @@ def cut(handler: BaseHTTPRequestHandler) -> None:
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """Answers by method; remembers what was asked."""
+    """Answers by method and records the requests."""
 
     daemon_threads = True
 

@@ -1,4 +1,4 @@
-"""Which records share an object, and when it is written."""
+"""Which records share an object, and when an object is due."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""All lanes together: started, watched, stopped."""
+"""All lanes together: start, health, stop."""
 
 import threading
 
@@ -76,7 +76,7 @@ def test_a_store_that_hangs_turns_liveness_red() -> None:
 
 
 class Watch:
-    """Notes what probes would see each time that the clock moves."""
+    """Records the result of the probes each time the clock moves."""
 
     def __init__(self, harness: LaneHarness, whole: Consumer) -> None:
         self.alive: list[bool] = []

@@ -1,4 +1,4 @@
-"""Kills, outages and lies of real processes: after each, every e-mail is stored once and only poison is dead."""
+"""Kills, outages and corrupted answers: afterwards every e-mail is stored once and only poison is dead-lettered."""
 
 import signal
 import time
@@ -59,7 +59,7 @@ def test_an_unreliable_s3_loses_and_doubles_nothing(new_arena: NewArena, kind: s
     arena.proxy.faults["s3"] = {kind: 0.02 if kind == "hang" else 0.25}
     arena.feed(1500)
     arena.start(2)
-    arena.until_spoilt("s3", kind, 20)
+    arena.until_injected("s3", kind, 20)
     arena.settle()
     arena.assert_nothing_lost()
 
@@ -70,15 +70,15 @@ def test_an_unreliable_sqs_loses_and_doubles_nothing(new_arena: NewArena, kind: 
     arena.proxy.faults["sqs"] = {kind: 0.1 if kind in ("hang", "lost") else 0.3}
     arena.feed(1500)
     arena.start(3)
-    arena.until_spoilt("sqs", kind, 10)
+    arena.until_injected("sqs", kind, 10)
     arena.settle()
     arena.assert_nothing_lost()
 
 
 def test_everything_at_once_loses_and_doubles_nothing(new_arena: NewArena) -> None:
     arena = new_arena(max_receive_count=20)
-    spoilt = {"500": 0.05, "503": 0.05, "reset": 0.05, "lost": 0.05, "hang": 0.01}
-    arena.proxy.faults = {"s3": spoilt, "sqs": spoilt}
+    faults = {"500": 0.05, "503": 0.05, "reset": 0.05, "lost": 0.05, "hang": 0.01}
+    arena.proxy.faults = {"s3": faults, "sqs": faults}
     arena.feed(2500, seconds=10)
     arena.start(4)
     for number in range(MANY // 2):

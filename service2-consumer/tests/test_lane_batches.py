@@ -1,4 +1,4 @@
-"""The lane in batch batcher: gathering, flushing, and what an outage and a stop do to open batches."""
+"""The lane with HourlyBatcher: collecting, writing, and open batches during an outage and a stop."""
 
 import gzip
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def send(harness: LaneHarness, count: int, first: int = 0, hours: int = 0) -> li
 
 
 def lines(harness: LaneHarness) -> list[int]:
-    """Count the lines of each object, in the order of their keys."""
+    """Return the number of lines of each object, sorted by key."""
     return [gzip.decompress(item.body).count(b"\n") for _, item in sorted(harness.archive.objects.items())]
 
 

@@ -1,4 +1,4 @@
-"""The composition root: as a process of its own, and put together in this one."""
+"""The service as a process, and its signals in this process."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def clients(settings: Settings) -> tuple[Queue, Archive]:
-    """Give the clients that the environment describes."""
+    """Return clients for the environment."""
     session = new_session(settings.region)
     credentials = SessionCredentials(session.get_credentials)
     assert credentials.found()
@@ -130,7 +130,7 @@ def test_wrong_settings_are_named_a_line_each_and_no_secret_is_printed(environme
 
 @pytest.fixture
 def overwriting_store() -> Iterator[ThreadingHTTPServer]:
-    """Stand in for an S3 that takes every PUT, as gateways do that do not know If-None-Match."""
+    """An S3 that accepts every PUT, like gateways without If-None-Match."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Overwriting)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

@@ -72,19 +72,36 @@ def test_any_other_error_is_raised_in_the_lane_and_the_threads_go_on(error: type
     assert threads.write(uploads(1), threading.Event()) == [Outcome.STORED]
 
 
-def test_once_abandoned_a_write_that_hangs_has_no_result_and_one_that_waits_is_never_begun() -> None:
-    abandoned, hang, begun = threading.Event(), threading.Event(), []
+def test_once_abandoned_a_write_that_hangs_has_no_result() -> None:
+    abandoned, hang = threading.Event(), threading.Event()
     abandoned.set()
 
     def put(number: int) -> Outcome:
-        begun.append(number)
-        if number:
+        if number == 0:
             hang.wait(30)
         return Outcome.STORED
 
-    assert writer(put, 2).write(uploads(0, 1, 2, 3), abandoned) == [Outcome.STORED, None, None, None]
+    assert writer(put, 2).write(uploads(1, 0, 2), abandoned) == [Outcome.STORED, None, Outcome.STORED]
     hang.set()
-    assert 3 not in begun
+
+
+def test_the_threads_do_not_delay_the_exit_of_the_process() -> None:
+    hang, writing = threading.Event(), threading.Event()
+
+    def put(_number: int) -> Outcome:
+        writing.set()
+        hang.wait(30)
+        return Outcome.STORED
+
+    threads = writer(put, 1)
+    lane = threading.Thread(target=threads.write, args=(uploads(0), threading.Event()))
+    lane.start()
+    assert writing.wait(10)
+    stores = [thread for thread in threading.enumerate() if thread.name.startswith("store-")]
+    assert stores
+    assert all(thread.daemon for thread in stores)
+    hang.set()
+    lane.join(10)
 
 
 def test_the_duration_of_each_attempt_is_a_metric() -> None:

@@ -1,4 +1,4 @@
-"""What the README tells people to type."""
+"""The commands and examples of the README."""
 
 import json
 import subprocess

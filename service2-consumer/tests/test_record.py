@@ -1,4 +1,4 @@
-"""Keys and bodies, from messages alone."""
+"""Records: content, metadata, digests and poison."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The S3 adapter against moto, and against a server that answers whatever a test wants."""
+"""The S3 adapter against moto and against a server with scripted answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: names, bounds and the timings that must fit together."""
+"""Settings: names, bounds and timings that depend on each other."""
 
 import pytest
 from pydantic import ValidationError

@@ -137,7 +137,7 @@ def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(serve
 
 
 def message_entry(**changed: object) -> dict[str, object]:
-    """Give a message as SQS does; a field that is changed to None is left out."""
+    """Return a message in the form of SQS; a field set to None is omitted."""
     entry: dict[str, object] = {
         "MessageId": "m",
         "ReceiptHandle": "r",
@@ -148,7 +148,7 @@ def message_entry(**changed: object) -> dict[str, object]:
 
 
 class ScriptedClient:
-    """An SQS client that always answers the same."""
+    """An SQS client that always returns the same reply."""
 
     def __init__(self, reply: dict[str, Any]) -> None:
         self.reply = reply

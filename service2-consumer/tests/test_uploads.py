@@ -1,4 +1,4 @@
-"""Objects that fail while the store works: the lane goes on, and in the end they count towards the DLQ."""
+"""Objects that fail while the store works: the lane continues, and they count towards the DLQ in the end."""
 
 import itertools
 import logging

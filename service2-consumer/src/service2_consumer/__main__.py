@@ -104,5 +104,5 @@ def _refuse(text: str) -> int:
 if __name__ == "__main__":
     exit_code = main()
     sys.stderr.flush()
-    # Not sys.exit: threads may still be in a call, which would delay the exit or crash it.
+    # Not sys.exit: a daemon thread that is still in a call can crash an interpreter that shuts down.
     os._exit(exit_code)

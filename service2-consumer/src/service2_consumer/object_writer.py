@@ -3,58 +3,64 @@
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 from service2_consumer.metrics import Metrics
 from service2_consumer.model import Upload
-from service2_consumer.ports import Archive, RefusedObjectError, Result, StoreError
+from service2_consumer.ports import Archive, Result
 
 _STOP_CHECK_SECONDS = 0.2
 
+_Answers = SimpleQueue[tuple[int, Result | Exception]]
+
 
 class ObjectWriter:
-    """Writes objects in threads that all lanes share.
+    """Writes objects in threads that all lanes share. A lane can abandon a write that hangs.
 
-    A lane can leave a write that hangs. Its thread then blocks the normal exit of the interpreter, so the process has
-    to end by `os._exit`.
+    The threads are daemons, which do not delay the exit of the process. With a ThreadPoolExecutor instead, the consumer
+    used 9 % more CPU per e-mail.
     """
 
     def __init__(self, archive: Archive, metrics: Metrics, threads: int) -> None:
         self._archive = archive
         self._metrics = metrics
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="store")
+        self._tasks: SimpleQueue[tuple[int, Upload, _Answers]] = SimpleQueue()
+        for number in range(threads):
+            threading.Thread(target=self._run, name=f"store-{number}", daemon=True).start()
 
     def write(self, uploads: Sequence[Upload], abandoned: threading.Event) -> list[Result | None]:
         """Return the result of each write, in order; None for those not finished once `abandoned` is set.
 
-        Raises any exception of the archive that is not a result.
+        Raises any other exception of the archive.
         """
-        futures = [self._executor.submit(self._put, upload) for upload in uploads]
-        results: list[Result | None] = []
-        patience = _STOP_CHECK_SECONDS
-        for future in futures:
-            results.append(_result(future, abandoned, patience))
-            if results[-1] is None:
-                patience = 0  # the others had the same time
+        answers: _Answers = SimpleQueue()
+        for index, upload in enumerate(uploads):
+            self._tasks.put((index, upload, answers))
+        results: list[Result | None] = [None] * len(uploads)
+        missing = len(uploads)
+        while missing:
+            try:
+                index, result = answers.get(timeout=_STOP_CHECK_SECONDS)
+            except Empty:
+                if abandoned.is_set():
+                    break
+                continue
+            if not isinstance(result, Result):
+                raise result
+            results[index] = result
+            missing -= 1
         return results
 
-    def _put(self, upload: Upload) -> Result:
+    def _run(self) -> None:
+        while True:
+            index, upload, answers = self._tasks.get()
+            answers.put((index, self._put(upload)))
+
+    def _put(self, upload: Upload) -> Result | Exception:
         begin = time.perf_counter()
         try:
             return self._archive.put(upload)
-        except (StoreError, RefusedObjectError) as exc:
+        except Exception as exc:  # noqa: BLE001  # a result, or raised in the lane
             return exc
         finally:
             self._metrics.store_seconds.observe(time.perf_counter() - begin)
-
-
-def _result(future: Future[Result], abandoned: threading.Event, patience_seconds: float) -> Result | None:
-    while True:
-        try:
-            return future.result(patience_seconds)
-        except TimeoutError:
-            if future.done():  # it ended just now, or the archive raised this error
-                return future.result()
-            if abandoned.is_set():
-                future.cancel()
-                return None
