@@ -10,10 +10,11 @@ import pytest
 from botocore.credentials import RefreshableCredentials
 
 from pillarbox_aws.credentials import CredentialsError, SessionCredentials
+from pillarbox_aws.object_store import open_store
 from pillarbox_aws.session import endpoint_url, new_session
 from pillarbox_aws.sqs_client import SqsClient, open_client
 from service2_consumer.model import Outcome, Upload
-from service2_consumer.s3 import S3Archive, open_archive
+from service2_consumer.s3 import S3Archive
 from tests.identity.gate import Gate
 from tests.identity.server import POD_TOKEN, WEB_IDENTITY_TOKEN, IdentityServer
 
@@ -54,16 +55,17 @@ def clients(environment: pytest.MonkeyPatch, gate: Gate) -> Iterator[tuple[Sessi
     sqs = open_client(
         session, credentials, QUEUE_URL, environ=os.environ, user_agent="test", connections=1, connect_seconds=2
     )
-    archive = open_archive(
+    store = open_store(
         credentials.for_obstore,
         "archive",
         region=REGION,
         endpoint_url=endpoint_url(session, "s3", os.environ),
-        deadline_seconds=9,
+        request_seconds=9 / 4,
+        user_agent="test",
         encryption={},
     )
     try:
-        yield credentials, sqs, archive
+        yield credentials, sqs, S3Archive(store)
     finally:
         credentials.close()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import boto3
@@ -12,9 +14,10 @@ import pytest
 
 from pillarbox.message import email_sha256
 from pillarbox_aws.credentials import CredentialsError, SessionCredentials
+from pillarbox_aws.object_store import open_store
 from service2_consumer.model import Outcome, Upload
 from service2_consumer.ports import Archive, OverwritesError, RefusedObjectError, StoreError
-from service2_consumer.s3 import PROBE_KEY, S3Archive, open_archive
+from service2_consumer.s3 import MAX_REQUESTS_PER_PUT, PROBE_KEY, S3Archive
 
 from .conftest import BUCKET, REGION, Aws
 from .fakes import FakeArchive
@@ -47,15 +50,28 @@ def archive_at(
     """Open an archive; a short deadline is only for replies that hang, since a busy machine may hold up the others."""
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
-    return open_archive(
-        credentials.for_obstore,
+    return opened(credentials.for_obstore, url, deadline_seconds, bucket, encryption, allow_overwrite=allow_overwrite)
+
+
+def opened(
+    credentials: Callable[[], S3Credential],
+    url: str,
+    deadline_seconds: float,
+    bucket: str = BUCKET,
+    encryption: Mapping[str, str] = MappingProxyType({}),
+    *,
+    allow_overwrite: bool = False,
+) -> S3Archive:
+    store = open_store(
+        credentials,
         bucket,
         region=REGION,
         endpoint_url=url,
-        deadline_seconds=deadline_seconds,
+        request_seconds=deadline_seconds / MAX_REQUESTS_PER_PUT,
+        user_agent="test",
         encryption=encryption,
-        allow_overwrite=allow_overwrite,
     )
+    return S3Archive(store, allow_overwrite=allow_overwrite)
 
 
 @pytest.fixture
@@ -318,7 +334,7 @@ def test_credentials_that_cannot_be_had_are_an_outage(server: ScriptedServer) ->
     def refresh() -> S3Credential:
         raise CredentialsError("InvalidIdentityToken")
 
-    archive = open_archive(refresh, BUCKET, region=REGION, endpoint_url=server.url, deadline_seconds=3, encryption={})
+    archive = opened(refresh, server.url, 3)
     with pytest.raises(StoreError, match="credentials"):
         archive.put(new_upload())
     assert server.asked == []

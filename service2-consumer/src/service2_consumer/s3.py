@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Literal
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from pillarbox_aws.object_store import failure_of, open_store
+from pillarbox_aws.object_store import failure_of
 from service2_consumer.model import Outcome, Upload
 from service2_consumer.ports import OverwritesError, RefusedObjectError, StoreError
 from service2_consumer.record import digests_of
 
 if TYPE_CHECKING:
-    from obstore.store import S3Credential, S3Store
+    from obstore.store import S3Store
 
 PROBE_KEY = "health/service2-consumer"
 
-_REQUESTS_PER_ATTEMPT = 4  # PUT; if the key is taken, GET; if by another e-mail, PUT below conflicts/, and HEAD
+MAX_REQUESTS_PER_PUT = 4  # PUT; if the key is taken, GET; if by another e-mail, PUT below conflicts/, and HEAD
 # These errors concern one object, not the store.
 _REFUSED_CODES = frozenset({"KeyTooLongError", "EntityTooLarge", "MetadataTooLarge"})
 
 
 class S3Archive:
-    """Writes objects into one bucket. One attempt takes at most the deadline with which the archive was opened."""
+    """Writes objects into one bucket, each with at most MAX_REQUESTS_PER_PUT requests."""
 
     def __init__(self, store: S3Store, *, allow_overwrite: bool = False) -> None:
         self._store = store
@@ -126,28 +126,3 @@ def _translated(exc: Exception) -> Exception:
     if failure.code in _REFUSED_CODES:
         return RefusedObjectError(failure.code)
     return StoreError(failure.cause, failure.code)
-
-
-def open_archive(
-    credentials: Callable[[], S3Credential],
-    bucket: str,
-    *,
-    region: str,
-    endpoint_url: str | None,
-    deadline_seconds: float,
-    encryption: Mapping[str, str],
-    ca_bundle: str | None = None,
-    allow_overwrite: bool = False,
-) -> S3Archive:
-    """Open a bucket; `encryption` holds S3Config's sse keys. Raises OSError if the CA bundle cannot be read."""
-    store = open_store(
-        credentials,
-        bucket,
-        region=region,
-        endpoint_url=endpoint_url,
-        request_seconds=deadline_seconds / _REQUESTS_PER_ATTEMPT,
-        user_agent="pillarbox-consumer",
-        encryption=encryption,
-        ca_bundle=ca_bundle,
-    )
-    return S3Archive(store, allow_overwrite=allow_overwrite)

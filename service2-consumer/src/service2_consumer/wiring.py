@@ -8,6 +8,7 @@ import botocore.session
 from prometheus_client import CollectorRegistry
 
 from pillarbox_aws.credentials import SessionCredentials
+from pillarbox_aws.object_store import open_store
 from pillarbox_aws.session import ca_bundle, endpoint_url
 from pillarbox_aws.sqs_client import open_client
 from service2_consumer.batching import Batcher, HourlyBatcher, SingleBatcher
@@ -20,7 +21,7 @@ from service2_consumer.object_key import KeyTemplate
 from service2_consumer.object_writer import ObjectWriter
 from service2_consumer.ports import Archive, Queue
 from service2_consumer.record import Recorder
-from service2_consumer.s3 import open_archive
+from service2_consumer.s3 import MAX_REQUESTS_PER_PUT, S3Archive
 from service2_consumer.settings import SERVICE, Settings
 from service2_consumer.sqs import CONNECT_SECONDS, SqsQueue
 
@@ -54,16 +55,17 @@ def build_queue(settings: Settings, session: botocore.session.Session, credentia
 def build_archive(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Archive:
     """Return the archive. Raises OSError if the CA bundle cannot be read."""
     encryption = {"server_side_encryption": settings.sse, "sse_kms_key_id": settings.kms_key_id}
-    return open_archive(
+    store = open_store(
         credentials.for_obstore,
         settings.bucket,
         region=settings.region,
         endpoint_url=endpoint_url(session, "s3", os.environ),
-        deadline_seconds=settings.store_deadline_seconds,
+        request_seconds=settings.store_deadline_seconds / MAX_REQUESTS_PER_PUT,
+        user_agent="pillarbox-consumer",
         encryption={name: value for name, value in encryption.items() if value},
         ca_bundle=ca_bundle(session),
-        allow_overwrite=settings.allow_overwrite,
     )
+    return S3Archive(store, allow_overwrite=settings.allow_overwrite)
 
 
 def build_consumer(
