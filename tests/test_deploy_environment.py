@@ -124,7 +124,7 @@ def test_lines_that_end_as_on_windows_are_read(tmp_path: Path) -> None:
 def test_a_parameter_of_the_stack_is_found_wherever_the_template_has_it(tmp_path: Path) -> None:
     """A search that stopped at the first match broke the pipe it read from, and now and then found nothing."""
     template = (ROOT / "infrastructure/pipeline.yaml").read_text()
-    names = re.findall(r"^  (\w+):$", template[: template.index("\nConditions:")], re.MULTILINE)
+    names = re.findall(r"^  (\w+):$", template[: template.index("\nRules:")], re.MULTILINE)
     assert len(names) > 10
     lines = "".join(f"STACK_{name}=1\n" for name in names)
     for _ in range(5):
