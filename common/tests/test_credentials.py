@@ -97,8 +97,8 @@ def test_credentials_are_never_taken_to_live_longer_than_they_do(life_seconds: f
     clock = FakeClock()
     credentials = keeping(FakeSts(life_seconds).found(), clock)
     pause = credentials.refresh()
-    held = credentials.held()
-    assert 0 < held.until_seconds - clock.now <= life_seconds
+    valid = credentials.valid()
+    assert 0 < valid.until_seconds - clock.now <= life_seconds
     assert 0 < pause <= 60
 
 

@@ -37,7 +37,7 @@ class CredentialsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ValidCredentials:
     """Credentials and the time, on the clock of their owner, until which they are known to be valid."""
 
     keys: ReadOnlyCredentials
@@ -52,7 +52,7 @@ class SessionCredentials:
         self._find = find
         self._clock = clock
         self._changed = threading.Condition()
-        self._held: Held | None = None
+        self._valid: ValidCredentials | None = None
         self._cause = ""
         self._reported: set[str] = set()
         self._failures = 0
@@ -79,23 +79,23 @@ class SessionCredentials:
 
     def current(self) -> ReadOnlyCredentials:
         """Return credentials that are valid now. Raises CredentialsError, after a wait of two seconds at most."""
-        return self.held().keys
+        return self.valid().keys
 
-    def held(self) -> Held:
+    def valid(self) -> ValidCredentials:
         """Return valid credentials with their time. Raises CredentialsError, after a wait of two seconds at most."""
-        held = self._held
-        if held is not None and self._clock() < held.until_seconds:
-            return held
+        valid = self._valid
+        if valid is not None and self._clock() < valid.until_seconds:
+            return valid
         return self._awaited()
 
     def for_obstore(self) -> S3Credential:
         """Return the credentials in the form of obstore's `credential_provider`. Raises CredentialsError."""
-        held = self.held()
-        left = held.until_seconds - self._clock()
+        valid = self.valid()
+        left = valid.until_seconds - self._clock()
         return {
-            "access_key_id": held.keys.access_key or "",  # never empty: _fetch refuses such keys
-            "secret_access_key": held.keys.secret_key or "",
-            "token": held.keys.token,
+            "access_key_id": valid.keys.access_key or "",  # never empty: _fetch refuses such keys
+            "secret_access_key": valid.keys.secret_key or "",
+            "token": valid.keys.token,
             # obstore accepts only this time zone.
             "expires_at": None if math.isinf(left) else datetime.now(UTC) + timedelta(seconds=left),
         }
@@ -103,19 +103,19 @@ class SessionCredentials:
     def refresh(self) -> float:
         """Call botocore once, which calls STS if it is time; return the seconds until the next call. Raises nothing."""
         try:
-            held = self._fetch()
+            valid = self._fetch()
         except Exception as exc:  # noqa: BLE001  # the thread must survive any exception of a provider
             return self._failed(cause_of(exc))
         if self._reported:
             logger.info("AWS credentials are refreshed again", extra={"failures": self._failures})
         with self._changed:
-            self._held, self._cause, self._failures = held, "", 0
+            self._valid, self._cause, self._failures = valid, "", 0
             self._reported.clear()
             self._attempt_ended()
-        left = held.until_seconds - self._clock()
+        left = valid.until_seconds - self._clock()
         return min(max(left / 4, _SHORTEST_PAUSE_SECONDS), _CHECK_SECONDS) if math.isfinite(left) else math.inf
 
-    def _fetch(self) -> Held:
+    def _fetch(self) -> ValidCredentials:
         found = self._find()
         if found is None:
             raise CredentialsError("none found")
@@ -125,11 +125,11 @@ class SessionCredentials:
         now, left = self._clock(), _seconds_left(found)
         if not left:
             raise CredentialsError("expired")
-        return Held(keys, now + left)
+        return ValidCredentials(keys, now + left)
 
     def _failed(self, cause: str) -> float:
-        held, now = self._held, self._clock()
-        left = max(held.until_seconds - now, 0) if held else 0
+        valid, now = self._valid, self._clock()
+        left = max(valid.until_seconds - now, 0) if valid else 0
         with self._changed:
             self._failures += 1
             pause = min(_LONGEST_PAUSE_SECONDS, _SHORTEST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10))
@@ -147,15 +147,15 @@ class SessionCredentials:
             self._reported.add(state)
             logger.warning(text, extra={"cause": self._cause, **fields})
 
-    def _awaited(self) -> Held:
+    def _awaited(self) -> ValidCredentials:
         with self._changed:
             if not self._cause and not self._attempting:
                 self._wanted = self._attempting = True
                 self._changed.notify_all()
             self._changed.wait_for(lambda: not self._attempting, _WAIT_SECONDS)
-            held = self._held
-            if held is not None and self._clock() < held.until_seconds:
-                return held
+            valid = self._valid
+            if valid is not None and self._clock() < valid.until_seconds:
+                return valid
             raise CredentialsError(self._cause or "not refreshed in time")
 
     def _attempt_ended(self) -> None:
