@@ -10,7 +10,6 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
-from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -18,6 +17,7 @@ import service1_api.metrics
 import service1_api.settings
 import service2_consumer.metrics
 import service2_consumer.settings
+from pillarbox.settings import variables
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -93,12 +93,7 @@ def env_example(settings: type[BaseSettings]) -> str:
 def _fields(settings: type[BaseSettings]) -> Iterator[tuple[list[str], FieldInfo, Mapping[str, Any]]]:
     properties = settings.model_json_schema(by_alias=False)["properties"]
     for name, field in settings.model_fields.items():
-        alias = field.validation_alias
-        if isinstance(alias, AliasChoices):
-            names = [str(choice) for choice in alias.choices]
-        else:
-            names = [str(alias or name).upper()]
-        yield names, field, properties[name]
+        yield variables(name, field), field, properties[name]
 
 
 def _text(field: FieldInfo) -> str:

@@ -1,13 +1,12 @@
 """The settings of service1-api: every environment variable it reads, with type, bounds, default and meaning."""
 
-import sys
 from typing import Annotated, Literal
 
 import limits
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, Field
+from pydantic_settings import SettingsConfigDict
 
-EXIT_WRONG_SETTINGS = 2
+from pillarbox.settings import ServiceSettings
 
 _MIB = 1024 * 1024
 
@@ -32,12 +31,10 @@ def _storage(uri: str) -> str:
     return uri
 
 
-class Settings(BaseSettings):
-    """What the environment says; wrong or missing values raise pydantic's ValidationError, which quotes no input."""
+class Settings(ServiceSettings):
+    """The environment variables of service1-api; an empty one counts as unset."""
 
-    model_config = SettingsConfigDict(
-        hide_input_in_errors=True, env_ignore_empty=True, case_sensitive=True, frozen=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, case_sensitive=True)
 
     aws_region: str = Field(validation_alias="AWS_REGION", min_length=1, description="AWS region of queue and token")
     sqs_queue_url: Annotated[str, AfterValidator(_queue_url)] = Field(
@@ -138,30 +135,3 @@ class Settings(BaseSettings):
         le=10,
         description="Proxies in front that append to X-Forwarded-For (behind an ALB: 1): whom to count and to log",
     )
-
-
-def problems(error: ValidationError) -> list[str]:
-    """Give one line for each wrong variable: its name, what is wrong, and what the variable is for."""
-    meanings = {variable(name): field.description for name, field in Settings.model_fields.items()}
-    lines = []
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(found["loc"][0]) if found["loc"] else "settings"
-        what = "is required" if found["type"] == "missing" else found["msg"].removeprefix("Value error, ")
-        lines.append(f"{name}: {what} ({meanings.get(name, 'see the table of settings')})")
-    return lines
-
-
-def variable(field_name: str) -> str:
-    """Give the environment variable of a field of Settings; the first one where aliases exist."""
-    alias = Settings.model_fields[field_name].validation_alias
-    return str(alias.choices[0] if isinstance(alias, AliasChoices) else alias)
-
-
-def load_or_exit() -> Settings:
-    """Read the environment; on wrong settings say on standard error what is expected, and exit with code 2."""
-    try:
-        return Settings()
-    except ValidationError as exc:
-        for line in problems(exc):
-            print(line, file=sys.stderr)
-        raise SystemExit(EXIT_WRONG_SETTINGS) from None

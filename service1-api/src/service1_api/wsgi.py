@@ -11,6 +11,7 @@ from limits import parse
 from prometheus_client import CollectorRegistry
 
 from pillarbox import logs
+from pillarbox.settings import load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from pillarbox_aws.sqs_client import open_client
@@ -23,7 +24,7 @@ from service1_api.metrics import Metrics
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.server import FLAG
-from service1_api.settings import Settings, load_or_exit
+from service1_api.settings import Settings
 from service1_api.sqs import SqsQueue
 
 _SQS_CONNECTIONS = 8
@@ -98,6 +99,6 @@ def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
     return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
 
 
-settings = load_or_exit()
+settings = load_or_exit(Settings)
 logs.configure(SERVICE, settings.log_level)
 app = build(settings, write_in_background(SERVICE))
