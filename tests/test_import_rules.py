@@ -17,13 +17,13 @@ PACKAGES = {
 }
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
-    "service1_api": {"wsgi", "auth"},
+    "service1_api": {"wsgi", "tokens"},
     "service2_consumer": {"__main__", "s3"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client"},
 }
 PURE = {("pillarbox", name) for name in ("message", "ids", "strict_json", "trace")} | {
-    ("service1_api", "errors"),
+    ("service1_api", "problems"),
     ("service2_consumer", "record"),
 }
 DOES_IO = {

@@ -32,7 +32,7 @@ class Service:
             tokens=self.tokens,
             publisher=self.publisher,
             metrics=self.metrics,
-            exposition=lambda: self.registry,
+            metrics_registry=lambda: self.registry,
             draining=lambda: self.draining,
             max_request_bytes=MAX_REQUEST_BYTES,
             max_requests_in_flight=4,

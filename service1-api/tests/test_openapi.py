@@ -13,8 +13,8 @@ from schemathesis.checks import CHECKS
 
 from pillarbox.ids import new_message_id
 from pillarbox.message import field_problems
-from service1_api.errors import PROBLEMS
 from service1_api.openapi import EXAMPLE_EMAIL, openapi_document
+from service1_api.problems import PROBLEMS
 
 from .aws_stub import AwsStub
 from .conftest import Service

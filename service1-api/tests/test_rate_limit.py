@@ -8,7 +8,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, RedisStorage
 from werkzeug.test import TestResponse
 
-from service1_api import error_handlers, observe
+from service1_api import error_handlers, request_log
 from service1_api.rate_limit import STORE_PAUSE_SECONDS, RateLimit, client_of, shared_or_memory
 
 from .fakes import FakeClock, new_metrics
@@ -38,7 +38,7 @@ def limited_client(
     if clock:
         limit._clock = clock
     limit.register(routes)
-    observe.register(app, metrics)
+    request_log.register(app, metrics)
     app.register_blueprint(routes)
     app.get("/free")(lambda: Response("ok"))
     error_handlers.register(app, metrics)
@@ -125,7 +125,7 @@ def test_a_redis_out_of_reach_refuses_nobody() -> None:
     routes.get("/limited")(lambda: Response("ok"))
     store = shared_or_memory("redis://127.0.0.1:1")
     RateLimit(parse("1/hour"), store, metrics, trusted_proxy_hops=1).register(routes)
-    observe.register(app, metrics)
+    request_log.register(app, metrics)
     app.register_blueprint(routes)
     client = app.test_client()
     assert [get(client).status_code for _ in range(3)] == [200] * 3

@@ -183,11 +183,11 @@ def test_workers_share_their_metrics_and_leave_no_files(aws: AwsStub, tmp_path: 
     before = set(SHARED_MEMORY.glob("service1-api-metrics-*"))
     with running(aws, tmp_path, WORKERS="2") as api:
         (folder,) = set(SHARED_MEMORY.glob("service1-api-metrics-*")) - before
+        until(lambda: [line["event"] for line in api.lines()].count("token loaded") == 2)  # both workers are ready
         for _ in range(20):
             assert api.post()[0] == 200
-        workers = {
-            int(pid) for pid in Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()
-        }
+        children = Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children")
+        workers = {int(pid) for pid in children.read_text().split()}
         assert len(workers) == 2
 
         def metrics() -> str:

@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime, timedelta
 
 from pillarbox.ids import message_id_at, new_message_id, parse_message_id, time_of
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 
 OLDEST = timedelta(days=14)  # what SQS keeps a message for at most
 NEWEST = timedelta(minutes=5)  # clocks differ

@@ -5,8 +5,8 @@ from typing import Any
 
 from pillarbox.message import Email
 from service1_api import SERVICE
-from service1_api.errors import PROBLEMS
 from service1_api.messages import ACCEPTED, MAX_ITEMS
+from service1_api.problems import PROBLEMS
 
 EXAMPLE_EMAIL = {
     "email_subject": "Happy new year!",

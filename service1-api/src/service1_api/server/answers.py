@@ -9,7 +9,7 @@ import orjson
 from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 
 from pillarbox import trace
-from service1_api.errors import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
+from service1_api.problems import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
 
 _WAITRESS_CODES = {400: "malformed_request", 413: "too_large", 431: "headers_too_large", 501: "malformed_request"}
 

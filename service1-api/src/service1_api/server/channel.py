@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 from service1_api.server.answers import ApplicationAnswer, RefusalAnswer
 from service1_api.server.request import Request
 

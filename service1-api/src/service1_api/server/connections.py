@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 from service1_api.server.answers import Report
 from service1_api.server.budget import Budget
 

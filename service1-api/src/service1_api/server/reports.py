@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from service1_api.error_handlers import REJECTIONS
-from service1_api.errors import Problem
-from service1_api.observe import caller_fields
+from service1_api.problems import Problem
+from service1_api.request_log import caller_fields
 from service1_api.server.answers import Report
 
 log = logging.getLogger(__name__)

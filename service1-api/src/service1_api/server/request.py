@@ -4,7 +4,7 @@ from typing import Any
 
 from waitress.parser import HTTPRequestParser, ParsingError  # type: ignore[import-untyped]
 
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 from service1_api.server.budget import Budget
 from service1_api.server.head import HeadError, check_fields, checked, connection_option
 

@@ -63,7 +63,7 @@ class SsmTokenSource:
             raise TokenSourceError(type(exc).__name__) from exc
 
 
-class TokenKeeper:
+class TokenCache:
     """Holds the valid tokens; one background thread reads them, so that no request pays for it.
 
     Only a token that does not match waits: a moment, for an early refresh, so that a new token works at once.
