@@ -1,4 +1,4 @@
-"""Composition root of a worker process: settings, then AWS clients, then the application that gunicorn serves."""
+"""Composition root of a worker process: settings, AWS clients, and the application that gunicorn serves."""
 
 import logging
 import os
