@@ -81,7 +81,7 @@ test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: m
 
 .PHONY: test-system
 test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx or haproxy
-	@$(DEV)/python -m pytest -m system $(ARGS)
+	@$(DEV)/python -m pytest -m system $(PARALLEL) $(ARGS)
 
 .PHONY: test-images
 test-images: setup .venvs/dev/.ready ## run the images of TAG: read-only, no capabilities, one e-mail through, a clean stop

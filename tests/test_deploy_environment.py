@@ -119,3 +119,14 @@ def test_lines_that_end_as_on_windows_are_read(tmp_path: Path) -> None:
     done = deploy(tmp_path, "# a comment\r\nAWS_ACCOUNT_ID=123456789012\r\nAWS_REGION=\r\n")
     assert "AWS_REGION is empty" in done.stderr
     assert "AWS_ACCOUNT_ID" not in done.stderr
+
+
+def test_a_parameter_of_the_stack_is_found_wherever_the_template_has_it(tmp_path: Path) -> None:
+    """A search that stopped at the first match broke the pipe it read from, and now and then found nothing."""
+    template = (ROOT / "infrastructure/pipeline.yaml").read_text()
+    names = re.findall(r"^  (\w+):$", template[: template.index("\nRules:")], re.MULTILINE)
+    assert len(names) > 10
+    lines = "".join(f"STACK_{name}=1\n" for name in names)
+    for _ in range(5):
+        done = deploy(tmp_path, f"AWS_REGION=eu-west-1\n{lines}")
+        assert "AWS_ACCOUNT_ID is empty" in done.stderr, done.stderr

@@ -90,7 +90,8 @@ take_setting() { # file:line, name, value
 
 # The aws CLI drops a parameter that the template does not have without a word.
 stack_has_parameter() { # name
-  sed -n '/^Parameters:/,/^[A-Z][A-Za-z]*:/p' "$ROOT/$TEMPLATE" | grep -q "^  $1:"
+  # Without -q: a grep that ends early would end the sed, and the pipe would count as failed.
+  sed -n '/^Parameters:/,/^[A-Z][A-Za-z]*:/p' "$ROOT/$TEMPLATE" | grep "^  $1:" >/dev/null
 }
 
 check_parameter() { # file:line, parameter, value

@@ -40,7 +40,7 @@ step_wait() {
   require_live
   wait_for_replicas service1-api "$(least API)"
   wait_for_replicas service2-consumer "$(least CONSUMER)"
-  if inventory "$MANIFESTS" | grep -q '^ScaledObject\.'; then wait_for_keda; fi
+  if grep -q '^kind: ScaledObject$' "$MANIFESTS"; then wait_for_keda; fi
 }
 
 # The Deployment's own condition says when a rollout has failed (progressDeadlineSeconds without progress); the

@@ -25,14 +25,17 @@ def new_request(budget: Budget | None = None) -> Request:
 
 
 def outcome(data: bytes, *cuts: int) -> tuple[Any, ...]:
-    """Feed the pieces between the cuts, and tell what has become of the request."""
+    """Feed the pieces between the cuts, and tell what has become of the first request that is not just blank lines."""
     request = new_request()
     places = [0, *sorted(cuts), len(data)]
     for start, end in itertools.pairwise(places):
+        piece = data[start:end]
+        while piece and not request.completed:
+            piece = piece[request.received(piece) :]
+            if request.empty:
+                request = new_request()
         if request.completed:
-            request.read_ahead += data[start:end]
-        elif start < end:
-            request.received(data[start:end])
+            request.read_ahead += piece
     refused = request.error is not None
     body = b"" if refused or not request.completed else request.get_body_stream().read()
     return request.completed, refused, request.problem and request.problem.code, body, refused or request.read_ahead

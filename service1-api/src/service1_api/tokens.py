@@ -101,13 +101,23 @@ class TokenCache:
         return self._clock() - self._read_at <= self._stale_seconds
 
     def check(self, presented: str) -> bool:
-        """Return whether a token is valid. Raise TokensUnavailableError."""
+        """Return whether a token is valid. Raise TokensUnavailableError.
+
+        While a process reads its first token, a request waits for that read: with several workers, one that has just
+        started receives requests as soon as it listens.
+        """
+        if self.ready and self._matches(presented):
+            return True
+        if not self.ready and (self._attempts or not self._reading):
+            raise TokensUnavailableError
+        matches = self._matches_after_reading(presented)
         if not self.ready:
             raise TokensUnavailableError
-        return self._matches(presented) or self._matches_after_reading(presented)
+        return matches
 
     def start(self) -> threading.Thread:
         """Start the thread that refreshes the tokens until `stop`."""
+        self._reading = True
         thread = threading.Thread(target=self._run, name="token-refresh", daemon=True)
         thread.start()
         return thread
