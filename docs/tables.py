@@ -1,8 +1,9 @@
-"""Writes what is derived from the code: the settings and metrics tables of the READMEs and each `.env.example`.
+"""Writes what is derived from the code: the tables of the READMEs and each `.env.example`.
 
-`make docs` runs it; a test holds that what it would write is what stands there.
+`make docs` runs it; a test checks that the files are current.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
-from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
@@ -18,17 +18,20 @@ import service1_api.metrics
 import service1_api.settings
 import service2_consumer.metrics
 import service2_consumer.settings
+from pillarbox.settings import variables
+from service1_api.problems import PROBLEMS, ProblemType
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service's folder and what its tables are derived from; its metrics are the attributes of one object."""
+    """A service's folder and the sources of its tables; the metrics are the attributes of one object."""
 
     folder: Path
     settings: type[BaseSettings]
     metrics: object
+    problems: Mapping[str, ProblemType] = dataclasses.field(default_factory=dict)
 
 
 SERVICES = (
@@ -36,6 +39,7 @@ SERVICES = (
         REPOSITORY / "service1-api",
         service1_api.settings.Settings,
         service1_api.metrics.Metrics(CollectorRegistry()),
+        PROBLEMS,
     ),
     Service(
         REPOSITORY / "service2-consumer",
@@ -46,15 +50,16 @@ SERVICES = (
 
 
 def generated(service: Service) -> Iterator[tuple[Path, str]]:
-    """Give each derived file of a service with the text that it should have."""
+    """Yield each derived file of a service with the text that it should have."""
     readme = service.folder / "README.md"
     text = _between(readme.read_text(), "settings", settings_table(service.settings))
-    yield readme, _between(text, "metrics", metrics_table(service.metrics))
+    text = _between(text, "metrics", metrics_table(service.metrics))
+    yield readme, _between(text, "problems", problems_table(service.problems)) if service.problems else text
     yield service.folder / ".env.example", env_example(service.settings)
 
 
 def settings_table(settings: type[BaseSettings]) -> str:
-    """Give the settings as a Markdown table: names with aliases, values, default, description."""
+    """Return the settings as a Markdown table: names with aliases, values, default, description."""
     rows = ["| variable | values | default | what it does |", "|---|---|---|---|"]
     for names, field, schema in _fields(settings):
         first, *others = (f"`{name}`" for name in names)
@@ -65,7 +70,7 @@ def settings_table(settings: type[BaseSettings]) -> str:
 
 
 def metrics_table(metrics: object) -> str:
-    """Give the metrics as a Markdown table: name with labels, type, description."""
+    """Return the metrics as a Markdown table: name with labels, type, description."""
     rows = ["| metric | type | what it says |", "|---|---|---|"]
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
@@ -77,8 +82,14 @@ def metrics_table(metrics: object) -> str:
     return "\n".join(rows)
 
 
+def problems_table(problems: Mapping[str, ProblemType]) -> str:
+    """Return the problems as a Markdown table: code, status, title, what the client should do."""
+    rows = [f"| `{code}` | {kind.status} | {kind.title} | {kind.remedy} |" for code, kind in problems.items()]
+    return "\n".join(["| code | status | what | what to do |", "|---|---|---|---|", *rows])
+
+
 def env_example(settings: type[BaseSettings]) -> str:
-    """Give a file of all settings, the required ones to be filled in and the others commented out at their defaults."""
+    """Return a file of all settings: the required ones to fill in, the others commented out with their defaults."""
     lines = ["# Every setting of the service. Copy to .env, fill in the required ones, keep secrets out of git."]
     for names, field, schema in _fields(settings):
         required = field.is_required()
@@ -93,12 +104,7 @@ def env_example(settings: type[BaseSettings]) -> str:
 def _fields(settings: type[BaseSettings]) -> Iterator[tuple[list[str], FieldInfo, Mapping[str, Any]]]:
     properties = settings.model_json_schema(by_alias=False)["properties"]
     for name, field in settings.model_fields.items():
-        alias = field.validation_alias
-        if isinstance(alias, AliasChoices):
-            names = [str(choice) for choice in alias.choices]
-        else:
-            names = [str(alias or name).upper()]
-        yield names, field, properties[name]
+        yield variables(name, field), field, properties[name]
 
 
 def _text(field: FieldInfo) -> str:
@@ -135,7 +141,7 @@ def _between(text: str, name: str, table: str) -> str:
 
 
 def main() -> None:
-    """Write every derived file that differs, and say which."""
+    """Write every derived file that differs, and print its name."""
     for service in SERVICES:
         for path, text in generated(service):
             if not path.exists() or path.read_text() != text:

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pillarbox import logs
+from pillarbox.settings import load_or_exit
 from service1_api import SERVICE
-from service1_api.settings import load_or_exit
+from service1_api.settings import Settings
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
     from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
-_settings = load_or_exit()
+_settings = load_or_exit(Settings)
 logs.configure(SERVICE, _settings.log_level)
 
 _MEMORY_DIR = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # Linux; elsewhere the usual temporary folder

@@ -17,13 +17,13 @@ PACKAGES = {
 }
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
-    "service1_api": {"wsgi", "auth"},
+    "service1_api": {"wsgi", "tokens"},
     "service2_consumer": {"wiring", "s3"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
 }
 PURE = {("pillarbox", name) for name in ("message", "ids", "strict_json", "trace")} | {
-    ("service1_api", "errors"),
+    ("service1_api", "problems"),
     *(("service2_consumer", name) for name in ("model", "object_key", "record")),
 }
 DOES_IO = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from botocore.exceptions import ClientError
 
-from service1_api.errors import PROBLEMS
+from service1_api.problems import PROBLEMS
 from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 

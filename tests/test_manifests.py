@@ -60,7 +60,7 @@ def api_routes() -> set[str]:
         tokens=unused,
         publisher=unused,
         metrics=ApiMetrics(CollectorRegistry()),
-        exposition=CollectorRegistry,
+        metrics_registry=CollectorRegistry,
         draining=lambda: False,
         max_request_bytes=1024,
         max_requests_in_flight=1,

@@ -1,10 +1,13 @@
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from common.testing.waiting import eventually
 from pillarbox import logs
+from pillarbox.logs import BufferingHandler
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +64,55 @@ def test_a_higher_level_quietens_everything(capsys: pytest.CaptureFixture[str]) 
     logging.getLogger("service2_consumer.x").warning("mine")
     logging.getLogger("botocore").warning("a warning")
     assert capsys.readouterr().err == ""
+
+
+def lines_of(read_end: int) -> list[str]:
+    return os.read(read_end, 1_000_000).decode().splitlines()
+
+
+def events_of(lines: list[str]) -> list[str]:
+    return [json.loads(line)["event"] for line in lines]
+
+
+def record(text: str, level: int = logging.INFO) -> logging.LogRecord:
+    return logging.LogRecord("test", level, "", 0, text, None, None)
+
+
+def test_lines_are_written_in_order_by_the_thread() -> None:
+    read_end, write_end = os.pipe()
+    handler = BufferingHandler("test", write_end)
+    thread = handler.start()
+    for number in range(100):
+        handler.handle(record(str(number)))
+    handler.stop()
+    thread.join(10)
+    assert events_of(lines_of(read_end)) == [str(number) for number in range(100)]
+
+
+def test_a_warning_is_written_at_once_after_what_came_before() -> None:
+    read_end, write_end = os.pipe()
+    handler = BufferingHandler("test", write_end)
+    handler.handle(record("before"))
+    handler.handle(record("now", logging.WARNING))
+    assert events_of(lines_of(read_end)) == ["before", "now"]
+
+
+def test_a_thread_that_runs_writes_without_being_asked() -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    handler = BufferingHandler("test", write_end)
+    thread = handler.start()
+    handler.handle(record("quiet"))
+    found: list[str] = []
+
+    def arrived() -> bool:
+        try:
+            found.extend(lines_of(read_end))
+        except BlockingIOError:
+            return False
+        return True
+
+    eventually(arrived)
+    assert '"event":"quiet"' in found[0]
+    handler.stop()
+    thread.join(10)

@@ -6,9 +6,10 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 
+from pillarbox.settings import variables
 from service1_api.app import create_app
 from service1_api.metrics import Metrics
-from service1_api.settings import Settings, variable
+from service1_api.settings import Settings
 
 from .fakes import FakePublisher, FakeTokens
 
@@ -31,7 +32,7 @@ class Service:
             tokens=self.tokens,
             publisher=self.publisher,
             metrics=self.metrics,
-            exposition=lambda: self.registry,
+            metrics_registry=lambda: self.registry,
             draining=lambda: self.draining,
             max_request_bytes=MAX_REQUEST_BYTES,
             max_requests_in_flight=4,
@@ -56,8 +57,9 @@ def client(service: Service) -> FlaskClient:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The required settings, and no other."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(variable(name), raising=False)
+    for name, setting in Settings.model_fields.items():
+        for variable in variables(name, setting):
+            monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/emails")
     return monkeypatch

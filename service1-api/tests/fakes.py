@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from service1_api.auth import TokenSourceError, TokensUnavailableError
 from service1_api.metrics import Metrics
 from service1_api.publisher import Message, PublishError
+from service1_api.tokens import TokenSourceError, TokensUnavailableError
 
 TOKEN = "$DJISA<$#45ex3RtYr"
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.testing.waiting import eventually as until
 from pillarbox.ids import new_message_id
-from service1_api import auth
+from service1_api import tokens
 
 from .aws_stub import DROP, AwsStub
 from .fakes import TOKEN
@@ -159,7 +159,7 @@ def test_large_bodies_that_are_dear_to_parse_leave_health_quick(aws: AwsStub, tm
 
 def test_a_token_rotated_under_load_fails_no_request_with_the_old_or_the_new_one(aws: AwsStub, tmp_path: Path) -> None:
     with running(aws, tmp_path, TOKEN_CACHE_SECONDS="1", WORKERS="2") as api, under_load(api) as load:
-        for number in range(auth.EARLY_REFRESHES):
+        for number in range(tokens.EARLY_REFRESHES):
             old, new = aws.token.splitlines()[-1], f"token-{number}"
             aws.token = f"{old}\n{new}"
             load.body = json.dumps({"data": EMAIL, "token": new}).encode()

@@ -9,7 +9,7 @@ import pytest
 from common.testing.waiting import eventually
 from pillarbox.message import MAX_MESSAGE_BYTES
 from service1_api.publisher import (
-    FLY_WITH,
+    MIN_BACKLOG,
     Message,
     MessageRefusedError,
     OverloadedError,
@@ -82,8 +82,8 @@ def test_no_more_than_four_calls_are_in_flight() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue)
     futures = [callers.publish(message(str(n))) for n in range(100)]
-    queue.wait_for_calls(len(FLY_WITH))
-    assert queue.most_in_flight == len(FLY_WITH) == 4
+    queue.wait_for_calls(len(MIN_BACKLOG))
+    assert queue.most_in_flight == len(MIN_BACKLOG) == 4
     queue.answer()
     assert all(future.result(10) == [None] for future in futures)
     assert queue.most_in_flight == 4
@@ -92,8 +92,8 @@ def test_no_more_than_four_calls_are_in_flight() -> None:
 def test_more_calls_fly_only_with_more_to_carry() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue)
-    futures = [callers.publish(message(str(n))) for n in range(sum(FLY_WITH))]
-    assert [len(call) for call in queue.calls] == list(FLY_WITH)
+    futures = [callers.publish(message(str(n))) for n in range(sum(MIN_BACKLOG))]
+    assert [len(call) for call in queue.calls] == list(MIN_BACKLOG)
     queue.answer()
     assert all(future.result(10) == [None] for future in futures)
 
@@ -212,7 +212,7 @@ def test_a_bug_in_the_queues_adapter_leaves_nobody_waiting() -> None:
 
     queue.whole_call = whole_call
     callers = Callers(queue)
-    futures = [callers.publish(message(str(n))) for n in range(1 + FLY_WITH[1])]
+    futures = [callers.publish(message(str(n))) for n in range(1 + MIN_BACKLOG[1])]
     queue.wait_for_calls(2)
     queue.answer()
     eventually(lambda: all(future.done() for future in futures))

@@ -180,14 +180,13 @@ def test_bodies_past_the_budget_are_refused_and_memory_stays_bounded(aws: AwsStu
 
 
 def test_workers_share_their_metrics_and_leave_no_files(aws: AwsStub, tmp_path: Path) -> None:
-    before = set(SHARED_MEMORY.glob("service1-api-metrics-*"))
     with running(aws, tmp_path, WORKERS="2") as api:
-        (folder,) = set(SHARED_MEMORY.glob("service1-api-metrics-*")) - before
+        (folder,) = SHARED_MEMORY.glob(f"service1-api-metrics-{api.process.pid}-*")
+        until(lambda: [line["event"] for line in api.lines()].count("token loaded") == 2)  # both workers are ready
         for _ in range(20):
-            until(lambda: api.post()[0] == 200)  # 503 is counted apart: a worker that is not ready answers it
-        workers = {
-            int(pid) for pid in Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()
-        }
+            assert api.post()[0] == 200
+        children = Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children")
+        workers = {int(pid) for pid in children.read_text().split()}
         assert len(workers) == 2
 
         def metrics() -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
 
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 from service1_api.server.budget import Budget
 from service1_api.server.head import MAX_HEAD_BYTES
 from service1_api.server.request import Request

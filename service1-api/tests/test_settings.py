@@ -2,25 +2,26 @@
 
 import pytest
 
-from service1_api.settings import EXIT_WRONG_SETTINGS, Settings, load_or_exit
+from pillarbox.settings import EXIT_WRONG_SETTINGS, load_or_exit
+from service1_api.settings import Settings
 
 
 def test_the_required_variables_are_enough(environment: pytest.MonkeyPatch) -> None:
-    settings = load_or_exit()
+    settings = load_or_exit(Settings)
     assert (settings.aws_region, settings.port) == ("eu-central-1", 8080)
     assert settings.ssm_parameter_name == "/email-service/api-token"
 
 
 def test_the_older_name_of_the_parameter_works(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TOKEN_SSM_PARAMETER", "/older")
-    assert load_or_exit().ssm_parameter_name == "/older"
+    assert load_or_exit(Settings).ssm_parameter_name == "/older"
     environment.setenv("SSM_PARAMETER_NAME", "/newer")
-    assert load_or_exit().ssm_parameter_name == "/newer"
+    assert load_or_exit(Settings).ssm_parameter_name == "/newer"
 
 
 def test_an_empty_variable_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PORT", "")
-    assert load_or_exit().port == 8080
+    assert load_or_exit(Settings).port == 8080
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_wrong_variable_ends_the_process_with_one_line_that_names_it(
 ) -> None:
     environment.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
-        load_or_exit()
+        load_or_exit(Settings)
     assert ended.value.code == EXIT_WRONG_SETTINGS == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(expected)
@@ -56,7 +57,7 @@ def test_every_wrong_variable_has_its_line_and_no_value_is_shown(
     environment.setenv("PORT", "hunter2")
     environment.delenv("AWS_REGION")
     with pytest.raises(SystemExit):
-        load_or_exit()
+        load_or_exit(Settings)
     output = capsys.readouterr().err
     assert [line.partition(":")[0] for line in output.splitlines()] == ["AWS_REGION", "PORT", "RATE_LIMIT_STORAGE"]
     assert "hunter2" not in output
@@ -68,4 +69,4 @@ def test_every_setting_has_a_description(environment: pytest.MonkeyPatch) -> Non
 
 def test_secrets_do_not_show_when_the_settings_are_logged(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("RATE_LIMIT_STORAGE", "redis://:hunter2@host")
-    assert "hunter2" not in str(load_or_exit().model_dump(mode="json"))
+    assert "hunter2" not in str(load_or_exit(Settings).model_dump(mode="json"))

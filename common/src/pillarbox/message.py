@@ -1,4 +1,4 @@
-"""The message contract: what an e-mail is, and how it travels in SQS. Pure: no I/O."""
+"""The message contract: the fields of an e-mail, and its form in SQS. Pure: no I/O."""
 
 import hashlib
 import re
@@ -24,13 +24,13 @@ from pillarbox.ids import parse_message_id
 from pillarbox.strict_json import JsonError, JsonValue
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-MAX_MESSAGE_BYTES = 1024 * 1024  # body and attributes together; the same limit holds for a whole batch
+MAX_MESSAGE_BYTES = 1024 * 1024  # body and attributes together; the limit applies to a whole batch too
 MAX_BATCH_ENTRIES = 10
 
 EARLIEST_TIMESTAMP = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 END_OF_TIMESTAMPS = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
 
-# SQS takes XML 1.0 characters only; inside a JSON string these two are the ones that a writer leaves unescaped.
+# SQS accepts XML 1.0 characters only; these two are the only others that a JSON writer does not escape.
 _ESCAPES = {"\ufffe": "\\ufffe", "\uffff": "\\uffff"}
 _DIGITS = re.compile(r"[0-9]+")
 _MAX_SOURCE_LENGTH = 256
@@ -56,7 +56,7 @@ def _timestamp(value: object) -> object:
         raise PydanticCustomError("timestamp_type", "must be a Unix timestamp: an integer or a string of digits")
     if not EARLIEST_TIMESTAMP <= seconds < END_OF_TIMESTAMPS:
         raise PydanticCustomError(
-            "timestamp_range", "must lie from 2000-01-01 up to but not including 2100-01-01 (seconds, not milliseconds)"
+            "timestamp_range", "must be from 2000-01-01 up to but not including 2100-01-01 (seconds, not milliseconds)"
         )
     return value
 
@@ -77,7 +77,7 @@ _Timestamp = Annotated[
 
 
 class Email(BaseModel):
-    """The four fields of an e-mail; fields beyond them are kept and stored."""
+    """The four fields of an e-mail; additional fields are kept and stored."""
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
@@ -89,7 +89,7 @@ class Email(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one field: its name, a stable code and a text that says what is expected."""
+    """An invalid field: its name, a stable code and a text that states what is expected."""
 
     field: str
     code: str
@@ -105,9 +105,9 @@ _TEXTS = {
 
 
 def field_problems(data: JsonValue) -> list[FieldProblem]:
-    """Check an e-mail against the contract and list one problem for each wrong field; the empty list means valid.
+    """Check an e-mail against the contract; return one problem for each invalid field, or an empty list.
 
-    A value that is no object at all gives one problem with an empty field name. No text quotes the input.
+    A value that is not an object has one problem with an empty field name. No text quotes the input.
     """
     try:
         Email.model_validate(data)
@@ -121,7 +121,7 @@ def field_problems(data: JsonValue) -> list[FieldProblem]:
 
 
 def encode_body(email: Mapping[str, JsonValue]) -> str:
-    """Give the SQS body of an e-mail: its fields as compact JSON in characters that SQS accepts."""
+    """Return the SQS body of an e-mail: its fields as compact JSON in characters that SQS accepts."""
     body = strict_json.dumps(dict(email)).decode()
     for character, escape in _ESCAPES.items():
         if character in body:
@@ -130,14 +130,14 @@ def encode_body(email: Mapping[str, JsonValue]) -> str:
 
 
 def decode_body(body: str) -> dict[str, JsonValue]:
-    """Read the e-mail back from an SQS body.
+    """Return the e-mail in an SQS body.
 
-    Raises JsonError, whose reason is that of strict_json.loads or `not_an_email`; then its text names the fields.
+    Raise JsonError with a reason of strict_json.loads, or with `not_an_email` and a text that names the fields.
     """
     try:
         raw = body.encode()
     except UnicodeEncodeError:
-        raise JsonError("invalid_json", "has half of a surrogate pair") from None
+        raise JsonError("invalid_json", "has an unpaired surrogate") from None
     email = strict_json.loads(raw)
     problems = field_problems(email)
     if problems or not isinstance(email, dict):
@@ -146,18 +146,18 @@ def decode_body(body: str) -> dict[str, JsonValue]:
 
 
 def email_sha256(email: Mapping[str, JsonValue]) -> str:
-    """Give the SHA-256, in hex, of the e-mail as compact UTF-8 JSON with sorted keys: what `email-sha256` holds."""
+    """Return the SHA-256, in hex, of the e-mail as compact UTF-8 JSON with sorted keys: the value of `email-sha256`."""
     return hashlib.sha256(strict_json.dumps(dict(email), sort_keys=True)).hexdigest()
 
 
 def sqs_size_bytes(body: str, attributes: Mapping[str, str]) -> int:
-    """Count a message as SQS does: the body, and each attribute's name, type (`String`) and value, in UTF-8 bytes."""
+    """Return a message's size as SQS counts it: the UTF-8 bytes of the body and of each attribute."""
     return len(body.encode()) + sum(len(n.encode()) + len("String") + len(v.encode()) for n, v in attributes.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What the message attributes carry; a field is None where its attribute is missing or invalid."""
+    """The message attributes; a field is None if its attribute is missing or invalid."""
 
     message_id: str | None = None
     received_at: datetime | None = None
@@ -165,7 +165,7 @@ class Envelope:
     traceparent: str | None = None
 
     def to_attributes(self) -> dict[str, str]:
-        """Give the attributes, all of type String, of the fields that are set."""
+        """Return the attributes, all of type String, of the fields that are set."""
         values = {
             "message_id": self.message_id,
             "received_at": rfc3339(self.received_at) if self.received_at else None,
@@ -176,19 +176,19 @@ class Envelope:
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, str]) -> "Envelope":
-        """Read attributes; whatever is invalid is left out, for a foreign producer's slip must not cost an e-mail."""
+        """Read attributes and ignore invalid ones: another producer's mistake must not lose an e-mail."""
         source = attributes.get("source", "")
         return cls(
             message_id=_message_id(attributes.get("message_id", "")),
-            received_at=_moment(attributes.get("received_at", "")),
+            received_at=_parsed_time(attributes.get("received_at", "")),
             source=source if 0 < len(source) <= _MAX_SOURCE_LENGTH and source.isprintable() else None,
             traceparent=trace.parse(attributes.get("traceparent", "")),
         )
 
 
-def rfc3339(moment: datetime) -> str:
-    """Write a moment as RFC 3339 in UTC with milliseconds: 2026-12-10T14:30:22.123Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def rfc3339(timestamp: datetime) -> str:
+    """Return a time as RFC 3339 in UTC with milliseconds: 2026-12-10T14:30:22.123Z."""
+    return timestamp.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _message_id(text: str) -> str | None:
@@ -198,9 +198,9 @@ def _message_id(text: str) -> str | None:
         return None
 
 
-def _moment(text: str) -> datetime | None:
+def _parsed_time(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else None
+        timestamp = datetime.fromisoformat(text)
+        return timestamp.astimezone(UTC) if timestamp.tzinfo else None
     except (ValueError, OverflowError):
         return None

@@ -10,12 +10,12 @@ _MAX_LENGTH = 256
 
 def new_traceparent() -> str:
     """Start a new trace: random trace and span ids, sampled flag unset."""
-    digits = secrets.token_hex(24)  # the kernel is asked once for both
+    digits = secrets.token_hex(24)  # one system call for both
     return f"00-{digits[:32]}-{digits[32:]}-00"
 
 
 def parse(text: str) -> str | None:
-    """Give a valid traceparent in version 00, or None for anything else."""
+    """Return a valid traceparent in version 00, or None for anything else."""
     found = _TRACEPARENT.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if not found or (found[1] == "00" and found[5]):
         return None
@@ -23,5 +23,5 @@ def parse(text: str) -> str | None:
 
 
 def trace_id(traceparent: str) -> str:
-    """Give the 32 hex digits that all spans of a trace share."""
+    """Return the 32 hex digits that all spans of a trace share."""
     return traceparent[3:35]

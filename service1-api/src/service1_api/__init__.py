@@ -1,3 +1,3 @@
-"""service1-api: takes e-mails over HTTP, checks them, and publishes them to SQS."""
+"""service1-api: accepts e-mails over HTTP, validates them, and publishes them to SQS."""
 
 SERVICE = "service1-api"

@@ -1,18 +1,52 @@
-"""Assembles the Flask application from its parts; knows no environment and no AWS."""
+"""Builds the Flask application from its parts. It reads no environment and knows no AWS."""
 
 from collections.abc import Callable
+from typing import Any
 
-from flask import Flask
+from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from prometheus_client import CollectorRegistry
+from werkzeug.routing import MapAdapter
 
-from service1_api import error_handlers, observe
+from service1_api import error_handlers, request_log
 from service1_api.docs import docs_routes
 from service1_api.health import health_routes
-from service1_api.intake import Intake, Tokens
-from service1_api.lean_flask import LeanFlask
 from service1_api.messages import PublishesMessages, message_routes
 from service1_api.metrics import Metrics
 from service1_api.rate_limit import RateLimit
+from service1_api.request_parsing import RequestParser, Tokens
+
+
+class _NoSessions(SessionInterface):
+    """One empty, read-only session for every request."""
+
+    _session = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # noqa: ARG002  # Flask's signature
+        return self._session
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Save nothing; Flask does not call this for a null session."""
+
+
+class LeanFlask(Flask):
+    """Flask without what this API does not use and every request would pay for: sessions, coroutines, host names."""
+
+    session_interface = _NoSessions()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, static_folder=None)
+        self.url_map.merge_slashes = False  # a redirect would need the host
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a view or a hook as it is: all of them are plain functions."""
+        return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return an adapter that matches the path only, whatever the host."""
+        if request is None:
+            return None
+        return self.url_map.bind("localhost", path_info=request.path, default_method=request.method)
 
 
 def create_app(
@@ -20,23 +54,24 @@ def create_app(
     tokens: Tokens,
     publisher: PublishesMessages,
     metrics: Metrics,
-    exposition: Callable[[], CollectorRegistry],
+    metrics_registry: Callable[[], CollectorRegistry],
     draining: Callable[[], bool],
     max_request_bytes: int,
     max_requests_in_flight: int,
     rate_limit: RateLimit | None = None,
     trusted_proxy_hops: int = 0,
-    tell: observe.Tell = observe.tell_by_logging,
 ) -> Flask:
-    """Give the WSGI application."""
+    """Return the WSGI application."""
     app = LeanFlask("service1_api")
-    observe.register(app, metrics, tell, trusted_proxy_hops=trusted_proxy_hops)
+    request_log.register(app, metrics, trusted_proxy_hops=trusted_proxy_hops)
     error_handlers.register(app, metrics)
-    intake = Intake(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
-    messages = message_routes(intake, publisher, metrics)
+    parser = RequestParser(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
+    messages = message_routes(parser, publisher, metrics)
     if rate_limit:
         rate_limit.register(messages)
     app.register_blueprint(messages)
     app.register_blueprint(docs_routes())
-    app.register_blueprint(health_routes(ready=lambda: tokens.ready, draining=draining, exposition=exposition))
+    app.register_blueprint(
+        health_routes(ready=lambda: tokens.ready, draining=draining, metrics_registry=metrics_registry)
+    )
     return app

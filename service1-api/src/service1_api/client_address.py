@@ -1,4 +1,4 @@
-"""Who called: the client's address and the load balancer's trace, as far as the proxies in front can be believed."""
+"""The client's address and the load balancer's trace, as far as the proxies in front are trusted."""
 
 import ipaddress
 import re
@@ -13,8 +13,8 @@ _TRACE_ID = re.compile(r"[A-Za-z0-9=;:_\-]{1,256}")
 def client_address(peer: str, forwarded_for: str | None, trusted_proxy_hops: int) -> str:
     """Return the client's address as the outermost trusted proxy saw it.
 
-    Each proxy appends the address that it was called from, so only the last `trusted_proxy_hops` entries can be
-    believed; what stands before them is the client's own claim.
+    Each proxy appends the address of its caller, so only the last `trusted_proxy_hops` entries can be trusted; the
+    client can send any entries before them.
     """
     address = peer
     if trusted_proxy_hops and forwarded_for:
@@ -24,13 +24,13 @@ def client_address(peer: str, forwarded_for: str | None, trusted_proxy_hops: int
 
 
 def amzn_trace_id(header: str | None, trusted_proxy_hops: int) -> str | None:
-    """Return the X-Amzn-Trace-Id of a load balancer in front; None where it is the client's own claim."""
+    """Return the X-Amzn-Trace-Id of a load balancer in front; None if the client may have set it."""
     return header if trusted_proxy_hops and header and _TRACE_ID.fullmatch(header) else None
 
 
 @lru_cache(maxsize=1024)
 def parsed(text: str) -> Address | None:
-    """Read an address, with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80."""
+    """Parse an address, with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

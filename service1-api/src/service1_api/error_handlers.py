@@ -1,4 +1,4 @@
-"""The one place that turns the exceptions of a request into answers."""
+"""The one place that turns the exceptions of a request into responses."""
 
 import logging
 from types import TracebackType
@@ -7,24 +7,25 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from service1_api.errors import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
 from service1_api.metrics import Metrics
-from service1_api.observe import notes_of
+from service1_api.problems import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
+from service1_api.request_log import context_of
 
-REJECTIONS = "service1_api.rejections"  # the counter among the app's extensions: the worker refuses requests too
+# Where the app's extensions keep the counter of rejections: the HTTP server rejects requests too.
+REJECTIONS = "service1_api.rejections"
 
 log = logging.getLogger(__name__)
 
 
 def register(app: Flask, metrics: Metrics) -> None:
-    """Answer every exception of a request as a problem; an unexpected one is logged with its traceback."""
+    """Answer every exception of a request with a problem; log an unexpected one with its traceback."""
 
     def answer(problem: Problem) -> Response:
         metrics.rejections_total.labels(problem.code).inc()
-        notes = notes_of(request.environ)
-        notes.code = problem.code
+        context = context_of(request.environ)
+        context.code = problem.code
         return Response(
-            orjson.dumps(problem_document(problem) | {"trace_id": notes.trace_id}),
+            orjson.dumps(problem_document(problem) | {"trace_id": context.trace_id}),
             problem.status,
             problem_headers(problem),
             mimetype=PROBLEM_MEDIA_TYPE,
@@ -35,7 +36,7 @@ def register(app: Flask, metrics: Metrics) -> None:
             return answer(Problem("not_found", "no route has this path"))
         if exc.code == 405:
             allowed = ", ".join(sorted(getattr(exc, "valid_methods", None) or ()))
-            return answer(Problem("method_not_allowed", f"this route takes {allowed}", headers={"Allow": allowed}))
+            return answer(Problem("method_not_allowed", f"this route accepts {allowed}", headers={"Allow": allowed}))
         return unexpected(exc)
 
     def unexpected(exc: Exception) -> Response:
@@ -49,5 +50,5 @@ def register(app: Flask, metrics: Metrics) -> None:
 
 
 def _without_text(exc: Exception) -> tuple[type[Exception], Exception, TracebackType | None]:
-    """Keep an exception's type and place but not its text, which may quote an e-mail or a token."""
+    """Return an exception's type and traceback without its text, which may quote an e-mail or a token."""
     return type(exc), RuntimeError(type(exc).__name__), exc.__traceback__

@@ -1,4 +1,4 @@
-"""GET /health (is the process alive), /ready (should it get traffic) and /metrics (Prometheus)."""
+"""GET /health (is the process alive), /ready (should it receive traffic) and /metrics (Prometheus)."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ from service1_api import SERVICE
 
 
 def health_routes(
-    *, ready: Callable[[], bool], draining: Callable[[], bool], exposition: Callable[[], CollectorRegistry]
+    *, ready: Callable[[], bool], draining: Callable[[], bool], metrics_registry: Callable[[], CollectorRegistry]
 ) -> Blueprint:
-    """Give the three routes; `exposition` gives the registry to show, which adds up all workers of the pod."""
+    """Return the three routes; `metrics_registry` returns the registry to show, the sum of all workers of the pod."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/health")
@@ -29,7 +29,7 @@ def health_routes(
 
     @routes.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(exposition()), 200, content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(metrics_registry()), 200, content_type=CONTENT_TYPE_LATEST)
 
     return routes
 

@@ -1,4 +1,4 @@
-"""The routes that take e-mails: one, or up to a hundred."""
+"""The routes that accept e-mails: one e-mail, or up to a hundred in a batch."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,17 +6,16 @@ from typing import Protocol
 
 import orjson
 from flask import Blueprint, Response
-from flask.globals import request_ctx
 
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, encode_body, field_problems, sqs_size_bytes
 from pillarbox.strict_json import JsonValue
 from service1_api import SERVICE
-from service1_api.errors import FieldError, Problem, problem_document
 from service1_api.idempotency import message_ids
-from service1_api.intake import Intake
 from service1_api.metrics import Metrics
-from service1_api.observe import notes_of
+from service1_api.problems import FieldError, Problem, problem_document
 from service1_api.publisher import Message, MessageRefusedError, OverloadedError, PublishError
+from service1_api.request_log import context_of, current_request
+from service1_api.request_parsing import RequestParser
 
 MAX_ITEMS = 100
 ACCEPTED = "Email data processed and queued"
@@ -24,62 +23,62 @@ _KEY_HEADER = "HTTP_IDEMPOTENCY_KEY"
 
 
 class PublishesMessages(Protocol):
-    """What carries messages to the queue."""
+    """Sends messages to the queue."""
 
     def publish(self, messages: Sequence[Message]) -> list[PublishError | None]:
-        """Give each message's result; None means that the queue has it. Raises OverloadedError."""
+        """Return each message's result; None means that the queue has it. Raise OverloadedError."""
         ...
 
 
-def message_routes(intake: Intake, publisher: PublishesMessages, metrics: Metrics) -> Blueprint:
-    """Give the routes POST /api/message, its alias /process, and POST /api/messages."""
+def message_routes(parser: RequestParser, publisher: PublishesMessages, metrics: Metrics) -> Blueprint:
+    """Return the routes POST /api/message, its alias /process, and POST /api/messages."""
     routes = Blueprint("messages", __name__)
-    posting = _Posting(intake, publisher, metrics)
-    routes.post("/api/message")(posting.one)
-    routes.post("/process", endpoint="process")(posting.one)
-    routes.post("/api/messages")(posting.many)
+    views = _Views(parser, publisher, metrics)
+    routes.post("/api/message")(views.one)
+    routes.post("/process", endpoint="process")(views.one)
+    routes.post("/api/messages")(views.many)
     return routes
 
 
-class _Posting:
-    def __init__(self, intake: Intake, publisher: PublishesMessages, metrics: Metrics) -> None:
-        self._intake = intake
+class _Views:
+    def __init__(self, parser: RequestParser, publisher: PublishesMessages, metrics: Metrics) -> None:
+        self._parser = parser
         self._publisher = publisher
         self._metrics = metrics
 
     def one(self) -> Response:
-        request = request_ctx.request
-        notes = notes_of(request.environ)
-        with self._intake.slots:
-            data = self._intake.data(request)
+        current = current_request()
+        context = context_of(current.environ)
+        with self._parser.concurrency:
+            data = self._parser.data(current)
             now = datetime.now(UTC)
-            (message_id,) = message_ids(request.environ.get(_KEY_HEADER), now, None)
-            notes.message_id = message_id
-            envelope = Envelope(message_id, now, SERVICE, notes.traceparent)
+            (message_id,) = message_ids(current.environ.get(_KEY_HEADER), now, None)
+            context.message_id = message_id
+            envelope = Envelope(message_id, now, SERVICE, context.traceparent)
             (problem,) = self._published([_message(data, envelope, "#/data")])
         if problem:
             raise problem
         return _json(200, {"status": "success", "message": ACCEPTED, "message_id": message_id})
 
     def many(self) -> Response:
-        request = request_ctx.request
-        notes = notes_of(request.environ)
-        with self._intake.slots:
-            items = _items(self._intake.data(request))
+        current = current_request()
+        context = context_of(current.environ)
+        with self._parser.concurrency:
+            items = _items(self._parser.data(current))
             now = datetime.now(UTC)
-            ids = message_ids(request.environ.get(_KEY_HEADER), now, len(items))
-            envelopes = [Envelope(message_id, now, SERVICE, notes.traceparent) for message_id in ids]
-            checked = [_checked(item, envelopes[place], f"#/data/{place}") for place, item in enumerate(items)]
+            ids = message_ids(current.environ.get(_KEY_HEADER), now, len(items))
+            envelopes = [Envelope(message_id, now, SERVICE, context.traceparent) for message_id in ids]
+            checked = [_checked(item, envelopes[index], f"#/data/{index}") for index, item in enumerate(items)]
             results = iter(self._published([message for message in checked if isinstance(message, Message)]))
         problems = [next(results) if isinstance(message, Message) else message for message in checked]
-        notes.items, notes.queued = len(items), problems.count(None)
-        answer = _answer(ids, problems)
-        for problem in filter(None, problems):  # a batch that is refused whole counts once, as any other request
+        context.items, context.queued = len(items), problems.count(None)
+        response = _answer(ids, problems)
+        for problem in filter(None, problems):  # a batch rejected as a whole counts once, like any other request
             self._metrics.rejections_total.labels(problem.code).inc()
-        return answer
+        return response
 
     def _published(self, messages: Sequence[Message]) -> list[Problem | None]:
-        """Give each message's problem; None means that the queue has it."""
+        """Return each message's problem; None means that the queue has it."""
         results: Sequence[PublishError | None]
         try:
             results = self._publisher.publish(messages) if messages else []
@@ -111,7 +110,7 @@ def _message(data: JsonValue, envelope: Envelope, pointer: str) -> Message:
     problems = field_problems(data)
     if problems or not isinstance(data, dict):
         errors = [FieldError(f"{pointer}/{p.field}" if p.field else pointer, p.code, p.text) for p in problems]
-        raise Problem("invalid_data", "the e-mail breaks the contract", errors)
+        raise Problem("invalid_data", "the e-mail does not match the contract", errors)
     body = encode_body(data)
     attributes = envelope.to_attributes()
     size = sqs_size_bytes(body, attributes)
@@ -122,18 +121,18 @@ def _message(data: JsonValue, envelope: Envelope, pointer: str) -> Message:
 
 def _problem(error: PublishError) -> Problem:
     if isinstance(error, MessageRefusedError):
-        return Problem("invalid_data", "the queue refuses this e-mail")
+        return Problem("invalid_data", "the queue rejects this e-mail")
     if isinstance(error, OverloadedError):
-        return Problem("overloaded", "too many e-mails wait for the queue")
+        return Problem("overloaded", "too many e-mails are waiting for the queue")
     return Problem("queue_unavailable", "the queue has not confirmed this e-mail")
 
 
 def _answer(ids: Sequence[str], problems: Sequence[Problem | None]) -> Response:
-    """Answer a batch: 200 if all were queued, 207 if some were; raises a Problem with the results if none was."""
-    results = [_result(place, ids[place], problem) for place, problem in enumerate(problems)]
+    """Return the response to a batch: 200 if all were queued, 207 if some. Raise Problem with the results if none."""
+    results = [_result(index, ids[index], problem) for index, problem in enumerate(problems)]
     failed = [problem for problem in problems if problem]
     if len(failed) == len(problems):
-        # Where the service failed for one item, a retry may succeed: that outranks the items that are wrong.
+        # If the service failed for one item, a retry may succeed: that takes precedence over invalid items.
         raise Problem(
             max(failed, key=lambda problem: problem.status >= 500).code,
             "no e-mail was queued",
@@ -143,10 +142,10 @@ def _answer(ids: Sequence[str], problems: Sequence[Problem | None]) -> Response:
     return _json(status, {"status": word, "queued": len(problems) - len(failed), "results": results})
 
 
-def _result(place: int, message_id: str, problem: Problem | None) -> dict[str, object]:
+def _result(index: int, message_id: str, problem: Problem | None) -> dict[str, object]:
     if problem is None:
-        return {"index": place, "status": "success", "message_id": message_id}
-    return {"index": place, "status": "error", "message_id": message_id, "problem": problem_document(problem)}
+        return {"index": index, "status": "success", "message_id": message_id}
+    return {"index": index, "status": "error", "message_id": message_id, "problem": problem_document(problem)}
 
 
 def _json(status: int, document: Mapping[str, object]) -> Response:

@@ -1,4 +1,4 @@
-"""Group commit: concurrent requests share calls to the queue, and each gets its own e-mail's result."""
+"""Group commit: concurrent requests share calls to the queue, and each gets the result of its own e-mails."""
 
 import threading
 import time
@@ -10,11 +10,11 @@ from typing import Protocol
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES
 from service1_api.metrics import Metrics
 
-# How many e-mails must wait before one more call flies beside 0, 1, 2 and 3 others. An idle service sends at once;
-# a busy one lets batches fill, since every call that ends takes along what waits.
-FLY_WITH = (1, 3, 8, 10)
+# How many e-mails must wait before one more call starts beside 0, 1, 2 and 3 others. An idle service sends at once;
+# a busy one lets batches fill, because every call that ends is followed by one that takes what waits.
+MIN_BACKLOG = (1, 3, 8, 10)
 
-PATIENCE_SECONDS = 0.1  # who has waited this long may send at once: a call that hangs must not hold up the next ones
+PATIENCE_SECONDS = 0.1  # after this wait a caller may send at once: a call that hangs must not delay the next ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +35,48 @@ class PublishError(Exception):
 
 
 class QueueUnavailableError(PublishError):
-    """The queue was not reached or failed: the message may be in it, and the same message may be sent again."""
+    """The queue was not reached or failed. It may hold the message; the same message may be sent again."""
 
 
 class MessageRefusedError(PublishError):
-    """The queue refuses the message itself, or the call because of one of its messages: sending again is no use."""
+    """The queue rejects the message, or the whole call because of one of its messages. A retry cannot succeed."""
 
 
 class OverloadedError(PublishError):
-    """Too many messages wait already."""
+    """Too many messages are waiting."""
 
 
 class Queue(Protocol):
-    """The queue's side: one call that carries up to ten messages."""
+    """The queue: one call carries up to ten messages."""
 
     def send(self, messages: Sequence[Message], deadline: float) -> Sequence[PublishError | None]:
-        """Give each message's own result; None means confirmed. Ends by `deadline` (monotonic seconds).
+        """Return each message's own result; None means confirmed. Return by `deadline` (monotonic seconds).
 
-        Raises QueueUnavailableError, or MessageRefusedError where the call as a whole was refused.
+        Raise QueueUnavailableError, or MessageRefusedError if the call as a whole was rejected.
         """
         ...
 
 
 class _Request:
-    """One caller and its messages; it is woken when all have their results, or when it may lead a call."""
+    """One caller and its messages. It is woken when all have their results, or when it may send a batch."""
 
-    __slots__ = ("_asleep", "deadline", "impatient", "left", "results", "sending")
+    __slots__ = ("_asleep", "deadline", "left", "results", "sending", "waited_too_long")
 
     def __init__(self, count: int, deadline: float) -> None:
-        self._asleep = threading.Lock()  # a bare lock that the waker releases: an Event costs four times as much
+        self._asleep = threading.Lock()  # released by the waker: an Event costs 2 % of an e-mail
         self._asleep.acquire()
         self.deadline = deadline
         self.left = count
         self.results: list[PublishError | None] = [QueueUnavailableError("deadline")] * count
         self.sending = False
-        self.impatient = False
+        self.waited_too_long = False
 
     def sleep(self, seconds: float) -> bool:
-        """Wait to be woken; false after that many seconds. It may wake for nothing: look again at what has changed."""
+        """Wait until woken; return False after that many seconds. The caller must then look at what has changed."""
         return self._asleep.acquire(timeout=seconds)
 
     def wake(self) -> None:
-        """Wake the caller, or let its next sleep end at once; the publisher's lock is held, so wakers take turns."""
+        """Wake the caller, or let its next sleep end at once. The publisher's lock must be held."""
         if self._asleep.locked():
             self._asleep.release()
 
@@ -84,16 +84,16 @@ class _Request:
 @dataclass(slots=True)
 class _Entry:
     request: _Request
-    place: int
+    index: int
     message: Message
     alone: bool = False
 
 
 class Publisher:
-    """Sends messages in shared calls on the callers' own threads; it confirms nothing early.
+    """Sends messages in shared calls on the callers' own threads. It confirms nothing before the queue has.
 
-    At most four calls fly. A caller that waits leads a call when one may fly; when a call ends, its leader wakes the
-    first that waits. Nobody leads a call that might end past its own deadline.
+    At most four calls are in flight. A waiting caller sends a batch as soon as one more call is allowed; when a call
+    ends, its sender wakes the first caller that waits. No caller starts a call that may end past its own deadline.
     """
 
     def __init__(
@@ -119,18 +119,18 @@ class Publisher:
         self._in_flight = 0
 
     def publish(self, messages: Sequence[Message]) -> list[PublishError | None]:
-        """Give each message's result, None for confirmed, within the deadline. Raises OverloadedError at once."""
+        """Return each message's result, None for confirmed, within the deadline. Raise OverloadedError at once."""
         request = _Request(len(messages), self._clock() + self._deadline_seconds)
         batch = self._enter(request, messages)
         try:
             while batch or request.left:
                 if batch:
-                    self._lead(batch, request)
+                    self._send_batch(batch, request)
                 elif not request.sleep(max(min(request.deadline - self._clock(), self._patience_seconds), 0)):
                     if self._clock() >= request.deadline:
                         break
-                    request.impatient = True
-                batch = self._next(request)
+                    request.waited_too_long = True
+                batch = self._next_batch(request)
         finally:
             results = self._leave(request)
         return results
@@ -139,15 +139,15 @@ class Publisher:
         with self._lock:
             if len(self._waiting) + len(messages) > self._max_waiting:
                 raise OverloadedError("too_many_waiting")
-            self._waiting.extend(_Entry(request, place, message) for place, message in enumerate(messages))
-            return self._take(request)
+            self._waiting.extend(_Entry(request, index, message) for index, message in enumerate(messages))
+            return self._take_batch(request)
 
-    def _next(self, request: _Request) -> list[_Entry]:
+    def _next_batch(self, request: _Request) -> list[_Entry]:
         with self._lock:
-            return self._take(request) if request.left else []
+            return self._take_batch(request) if request.left else []
 
     def _leave(self, request: _Request) -> list[PublishError | None]:
-        """Take what has no result out of the queue; a message in flight may still be confirmed, unseen."""
+        """Remove the entries without a result. A message in flight may still be confirmed, but nobody sees it."""
         with self._lock:
             if request.left:
                 request.left = 0
@@ -155,11 +155,11 @@ class Publisher:
             self._wake_next()
             return list(request.results)
 
-    def _take(self, request: _Request) -> list[_Entry]:
-        """Take the next batch if a call may fly now; the lock is held."""
+    def _take_batch(self, request: _Request) -> list[_Entry]:
+        """Take the next batch if a call may start now. The lock must be held."""
         waiting = self._waiting
-        may_fly = self._may_fly() or (request.impatient and waiting and self._in_flight < len(FLY_WITH))
-        if not may_fly or not self._has_time(request):
+        may_skip_backlog = request.waited_too_long and waiting and self._in_flight < len(MIN_BACKLOG)
+        if not (self._can_send() or may_skip_backlog) or not self._has_time(request):
             return []
         batch = [waiting.popleft()]
         size = batch[0].message.size_bytes
@@ -174,20 +174,20 @@ class Publisher:
         self._metrics.publish_waiting.set(len(waiting))
         return batch
 
-    def _may_fly(self) -> bool:
-        return self._in_flight < len(FLY_WITH) and len(self._waiting) >= FLY_WITH[self._in_flight]
+    def _can_send(self) -> bool:
+        return self._in_flight < len(MIN_BACKLOG) and len(self._waiting) >= MIN_BACKLOG[self._in_flight]
 
     def _has_time(self, request: _Request) -> bool:
         return self._clock() + self._attempt_seconds <= request.deadline
 
-    def _lead(self, batch: list[_Entry], request: _Request) -> None:
+    def _send_batch(self, batch: list[_Entry], request: _Request) -> None:
         results: Sequence[PublishError | None] = [QueueUnavailableError("internal_error")] * len(batch)
         started = self._clock()
         try:
             results = self._queue.send([entry.message for entry in batch], request.deadline)
         except PublishError as exc:
             results = [exc] * len(batch)
-        finally:  # a bug in the adapter must not leave the others waiting
+        finally:  # a bug in the adapter must not leave the other callers waiting
             self._metrics.publish_seconds.observe(self._clock() - started)
             self._metrics.publish_batch_size.observe(len(batch))
             with self._lock:
@@ -198,26 +198,26 @@ class Publisher:
                 self._wake_next()
 
     def _settle(self, batch: list[_Entry], results: Sequence[PublishError | None]) -> None:
-        """Hand out the results; where one message spoilt the call for the others, each travels again, alone."""
-        refused_whole = len(batch) > 1 and all(isinstance(result, MessageRefusedError) for result in results)
+        """Hand out the results. If one message caused the rejection of a whole call, each is sent again, alone."""
+        whole_call_refused = len(batch) > 1 and all(isinstance(result, MessageRefusedError) for result in results)
         again = []
         for entry, result in zip(batch, results, strict=True):
             request = entry.request
             if not request.left:
-                continue  # its caller has gone
-            if refused_whole:
+                continue  # its caller no longer waits
+            if whole_call_refused:
                 entry.alone = True
                 again.append(entry)
                 continue
-            request.results[entry.place] = result
+            request.results[entry.index] = result
             request.left -= 1
             if not request.left:
                 request.wake()
         self._waiting.extendleft(reversed(again))
 
     def _wake_next(self) -> None:
-        """Wake the first waiting caller that is free to lead, if a call may fly; the lock is held."""
-        if self._may_fly():
+        """Wake the first waiting caller that can send, if a call may start. The lock must be held."""
+        if self._can_send():
             for entry in self._waiting:
                 if not entry.request.sending and self._has_time(entry.request):
                     entry.request.wake()

@@ -1,4 +1,4 @@
-"""A limit on the requests of one client address, counted in memory or in a store that all pods share."""
+"""A limit on the requests of one client address, counted in memory or in a store shared by all pods."""
 
 import ipaddress
 import logging
@@ -13,17 +13,17 @@ from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from service1_api.client_address import client_address
-from service1_api.errors import Problem
 from service1_api.metrics import Metrics
-from service1_api.observe import notes_of
+from service1_api.problems import Problem
+from service1_api.request_log import context_of
 
-STORE_PAUSE_SECONDS = 5.0  # a store that failed is left alone for so long; requests pass meanwhile
+STORE_PAUSE_SECONDS = 5.0  # pause after the store failed; meanwhile all requests are allowed
 
 log = logging.getLogger(__name__)
 
 
 def shared_or_memory(uri: str) -> Storage:
-    """Give the store that a URI names. A shared one that hangs costs a request half a second at most."""
+    """Return the store that a URI names. A shared store that hangs delays a request by half a second at most."""
     if uri == "memory://":
         return MemoryStorage()
     store = storage_from_string(uri, wrap_exceptions=True, socket_timeout=0.5, socket_connect_timeout=0.5)
@@ -53,12 +53,12 @@ class RateLimit:
         self._policy = f'"default";q={item.amount};w={item.get_expiry()}'
 
     def register(self, routes: Blueprint) -> None:
-        """Hold the limit for every route of a blueprint."""
-        routes.before_request(self._hold)
-        routes.after_request(self._tell)
+        """Apply the limit to every route of a blueprint."""
+        routes.before_request(self._count)
+        routes.after_request(self._add_headers)
 
-    def _hold(self) -> None:
-        """Count this request. Raises Problem if it is one too many; a store that fails refuses nobody."""
+    def _count(self) -> None:
+        """Count this request. Raise Problem if it exceeds the limit; if the store fails, the request is allowed."""
         if self._clock() < self._store_paused_until:
             return
         client = client_of(request.remote_addr or "", request.headers.get("X-Forwarded-For"), self._hops)
@@ -71,19 +71,19 @@ class RateLimit:
             log.warning("rate limit not counted", extra={"again_in_seconds": STORE_PAUSE_SECONDS})
             return
         wait = max(math.ceil(reset_at - self._clock()), 1)
-        notes_of(request.environ).rate_limit = f'"default";r={remaining};t={wait}'
+        context_of(request.environ).rate_limit = f'"default";r={remaining};t={wait}'
         if not allowed:
-            raise Problem("rate_limited", "this address makes too many requests", headers={"Retry-After": str(wait)})
+            raise Problem("rate_limited", "this address sends too many requests", headers={"Retry-After": str(wait)})
 
-    def _tell(self, response: Response) -> Response:
-        told = notes_of(request.environ).rate_limit
-        if told:
+    def _add_headers(self, response: Response) -> Response:
+        value = context_of(request.environ).rate_limit
+        if value:
             response.headers["RateLimit-Policy"] = self._policy
-            response.headers["RateLimit"] = told
+            response.headers["RateLimit"] = value
         return response
 
 
 def client_of(peer: str, forwarded_for: str | None, trusted_proxy_hops: int) -> str:
-    """Return the address that requests are counted by; an IPv6 client counts by its /64 network."""
+    """Return the address by which requests are counted: for IPv6 the /64 network."""
     address = client_address(peer, forwarded_for, trusted_proxy_hops)
     return str(ipaddress.ip_network((address, 64), strict=False)) if ":" in address else address

@@ -1,4 +1,4 @@
-"""SQS as the publisher's queue: SendMessageBatch, tried again while its deadline allows, and what its errors mean."""
+"""SQS as the publisher's queue: SendMessageBatch, retried while the deadline allows, and the meaning of errors."""
 
 import logging
 import random
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pillarbox_aws.sqs_client import SqsError, batch_results
 from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError
 
-# What SQS says of a message (or of a call, for its messages) that it will never take; it prefixes some of them.
+# The codes of a message (or a call, because of its messages) that SQS will never accept; some have a prefix.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors
 _REFUSALS = ("InvalidMessageContents", "BatchRequestTooLong", "InvalidParameterValue", "InvalidAttributeValue")
 
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class CallsSqs(Protocol):
-    """What this module needs of an SQS client."""
+    """The part of an SQS client that this module uses."""
 
     def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
-        """Return the reply of an action. Raises SqsError."""
+        """Return the reply of an action. Raise SqsError."""
         ...
 
 
 class SqsQueue:
-    """Sends messages to one SQS queue; an attempt that fails is made again while there is time for a whole one."""
+    """Sends messages to one SQS queue; retries a failed attempt while there is time for a whole one."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class SqsQueue:
         self._sleep = sleep
 
     def send(self, messages: Sequence[Message], deadline: float) -> list[PublishError | None]:
-        """Return each message's own result. Raises MessageRefusedError and QueueUnavailableError for the whole call.
+        """Return each message's own result. Raise MessageRefusedError or QueueUnavailableError for the whole call.
 
-        A reply that was lost may leave the messages in the queue twice; their ids make that harmless.
+        After a lost reply the queue may hold the messages twice; the consumer detects duplicates by their ids.
         """
         entries = [_entry(number, message) for number, message in enumerate(messages)]
         pause = _PAUSE_SECONDS
@@ -64,7 +64,7 @@ class SqsQueue:
                 if isinstance(error, MessageRefusedError) or not again:
                     log.warning("queue did not confirm", extra={"cause": error.cause, "messages": len(entries)})
                     raise error from exc
-                log.info("queue did not confirm; will be sent again", extra={"cause": error.cause})
+                log.info("queue did not confirm; will be retried", extra={"cause": error.cause})
             self._sleep(pause)
 
     def _sent(self, entries: Sequence[Mapping[str, object]]) -> list[PublishError | None]:

@@ -1,4 +1,4 @@
-"""Composition root of a worker process: settings, then AWS clients, then the application that gunicorn serves."""
+"""Composition root of a worker process: settings, AWS clients, and the application that gunicorn serves."""
 
 import logging
 import os
@@ -11,57 +11,56 @@ from limits import parse
 from prometheus_client import CollectorRegistry
 
 from pillarbox import logs
+from pillarbox.settings import load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from pillarbox_aws.sqs_client import open_client
 from service1_api import SERVICE
 from service1_api.app import create_app
-from service1_api.auth import SsmTokenSource, TokenKeeper
-from service1_api.exposition import exposition
-from service1_api.log_writer import LogWriter, write_in_background
 from service1_api.metrics import Metrics
+from service1_api.metrics_registry import metrics_registry
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.server import FLAG
-from service1_api.settings import Settings, load_or_exit
+from service1_api.settings import Settings
 from service1_api.sqs import SqsQueue
+from service1_api.tokens import SsmTokenSource, TokenCache
 
 _SQS_CONNECTIONS = 8
 _SSM_CONFIG = Config(
     connect_timeout=2,
     read_timeout=3,
-    retries={"mode": "standard", "total_max_attempts": 1},  # the token's keeper tries again
+    retries={"mode": "standard", "total_max_attempts": 1},  # the token cache tries again
 )
 
 log = logging.getLogger(__name__)
 
 
-def build(settings: Settings, log_writer: LogWriter) -> Flask:
-    """Return the application, its token and credential threads started; call it once a process, after the fork."""
+def build(settings: Settings) -> Flask:
+    """Return the application and start its token and credential threads. Call it once per process, after the fork."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     session = new_session(settings.aws_region)
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
     boto3_session = boto3.Session(botocore_session=session)
-    keeper = TokenKeeper(
+    tokens = TokenCache(
         SsmTokenSource(lambda: boto3_session.client("ssm", config=_SSM_CONFIG), settings.ssm_parameter_name),
         metrics,
         cache_seconds=settings.token_cache_seconds,
         stale_seconds=settings.token_stale_seconds,
     )
-    keeper.start()
+    tokens.start()
     app = create_app(
-        tokens=keeper,
+        tokens=tokens,
         publisher=_publisher(settings, session, credentials, metrics),
         metrics=metrics,
-        exposition=exposition(registry, several_workers="PROMETHEUS_MULTIPROC_DIR" in os.environ),
+        metrics_registry=metrics_registry(registry, several_workers="PROMETHEUS_MULTIPROC_DIR" in os.environ),
         draining=FLAG.is_set,
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
         rate_limit=_rate_limit(settings, metrics),
         trusted_proxy_hops=settings.trusted_proxy_hops,
-        tell=log_writer.tell,
     )
     log.info("started", extra=settings.model_dump(mode="json"))
     return app
@@ -70,7 +69,7 @@ def build(settings: Settings, log_writer: LogWriter) -> Flask:
 def _publisher(
     settings: Settings, session: botocore.session.Session, credentials: SessionCredentials, metrics: Metrics
 ) -> Publisher:
-    # Two whole attempts fit into the deadline, so that one call that hangs does not cost its e-mails.
+    # Two full attempts fit into the deadline: a single call that hangs does not fail its e-mails.
     connect_seconds, read_seconds = 0.1 * settings.publish_deadline_seconds, 0.38 * settings.publish_deadline_seconds
     attempt_seconds = connect_seconds + read_seconds
     client = open_client(
@@ -98,6 +97,7 @@ def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
     return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
 
 
-settings = load_or_exit()
+settings = load_or_exit(Settings)
 logs.configure(SERVICE, settings.log_level)
-app = build(settings, write_in_background(SERVICE))
+logs.buffer(SERVICE)
+app = build(settings)

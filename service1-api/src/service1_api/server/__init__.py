@@ -1,6 +1,6 @@
-"""All that concerns serving HTTP: gunicorn as the arbiter of the processes, waitress inside its workers.
+"""HTTP serving: gunicorn is the arbiter of the processes, waitress serves HTTP inside its workers.
 
-gunicorn.conf.py and wsgi.py import from here; nothing else in the service knows either of them.
+Only gunicorn.conf.py and wsgi.py import this package; no other module depends on gunicorn or waitress.
 """
 
 from service1_api.server.connections import Limits

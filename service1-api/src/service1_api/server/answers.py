@@ -1,4 +1,4 @@
-"""How answers are written: those of the application, and the server's own refusals as problem details (RFC 9457)."""
+"""How responses are written: the application's, and the server's own rejections as problem details (RFC 9457)."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -9,21 +9,21 @@ import orjson
 from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 
 from pillarbox import trace
-from service1_api.errors import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
+from service1_api.problems import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
 
 _WAITRESS_CODES = {400: "malformed_request", 413: "too_large", 431: "headers_too_large", 501: "malformed_request"}
 
 log = logging.getLogger(__name__)
 
 
-Report: TypeAlias = Callable[[Problem, str, Mapping[str, Any]], None]  # the problem, its trace id, who was refused
+Report: TypeAlias = Callable[[Problem, str, Mapping[str, Any]], None]  # the problem, its trace id, the environ
 
 
 class _OneSend:
-    """Sends the head of an answer together with its body: one call of the kernel instead of two."""
+    """Sends the head of a response together with its body: one system call instead of two."""
 
     def write(self: Any, data: bytes) -> None:
-        """Write a part of the body; the first one takes the head along."""
+        """Write a part of the body; the first part includes the head."""
         if self.wrote_header or self.content_length is None or not self.has_body:
             super().write(data)  # type: ignore[misc]  # of a waitress task
             return
@@ -34,7 +34,7 @@ class _OneSend:
 
 
 class ApplicationAnswer(_OneSend, WSGITask):  # type: ignore[misc]  # waitress's classes are untyped
-    """An answer of the WSGI application. While the worker stops, it is the last one on its connection."""
+    """A response of the WSGI application. While the worker stops, it is the last one on its connection."""
 
     def execute(self) -> None:
         """Run the application."""
@@ -44,7 +44,7 @@ class ApplicationAnswer(_OneSend, WSGITask):  # type: ignore[misc]  # waitress's
 
 
 class RefusalAnswer(_OneSend, ErrorTask):  # type: ignore[misc]  # waitress's classes are untyped
-    """An answer to a request that the application does not see; it closes the connection."""
+    """The response to a request that is rejected before the application; it closes the connection."""
 
     def execute(self) -> None:
         """Write the problem, count it and log it."""
@@ -66,8 +66,8 @@ class RefusalAnswer(_OneSend, ErrorTask):  # type: ignore[misc]  # waitress's cl
 
 
 def _problem_of(error: Any) -> Problem:
-    """Return the problem for an error of waitress; its text, which may quote the input, is left behind."""
+    """Return the problem for an error of waitress, without its text, which may quote the input."""
     code = _WAITRESS_CODES.get(error.code, "internal_error")
     if code == "internal_error":
         log.error("request failed in the server")
-    return Problem(code, "the request is not HTTP/1.1 as this server reads it")
+    return Problem(code, "the request is not valid HTTP/1.1")

@@ -3,11 +3,11 @@
 import threading
 
 SMALL_REQUEST_BYTES = 64 * 1024
-_LARGE_SHARE = 0.75  # the rest is for small requests, which large ones must not shut out
+_LARGE_SHARE = 0.75  # the rest is reserved for small requests
 
 
 class Budget:
-    """Counts held bytes; the main thread takes, and the threads that answer give back."""
+    """Counts held bytes. The main thread takes; the threads that answer give back."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -25,6 +25,6 @@ class Budget:
             self._taken -= count
 
     def has_room(self, held: int, count: int) -> bool:
-        """Return whether a request that holds so many bytes may take some more."""
+        """Return whether a request that holds `held` bytes may take `count` more."""
         large = held + count > SMALL_REQUEST_BYTES
         return self._taken + count <= self._max_bytes * (_LARGE_SHARE if large else 1)

@@ -1,4 +1,4 @@
-"""One client connection: deadlines, one request at a time, and a close that does not cost the client its answer."""
+"""One client connection: deadlines, one request at a time, and a close that does not discard the response."""
 
 import socket
 import time
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 from service1_api.server.answers import ApplicationAnswer, RefusalAnswer
 from service1_api.server.request import Request
 
 if TYPE_CHECKING:
     from service1_api.server.connections import Connections
 
-_RECEIVE_BYTES = 16 * 1024  # holds most requests; each call pays for its buffer, used or not
+_RECEIVE_BYTES = 16 * 1024  # enough for most requests; each call allocates a buffer of this size
 _BODY_RECEIVE_BYTES = 128 * 1024
 _LINGER_SECONDS = 2.0
-_ANSWER_SECONDS = 30.0  # for a client to read its answer
+_ANSWER_SECONDS = 30.0  # for a client to read its response
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are untyped
-    """A connection of the worker. All but `service`, which a thread of the pool calls, runs in the main thread."""
+    """A connection of the worker. `service` runs in a thread of the pool, everything else in the main thread."""
 
     task_class = ApplicationAnswer
     error_task_class = RefusalAnswer
@@ -28,8 +28,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
 
     def __init__(self, *arguments: Any, connections: "Connections", map: Any) -> None:  # noqa: A002  # waitress's name
         self.connections = connections
-        self.since = time.monotonic()  # of the state that the connection is in
-        self.began = 0.0  # when the request that is arriving sent its first byte
+        self.since = time.monotonic()  # start of the present state
+        self.began = 0.0  # arrival of the first byte of the request being received
         self.served = False  # whether a request has been answered by the application
         self.lingers = False
         self._refused = False
@@ -38,13 +38,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
         connections.add(self)
 
     def parser_class(self, adjustments: Any) -> Request:
-        """Make the parser of the next request."""
+        """Return the parser of the next request."""
         limits = self.connections.limits
         self._parser = Request(adjustments, limits.max_body_bytes, self.connections.budget)
         return self._parser
 
     def readable(self) -> bool:
-        """Return whether to wait for bytes. What was read ahead is parsed first, once the last answer has gone."""
+        """Return whether to wait for bytes. Bytes read ahead are parsed first, after the last response is written."""
         if self.lingers:
             return True
         if self._read_ahead and super().readable():
@@ -52,11 +52,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
         return bool(super().readable())
 
     def writable(self) -> bool:
-        """Return whether there is something to write, or a close to make."""
+        """Return whether there is something to write, or a close to perform."""
         return not self.lingers and bool(super().writable())
 
     def handle_read(self) -> None:
-        """Receive once; discard what comes after the end."""
+        """Receive once; discard bytes after the last request."""
         try:
             data = self.recv(self._receive_bytes())
         except OSError:
@@ -66,7 +66,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
             self.received(data)
 
     def received(self, data: bytes) -> bool:
-        """Parse what has arrived, up to the end of one request, and have a thread answer that."""
+        """Parse the received bytes up to the end of one request, and let a thread answer it."""
         if self._refused or self.requests:
             return False
         data, self._read_ahead = self._read_ahead + data, b""
@@ -83,7 +83,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
         return True
 
     def handle_write(self) -> None:
-        """Write; when a last answer is written, half-close and linger, for a reset would cost the client the answer."""
+        """Write. After the last response half-close and linger: a reset could discard the response at the client."""
         if not self.close_when_flushed:
             super().handle_write()
             return
@@ -94,14 +94,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
             self._linger()
 
     def handle_close(self) -> None:
-        """Close at once, and give up the request that was arriving."""
+        """Close at once and abandon the request being received."""
         self.connections.remove(self)
         if self.request is not None:
             self.request.close()
         super().handle_close()
 
     def handle_expt(self) -> None:
-        """Close a connection that sends urgent data, which HTTP does not know: it would wake the poll for ever."""
+        """Close a connection that sends urgent data: HTTP does not use it, and it would wake the poll for ever."""
         self.handle_close()
 
     def service(self) -> None:
@@ -113,10 +113,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
         self.served = self.served or not refused
 
     def refuse(self, problem: Problem) -> None:
-        """Answer the request that is arriving with a problem, instead of what is still to come of it."""
+        """Answer the request being received with a problem; ignore the rest of it."""
         with self.requests_lock:
             request, self.request = self.request, None
-            if request is None or self.requests:  # a thread has it already: it must not get two answers
+            if request is None or self.requests:  # a thread has it already: it must not get two responses
                 return
             self._refused = True
             request.refuse(problem)
@@ -125,7 +125,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
         self.server.add_task(self)
 
     def expire(self, now: float) -> None:
-        """End what has lasted too long: a request that arrives, an answer that is not read, idleness, lingering."""
+        """End what has exceeded its time: a request being received, an unread response, idleness, lingering."""
         waited, limits = now - self.since, self.connections.limits
         if self.requests:
             return
@@ -141,7 +141,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
             self.handle_close()
 
     def _receive_bytes(self) -> int:
-        """Return how much to receive: no more than the body still needs, for what is read ahead is not counted."""
+        """Return how much to receive: no more than the body still needs, because bytes read ahead are not counted."""
         body = self.request and self.request.body_rcv
         return min(getattr(body, "remain", 0) + _RECEIVE_BYTES, _BODY_RECEIVE_BYTES)
 

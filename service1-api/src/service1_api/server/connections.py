@@ -1,11 +1,11 @@
-"""The connections of a worker as a whole: how many there may be, what they may hold, and which has to go first."""
+"""All connections of a worker: how many are allowed, how many bytes they may hold, and which is evicted first."""
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 from service1_api.server.answers import Report
 from service1_api.server.budget import Budget
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from service1_api.server.channel import Channel
 
 _CHECK_SECONDS = 0.25
-_NEW_SECONDS = 1.0  # in which the first bytes of a request are on their way
+_NEW_SECONDS = 1.0  # time in which the first bytes of a request may be in transit
 _STOPPING_IDLE_SECONDS = 2.0  # for a request that was sent before the client could know
 _STOPPING_ARRIVAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may take: times in seconds, sizes in bytes."""
+    """The limits of clients: times in seconds, sizes in bytes."""
 
     head_seconds: float
     body_seconds: float
@@ -31,7 +31,7 @@ class Limits:
 
 
 class Connections:
-    """What the channels of a worker share; used by the main thread, except for `report`."""
+    """The state that the channels of a worker share. Only the main thread uses it, except for `report`."""
 
     def __init__(self, limits: Limits, report: Report) -> None:
         self.limits = limits
@@ -45,13 +45,13 @@ class Connections:
         self._next_check = 0.0
 
     def stop(self, *, at_once: bool) -> None:
-        """Answer what is arriving; idle connections may send one more request in a short time, or none (`at_once`)."""
+        """Answer requests being received. Idle connections may send one more in a short time, or none (`at_once`)."""
         self.stopping = True
         self.idle_seconds = 0.0 if at_once else _STOPPING_IDLE_SECONDS
         self.arriving_seconds = _STOPPING_ARRIVAL_SECONDS
 
     def add(self, new: "Channel") -> None:
-        """Count a connection; if there are too many, close the one that is worth least."""
+        """Add a connection; if there are too many, close the least valuable one."""
         self.accepted += 1
         self.open.add(new)
         if len(self.open) <= self.limits.max_connections:
@@ -59,19 +59,19 @@ class Connections:
         free = [channel for channel in self.open if channel is not new and not channel.requests]
         if not free:
             return
-        channel = min(free, key=_worth)
+        channel = min(free, key=_eviction_order)
         channel.refuse(Problem("overloaded", "too many connections"))
         if not channel.requests:
             channel.handle_close()
 
     def remove(self, channel: "Channel") -> None:
-        """Forget a connection that closes."""
+        """Remove a connection that closes."""
         self.open.discard(channel)
 
     def has_room(self, channel: "Channel", count: int) -> bool:
-        """Make room for bytes of an arriving request; false if that had to be refused itself.
+        """Make room for bytes of a request being received. Return False if that request itself was rejected.
 
-        The arriving request that holds most is refused first: large ones must not shut out small ones.
+        The request that holds most is rejected first: large requests must not displace small ones.
         """
         while channel.request is not None:
             if self.budget.has_room(channel.request.held_bytes, count):
@@ -81,7 +81,7 @@ class Connections:
         return False
 
     def expire(self) -> bool:
-        """End what has lasted too long; looks a few times a second. Returns whether it has looked."""
+        """End what has exceeded its time, a few times a second. Return whether the check was made."""
         now = time.monotonic()
         if now < self._next_check:
             return False
@@ -94,8 +94,8 @@ class Connections:
         return (channel for channel in self.open if channel.request is not None and not channel.requests)
 
 
-def _worth(channel: "Channel") -> tuple[int, float]:
-    """Return the order in which connections are given up: strangers that are silent first, good clients last."""
+def _eviction_order(channel: "Channel") -> tuple[int, float]:
+    """Return the order of eviction: silent new connections first, clients served before last."""
     arriving = channel.request is not None or time.monotonic() - channel.since < _NEW_SECONDS
     if channel.lingers:
         return 0, channel.since

@@ -1,4 +1,4 @@
-"""The drain: on SIGTERM the service says that it is not ready, and serves on for a while before it stops."""
+"""The drain: on SIGTERM the service reports not ready and continues to serve for a while before it stops."""
 
 import mmap
 import os
@@ -7,13 +7,13 @@ from typing import Any
 
 
 class DrainFlag:
-    """A flag that forked processes share: make it before they fork."""
+    """A flag shared by forked processes. Create it before the fork."""
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, 1)
 
     def set(self) -> None:
-        """Tell every process that the service is draining."""
+        """Set the flag for every process."""
         self._page[0] = 1
 
     def is_set(self) -> bool:
@@ -26,9 +26,9 @@ FLAG = DrainFlag()
 
 
 def drain_before_stop(arbiter: Any, seconds: float) -> None:
-    """Let SIGTERM and SIGINT set the flag, and stop the arbiter that many seconds later; a second signal stops it.
+    """Make SIGTERM and SIGINT set the flag and stop the arbiter `seconds` later; a second signal stops it at once.
 
-    gunicorn closes its listeners before anything else when it stops, so that no probe could see /ready turn 503.
+    When gunicorn stops, it closes its listeners first, so a probe could never see /ready return 503.
     """
 
     def stop(*_: Any) -> None:
@@ -36,8 +36,8 @@ def drain_before_stop(arbiter: Any, seconds: float) -> None:
 
     def drain(*_: Any) -> None:
         if os.getpid() != arbiter.pid:
-            # A worker inherits these handlers and has not set its own yet. It serves nobody, so it can end at once;
-            # gunicorn sends the signal only once, and a worker that missed it would be waited for in vain.
+            # A new worker inherits these handlers until it sets its own. It serves no request yet, so it can end at
+            # once. gunicorn sends the signal only once; if the worker ignored it, gunicorn would wait in vain.
             os._exit(0)
         if FLAG.is_set() or not seconds:
             stop()

@@ -7,10 +7,10 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
-    """Hands every line to the root logger, whose handler writes JSON."""
+    """Passes every line to the root logger, whose handler writes JSON."""
 
     def setup(self, cfg: Any) -> None:
-        """Drop gunicorn's handlers. Never below INFO: at DEBUG gunicorn logs what clients have sent."""
+        """Remove gunicorn's handlers. Never log below INFO: at DEBUG gunicorn logs what clients have sent."""
         super().setup(cfg)
         for own in (self.error_log, self.access_log):
             own.handlers.clear()

@@ -20,7 +20,7 @@ _HOST = re.compile(r"[^\s,/?#@\\]*")
 
 
 class HeadError(Exception):
-    """A head that is refused; `code` is a key of PROBLEMS, and the text never quotes the input."""
+    """A rejected head; `code` is a key of PROBLEMS, and the text never quotes the input."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -38,14 +38,14 @@ def checked(head: bytes) -> bytes:
     if len(fields) > MAX_FIELD_BYTES and max(map(len, fields.split(b"\r\n"))) > MAX_FIELD_BYTES:
         raise HeadError("headers_too_large", f"a header is at most {MAX_FIELD_BYTES} bytes")
     if _CONTROL.search(head.replace(b"\r\n", b"")):
-        raise HeadError("malformed_request", "the head holds a control character")
+        raise HeadError("malformed_request", "the head contains a control character")
     if fields.startswith((b" ", b"\t")) or b"\r\n " in fields or b"\r\n\t" in fields:
         raise HeadError("malformed_request", "a header is folded over several lines")
     if _LONG_WHITE_SPACE.search(head):
-        raise HeadError("malformed_request", "the head holds 64 or more white space characters in a row")
+        raise HeadError("malformed_request", "the head contains 64 or more white space characters in a row")
     parts = _REQUEST_LINE.fullmatch(request_line)
     if not parts:
-        raise HeadError("malformed_request", "the request line is not one of HTTP/1.1")
+        raise HeadError("malformed_request", "the request line is not valid HTTP/1.1")
     version = b"0" if parts[2] == b"0" else b"1"  # a later minor version is answered as 1.1 (RFC 9110, 2.5)
     _check_transfer_encoding(head, version)
     return parts[1] + version + b"\r\n" + fields
@@ -59,9 +59,9 @@ def _check_transfer_encoding(head: bytes, version: bytes) -> None:
     if not codings:
         return
     if [coding.strip(b" \t").lower() for coding in codings] != [b"chunked"]:
-        raise HeadError("malformed_request", "the Transfer-Encoding must be chunked, and given once")
+        raise HeadError("malformed_request", "the Transfer-Encoding must be chunked and appear once")
     if version == b"0" or b"\r\ncontent-length:" in head.lower():
-        raise HeadError("malformed_request", "chunked needs HTTP/1.1 and no Content-Length")
+        raise HeadError("malformed_request", "chunked requires HTTP/1.1 and no Content-Length")
 
 
 def check_fields(version: str, headers: dict[str, str]) -> None:
@@ -75,7 +75,7 @@ def check_fields(version: str, headers: dict[str, str]) -> None:
     if length is not None and not _LENGTH.fullmatch(length):
         raise HeadError("malformed_request", "the Content-Length is invalid or repeated")
     if version == "1.1" and headers.get("EXPECT", "100-continue").lower() != "100-continue":
-        raise HeadError("expectation_failed", "the only expectation that is met is 100-continue")
+        raise HeadError("expectation_failed", "the only supported expectation is 100-continue")
 
 
 def connection_option(connection: str, version: str) -> str:

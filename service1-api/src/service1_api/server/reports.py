@@ -1,19 +1,19 @@
-"""What is told of a request that the server refuses by itself: the metric of the application, and one log line."""
+"""Reports of requests that the server itself rejects: the application's metric, and one log line."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from service1_api.error_handlers import REJECTIONS
-from service1_api.errors import Problem
-from service1_api.observe import caller_fields
+from service1_api.problems import Problem
+from service1_api.request_log import caller_fields
 from service1_api.server.answers import Report
 
 log = logging.getLogger(__name__)
 
 
 class _WithoutInput(logging.Filter):
-    """Takes the text of waitress's own lines away: it holds paths, which may hold anything."""
+    """Removes the text of waitress's own lines: it contains paths, which may contain anything."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = record.exc_info and record.exc_info[0]
@@ -23,7 +23,7 @@ class _WithoutInput(logging.Filter):
 
 
 def report_to(application: Any, trusted_proxy_hops: int) -> Report:
-    """Return what counts a refusal in the application's metrics and logs it."""
+    """Return a function that counts a rejection in the application's metrics and logs it."""
     rejections = application.extensions[REJECTIONS]
 
     def report(problem: Problem, trace_id: str, environ: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ def report_to(application: Any, trusted_proxy_hops: int) -> Report:
 
 
 def quiet_waitress() -> None:
-    """Keep waitress to its errors; it warns of each request that waits for a thread, and echoes input."""
+    """Let waitress log errors only; it warns of each request that waits for a thread, and quotes input."""
     for name in ("waitress", "waitress.queue"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.ERROR)

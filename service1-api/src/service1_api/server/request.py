@@ -1,22 +1,22 @@
-"""One request as it arrives: waitress's parser behind stricter checks, with limits, and one request at a time."""
+"""One request being received: waitress's parser with stricter checks and limits."""
 
 from typing import Any
 
 from waitress.parser import HTTPRequestParser, ParsingError  # type: ignore[import-untyped]
 
-from service1_api.errors import Problem
+from service1_api.problems import Problem
 from service1_api.server.budget import Budget
 from service1_api.server.head import HeadError, check_fields, checked, connection_option
 
-_CHUNK_PIECE_BYTES = 8 * 1024  # waitress copies what is left of a piece at each chunk: time is quadratic in the piece
-_MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024  # beside an eighth of the data: chunks of a few bytes cost much and carry little
+_CHUNK_PIECE_BYTES = 8 * 1024  # waitress copies the rest of a piece at each chunk: time is quadratic in the piece
+_MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024  # besides an eighth of the data: tiny chunks cost much time
 
 
 class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes are untyped
-    """A request that consumes its own bytes only; what follows them stays in `read_ahead`.
+    """A request that consumes its own bytes only; later bytes stay in `read_ahead`.
 
-    `problem` is set when the request is refused. Its bytes count in the budget from the second receive on: most
-    requests arrive whole with the first.
+    `problem` is set when the request is rejected. Its bytes count in the budget from the second receive on: most
+    requests arrive completely with the first.
     """
 
     version = "1.1"  # of an answer to a head that could not be read
@@ -30,7 +30,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes ar
         self.problem: Problem | None = None
 
     def received(self, data: bytes) -> int:
-        """Take bytes; return how many are used up, `read_ahead` included."""
+        """Parse bytes; return how many are consumed, `read_ahead` included."""
         used = 0
         while used < len(data) and not self.completed:
             piece = data[used : used + _CHUNK_PIECE_BYTES] if self.chunked else data[used:]
@@ -48,7 +48,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes ar
         return len(data)
 
     def parse_header(self, head: bytes) -> None:
-        """Parse a whole head. Raises ParsingError, which waitress turns into an answer; `problem` says more."""
+        """Parse a whole head. Raise ParsingError, which waitress turns into a response; `problem` has the details."""
         try:
             super().parse_header(checked(head))
             check_fields(self.version, self.headers)
@@ -57,7 +57,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes ar
         except HeadError as exc:
             self.problem = Problem(exc.code, exc.detail)
             raise ParsingError(exc.code) from exc
-        except ValueError as exc:  # of a target that urllib cannot split, or a number of too many digits
+        except ValueError as exc:  # a target that urllib cannot split, or a number with too many digits
             raise ParsingError("malformed_request") from exc
         option = connection_option(self.headers.get("CONNECTION", ""), self.version)
         self.connection_close = option == "close" or (self.version == "1.0" and option != "keep-alive")
@@ -65,18 +65,18 @@ class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes ar
             self.headers["CONNECTION"] = option
 
     def hold(self, count: int) -> None:
-        """Count bytes that have arrived, until `close`."""
+        """Count received bytes in the budget until `close`."""
         self.held_bytes += count
         self._budget.take(count)
 
     def refuse(self, problem: Problem) -> None:
-        """End the request here, with a problem as its answer."""
+        """End the request with a problem as its response."""
         self.problem = self.error = problem
         self.completed = True
         self.expect_continue = False
 
     def close(self) -> None:
-        """Give up the body, and its part of the budget. waitress calls this once the request is answered."""
+        """Release the body and its part of the budget. waitress calls this after the response."""
         held, self.held_bytes = self.held_bytes, 0
         if held:
             self._budget.give_back(held)
@@ -91,4 +91,4 @@ class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes ar
         if size + getattr(self.body_rcv, "chunk_remainder", 0) > self._max_body_bytes:
             self.refuse(Problem("too_large", self._too_large))
         elif self.body_bytes_received - size > _MAX_CHUNK_OVERHEAD_BYTES + size // 8:
-            self.refuse(Problem("too_large", "the chunks of the body are too small for their number"))
+            self.refuse(Problem("too_large", "the body has too many small chunks"))

@@ -1,4 +1,4 @@
-"""The gunicorn worker: gunicorn forks, signals and listens; waitress reads requests and writes answers."""
+"""The gunicorn worker: gunicorn forks, signals and listens; waitress reads requests and writes responses."""
 
 import os
 import time
@@ -14,19 +14,19 @@ from service1_api.server.connections import Connections, Limits
 from service1_api.server.head import MAX_HEAD_BYTES
 from service1_api.server.reports import quiet_waitress, report_to
 
-_TURN_SECONDS = 0.5  # the longest sleep of the loop: deadlines are as exact as this
-_ACCEPTS_A_TURN = 32  # waitress accepts one; a turn looks at every connection, so that a crowd would wait long
+_TURN_SECONDS = 0.5  # the longest sleep of the loop, and the precision of deadlines
+_ACCEPTS_A_TURN = 32  # waitress accepts one per turn, and a turn checks every connection: many clients would wait long
 
 
 class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are untyped
-    """Serves the application with waitress; a subclass sets the limits."""
+    """Serves the application with waitress. A subclass sets the limits."""
 
     limits: Limits
     trusted_proxy_hops = 0
     _server: Any = None
 
     def run(self) -> None:
-        """Serve until the arbiter says stop or has died; then answer what has been accepted, and return."""
+        """Serve until the arbiter sends a stop or has died; then answer the accepted requests and return."""
         quiet_waitress()
         self._connections = Connections(self.limits, report_to(self.wsgi, self.trusted_proxy_hops))
         self._sockets: dict[int, Any] = {}
@@ -36,9 +36,9 @@ class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are un
             sockets=[self.sockets[0].sock],
             threads=self.cfg.threads,
             backlog=self.cfg.backlog,
-            connection_limit=2 * self.limits.max_connections,  # never reached: room is made before
+            connection_limit=2 * self.limits.max_connections,  # never reached: connections are evicted before
             max_request_header_size=MAX_HEAD_BYTES,
-            inbuf_overflow=256 * 1024,  # what is larger goes to a file in memory, freed whole when it is closed
+            inbuf_overflow=256 * 1024,  # larger bodies go to a file in memory, freed as a whole when it is closed
             asyncore_use_poll=True,
             ident="",
             clear_untrusted_proxy_headers=False,
@@ -69,7 +69,7 @@ class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are un
         return True
 
     def _stop(self) -> None:
-        while self._accept():  # who has connected already is answered
+        while self._accept():  # answer clients that have connected already
             continue
         dispatcher.close(self._server)
         self._connections.stop(at_once=os.getppid() != self.ppid)

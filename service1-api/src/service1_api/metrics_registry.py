@@ -1,4 +1,4 @@
-"""What GET /metrics shows: the service's own metrics, and those of Python and of the worker processes."""
+"""The registry that GET /metrics shows: the service's own metrics, and those of Python and of the processes."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 
 class WorkerProcesses(Collector):
-    """The `process_*` metrics of several processes added up; their start time is that of the oldest."""
+    """The sum of the `process_*` metrics of several processes; the start time is that of the oldest."""
 
     def __init__(self, process_ids: Callable[[], Iterable[int]]) -> None:
         self._process_ids = process_ids
@@ -30,8 +30,8 @@ class WorkerProcesses(Collector):
         return totals.values()
 
 
-def exposition(registry: CollectorRegistry, *, several_workers: bool) -> Callable[[], CollectorRegistry]:
-    """Return what gives the registry to show: that of this process, or with several workers that of all of them."""
+def metrics_registry(registry: CollectorRegistry, *, several_workers: bool) -> Callable[[], CollectorRegistry]:
+    """Return a function that returns the registry to show: that of this process, or the sum of several workers."""
     if not several_workers:
         _add_processes(registry, lambda: [os.getpid()])
         return lambda: registry

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from common.testing.waiting import eventually
 from common.testing.waiting import eventually as until
-from service1_api import auth
-from service1_api.auth import SsmTokenSource, TokenKeeper, TokenSourceError, TokensUnavailableError
+from service1_api import tokens
 from service1_api.metrics import Metrics
+from service1_api.tokens import SsmTokenSource, TokenCache, TokenSourceError, TokensUnavailableError
 
 from .fakes import TOKEN, FakeClock, FakeTokenSource, new_metrics
 
@@ -24,36 +24,36 @@ CACHE_SECONDS = 300
 STALE_SECONDS = 3600
 
 
-def keeper_of(source: FakeTokenSource, clock: Callable[[], float], metrics: Metrics | None = None) -> TokenKeeper:
-    return TokenKeeper(
+def cache_of(source: FakeTokenSource, clock: Callable[[], float], metrics: Metrics | None = None) -> TokenCache:
+    return TokenCache(
         source, metrics or new_metrics(), cache_seconds=CACHE_SECONDS, stale_seconds=STALE_SECONDS, clock=clock
     )
 
 
 @contextmanager
-def running(keeper: TokenKeeper) -> Iterator[None]:
-    thread = keeper.start()
+def running(cache: TokenCache) -> Iterator[None]:
+    thread = cache.start()
     try:
         yield
     finally:
-        keeper.stop()
+        cache.stop()
         thread.join(10)
         assert not thread.is_alive()
 
 
 def test_before_the_first_read_there_is_no_answer() -> None:
-    keeper = keeper_of(FakeTokenSource(), FakeClock())
-    assert not keeper.ready
+    cache = cache_of(FakeTokenSource(), FakeClock())
+    assert not cache.ready
     with pytest.raises(TokensUnavailableError):
-        keeper.check(TOKEN)
+        cache.check(TOKEN)
 
 
 def test_a_request_waits_for_the_first_read() -> None:
     source = FakeTokenSource()
     source.may_answer.clear()
-    keeper = keeper_of(source, FakeClock())
-    with running(keeper), ThreadPoolExecutor(max_workers=1) as pool:
-        check = pool.submit(keeper.check, TOKEN)
+    cache = cache_of(source, FakeClock())
+    with running(cache), ThreadPoolExecutor(max_workers=1) as pool:
+        check = pool.submit(cache.check, TOKEN)
         assert source.reading.wait(10)
         source.may_answer.set()
         assert check.result(10)
@@ -63,9 +63,9 @@ def test_a_first_read_that_fails_leaves_no_answer() -> None:
     source = FakeTokenSource()
     source.text = TokenSourceError("ThrottlingException")
     source.may_answer.clear()
-    keeper = keeper_of(source, FakeClock())
-    with running(keeper), ThreadPoolExecutor(max_workers=1) as pool:
-        check = pool.submit(keeper.check, TOKEN)
+    cache = cache_of(source, FakeClock())
+    with running(cache), ThreadPoolExecutor(max_workers=1) as pool:
+        check = pool.submit(cache.check, TOKEN)
         assert source.reading.wait(10)
         source.may_answer.set()
         assert isinstance(check.exception(10), TokensUnavailableError)
@@ -73,13 +73,13 @@ def test_a_first_read_that_fails_leaves_no_answer() -> None:
 
 def test_the_token_is_read_again_only_when_the_cache_time_has_passed() -> None:
     source, clock = FakeTokenSource(), FakeClock()
-    keeper = keeper_of(source, clock)
-    keeper.refresh_if_due()
+    cache = cache_of(source, clock)
+    cache.refresh_if_due()
     clock.now += CACHE_SECONDS - 1
-    keeper.refresh_if_due()
-    assert (source.reads, keeper.check(TOKEN)) == (1, True)
+    cache.refresh_if_due()
+    assert (source.reads, cache.check(TOKEN)) == (1, True)
     clock.now += 1
-    keeper.refresh_if_due()
+    cache.refresh_if_due()
     assert source.reads == 2
 
 
@@ -93,161 +93,161 @@ def test_the_token_is_read_again_only_when_the_cache_time_has_passed() -> None:
     ],
 )
 def test_every_line_of_the_parameter_is_a_token(text: str, valid: list[str], invalid: list[str]) -> None:
-    keeper = keeper_of(FakeTokenSource(text), FakeClock())
-    keeper.refresh_if_due()
-    with running(keeper):
-        assert [keeper.check(token) for token in valid] == [True] * len(valid)
-        assert [keeper.check(token) for token in invalid] == [False] * len(invalid)
+    cache = cache_of(FakeTokenSource(text), FakeClock())
+    cache.refresh_if_due()
+    with running(cache):
+        assert [cache.check(token) for token in valid] == [True] * len(valid)
+        assert [cache.check(token) for token in invalid] == [False] * len(invalid)
 
 
 def test_a_parameter_without_a_token_counts_as_a_failure() -> None:
     source, clock = FakeTokenSource(), FakeClock()
-    keeper = keeper_of(source, clock)
-    keeper.refresh_if_due()
+    cache = cache_of(source, clock)
+    cache.refresh_if_due()
     source.text = " \n"
     clock.now += CACHE_SECONDS
-    keeper.refresh_if_due()
-    assert keeper.check(TOKEN)
+    cache.refresh_if_due()
+    assert cache.check(TOKEN)
 
 
 def test_an_outage_of_ssm_is_logged_once_for_each_reason_and_once_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", "service1_api.auth")
+    caplog.set_level("INFO", "service1_api.tokens")
     source, clock = FakeTokenSource(TokenSourceError("InvalidIdentityToken")), FakeClock()
-    keeper = keeper_of(source, clock)
+    cache = cache_of(source, clock)
     texts: list[str | TokenSourceError] = [TokenSourceError("InvalidIdentityToken")] * 5
     texts += [TokenSourceError("AccessDenied")] * 5
     for text in [*texts, TOKEN]:
         source.text = text
         clock.now += CACHE_SECONDS
-        keeper.refresh_if_due()
+        cache.refresh_if_due()
     reasons = [getattr(record, "reason", record.getMessage()) for record in caplog.records]
     assert reasons == ["InvalidIdentityToken", "AccessDenied", "token loaded"]
 
 
 def test_while_ssm_fails_the_last_token_serves_for_an_hour_and_its_age_shows() -> None:
     source, clock, registry = FakeTokenSource(), FakeClock(), CollectorRegistry()
-    keeper = keeper_of(source, clock, Metrics(registry))
-    keeper.refresh_if_due()
+    cache = cache_of(source, clock, Metrics(registry))
+    cache.refresh_if_due()
     source.text = TokenSourceError("ThrottlingException")
     clock.now += STALE_SECONDS
-    keeper.refresh_if_due()
-    assert keeper.check(TOKEN)
+    cache.refresh_if_due()
+    assert cache.check(TOKEN)
     assert registry.get_sample_value("pillarbox_api_token_age_seconds") == STALE_SECONDS
     assert registry.get_sample_value("pillarbox_api_token_refreshes_total", {"outcome": "failure"}) == 1
     clock.now += 1
-    assert not keeper.ready
+    assert not cache.ready
     with pytest.raises(TokensUnavailableError):
-        keeper.check(TOKEN)
+        cache.check(TOKEN)
     source.text = TOKEN
-    clock.now += auth.TICK_SECONDS
-    keeper.refresh_if_due()
-    assert keeper.check(TOKEN)
+    clock.now += tokens.TICK_SECONDS
+    cache.refresh_if_due()
+    assert cache.check(TOKEN)
 
 
 def test_while_ssm_fails_attempts_are_spaced() -> None:
     source, clock = FakeTokenSource(TokenSourceError("AccessDenied")), FakeClock()
-    keeper = keeper_of(source, clock)
+    cache = cache_of(source, clock)
     for _ in range(6000):
-        keeper.refresh_if_due()
+        cache.refresh_if_due()
         clock.now += 0.01
     assert 10 < source.reads < 40
 
 
 def test_a_service_that_starts_without_ssm_recovers_by_itself() -> None:
     source = FakeTokenSource(TokenSourceError("EndpointConnectionError"))
-    keeper = keeper_of(source, time.monotonic)
-    with running(keeper):
+    cache = cache_of(source, time.monotonic)
+    with running(cache):
         eventually(lambda: source.reads >= 2)
-        assert not keeper.ready
+        assert not cache.ready
         source.text = TOKEN
-        eventually(lambda: keeper.ready)
-        assert keeper.check(TOKEN)
+        eventually(lambda: cache.ready)
+        assert cache.check(TOKEN)
 
 
 def test_a_rotated_token_works_at_once() -> None:
     source = FakeTokenSource("old")
-    keeper = keeper_of(source, FakeClock())
-    keeper.refresh_if_due()
+    cache = cache_of(source, FakeClock())
+    cache.refresh_if_due()
     source.text = "new"
-    with running(keeper):
-        assert keeper.check("new")
-        assert not keeper.check("old")
+    with running(cache):
+        assert cache.check("new")
+        assert not cache.check("old")
 
 
 def test_at_most_eight_requests_wait_for_a_read_and_the_others_are_told_to_come_again() -> None:
     source = FakeTokenSource("old")
-    keeper = keeper_of(source, FakeClock())
-    keeper.refresh_if_due()
+    cache = cache_of(source, FakeClock())
+    cache.refresh_if_due()
     source.text = "new"
     source.reading.clear()
     source.may_answer.clear()
-    with running(keeper), ThreadPoolExecutor(max_workers=32) as pool:
-        checks = [pool.submit(keeper.check, "new") for _ in range(32)]
+    with running(cache), ThreadPoolExecutor(max_workers=32) as pool:
+        checks = [pool.submit(cache.check, "new") for _ in range(32)]
         assert source.reading.wait(10)
-        until(lambda: sum(check.done() for check in checks) == 32 - auth.MAX_WAITING)
+        until(lambda: sum(check.done() for check in checks) == 32 - tokens.MAX_WAITING)
         source.may_answer.set()
         refused = [check for check in checks if isinstance(check.exception(10), TokensUnavailableError)]
-        assert [check.result() for check in checks if check not in refused] == [True] * auth.MAX_WAITING
-        assert keeper.check("new")
+        assert [check.result() for check in checks if check not in refused] == [True] * tokens.MAX_WAITING
+        assert cache.check("new")
     assert source.reads <= 3
 
 
 def test_after_a_failed_read_a_wrong_token_does_not_wait() -> None:
     source, clock = FakeTokenSource(), FakeClock()
-    keeper = keeper_of(source, clock)
-    keeper.refresh_if_due()
+    cache = cache_of(source, clock)
+    cache.refresh_if_due()
     source.text = TokenSourceError("ThrottlingException")
     clock.now += CACHE_SECONDS
-    keeper.refresh_if_due()
-    assert not keeper.check("wrong")  # no thread runs that could end a wait
+    cache.refresh_if_due()
+    assert not cache.check("wrong")  # no thread runs that could end a wait
     assert source.reads == 2
 
 
 def test_a_wrong_token_waits_no_longer_than_the_read_that_fails() -> None:
     source = FakeTokenSource()
-    keeper = keeper_of(source, FakeClock())
-    keeper.refresh_if_due()
+    cache = cache_of(source, FakeClock())
+    cache.refresh_if_due()
     source.text = TokenSourceError("ReadTimeoutError")
-    with running(keeper):
-        assert not keeper.check("wrong")
+    with running(cache):
+        assert not cache.check("wrong")
         assert source.reads == 2
 
 
 def test_a_request_with_a_valid_token_never_waits_for_ssm() -> None:
     source, clock = FakeTokenSource(), FakeClock()
-    keeper = keeper_of(source, clock)
-    keeper.refresh_if_due()
+    cache = cache_of(source, clock)
+    cache.refresh_if_due()
     source.reading.clear()
     source.may_answer.clear()
     clock.now += CACHE_SECONDS
-    with running(keeper):
+    with running(cache):
         assert source.reading.wait(10)
-        assert keeper.check(TOKEN)
+        assert cache.check(TOKEN)
         source.may_answer.set()
 
 
 def test_wrong_tokens_cannot_drive_ssm() -> None:
     source, clock = FakeTokenSource(), FakeClock()
-    keeper = keeper_of(source, clock)
-    keeper.refresh_if_due()
-    with running(keeper):
-        assert not any(keeper.check("wrong") for _ in range(200))
-        assert source.reads == 1 + auth.EARLY_REFRESHES
-        clock.now += auth.EARLY_REFRESH_EVERY_SECONDS
-        assert not any(keeper.check("wrong") for _ in range(200))
-        assert source.reads == 2 + auth.EARLY_REFRESHES
+    cache = cache_of(source, clock)
+    cache.refresh_if_due()
+    with running(cache):
+        assert not any(cache.check("wrong") for _ in range(200))
+        assert source.reads == 1 + tokens.EARLY_REFRESHES
+        clock.now += tokens.EARLY_REFRESH_EVERY_SECONDS
+        assert not any(cache.check("wrong") for _ in range(200))
+        assert source.reads == 2 + tokens.EARLY_REFRESHES
 
 
 def test_a_mismatch_while_ssm_hangs_is_answered_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "EARLY_REFRESH_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(tokens, "EARLY_REFRESH_WAIT_SECONDS", 0.05)
     source = FakeTokenSource()
-    keeper = keeper_of(source, FakeClock())
-    keeper.refresh_if_due()
+    cache = cache_of(source, FakeClock())
+    cache.refresh_if_due()
     source.may_answer.clear()
-    with running(keeper):
-        assert not keeper.check("wrong")
+    with running(cache):
+        assert not cache.check("wrong")
         source.may_answer.set()
 
 

@@ -15,28 +15,28 @@ from service1_api.metrics import Metrics
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
-TICK_SECONDS = 5.0  # how often the age is published, and the longest pause between attempts while SSM fails
-EARLY_REFRESHES = 3  # early refreshes that may come at once …
-EARLY_REFRESH_EVERY_SECONDS = 5.0  # … and how long each takes to come back: far below SSM's 40 requests a second
+TICK_SECONDS = 5.0  # interval of the age metric, and the longest pause between attempts while SSM fails
+EARLY_REFRESHES = 3  # early refreshes that may follow each other at once …
+EARLY_REFRESH_EVERY_SECONDS = 5.0  # … and the time until one more is allowed: far below SSM's 40 requests a second
 EARLY_REFRESH_WAIT_SECONDS = 2.0
-MAX_WAITING = 8  # requests that may wait for a read at once: each takes a place that a good e-mail could have
+MAX_WAITING = 8  # requests that may wait for a read at once: each occupies a slot that a valid e-mail needs
 
 log = logging.getLogger(__name__)
 
 
 class TokenSourceError(Exception):
-    """The token could not be read; the text says why and holds nothing secret."""
+    """The token could not be read; the text says why and contains no secret."""
 
 
 class TokensUnavailableError(Exception):
-    """A token cannot be checked now: none has been read, the last one is too old, or too many wait for a read."""
+    """Tokens cannot be checked: none has been read, the last read is too old, or too many requests wait for one."""
 
 
 class TokenSource(Protocol):
-    """Where the valid tokens are kept."""
+    """The store of the valid tokens."""
 
     def read(self) -> str:
-        """Give the parameter's text: the valid tokens, one a line. Raises TokenSourceError."""
+        """Return the parameter's text: the valid tokens, one a line. Raise TokenSourceError."""
         ...
 
 
@@ -44,29 +44,29 @@ class SsmTokenSource:
     """Reads a SecureString of SSM Parameter Store."""
 
     def __init__(self, new_client: Callable[[], "SSMClient"], parameter_name: str) -> None:
-        # Made when it is first needed: making it asks for credentials, whose provider may fail at the start.
+        # Created at the first read: creating it requires credentials, whose provider may fail at the start.
         self._new_client = new_client
         self._client: SSMClient | None = None
         self._name = parameter_name
 
     def read(self) -> str:
-        """Return the decrypted value of the parameter. Raises TokenSourceError."""
+        """Return the decrypted value of the parameter. Raise TokenSourceError."""
         try:
             self._client = self._client or self._new_client()
             return self._client.get_parameter(Name=self._name, WithDecryption=True)["Parameter"]["Value"]
         except ClientError as exc:
             raise TokenSourceError(exc.response.get("Error", {}).get("Code", "ClientError")) from exc
         except NoCredentialsError as exc:
-            self._client = None  # a client never looks for credentials again
+            self._client = None  # a client never searches for credentials again
             raise TokenSourceError("NoCredentialsError") from exc
-        except Exception as exc:  # credentials fail with what their provider raises, OSError and RuntimeError included
+        except Exception as exc:  # a credential provider may raise anything, such as OSError and RuntimeError
             raise TokenSourceError(type(exc).__name__) from exc
 
 
-class TokenKeeper:
-    """Holds the valid tokens; one background thread reads them, so that no request pays for it.
+class TokenCache:
+    """Caches the valid tokens. A background thread reads them, so that requests do not wait for SSM.
 
-    Only a token that does not match waits: a moment, for an early refresh, so that a new token works at once.
+    Only a request whose token does not match waits briefly, for an early refresh: a new token works at once.
     """
 
     def __init__(
@@ -88,23 +88,23 @@ class TokenKeeper:
         self._read_at = float("-inf")
         self._retry_at = float("-inf")
         self._failures = 0
-        self._reported: set[str] = set()  # why it fails at present, once logged
+        self._reported: set[str] = set()  # reasons of the current failure that have been logged
         self._waiting = 0
         self._attempts = 0
-        self._wanted = self._reading = self._stopped = False
-        self._early_left = float(EARLY_REFRESHES)
-        self._early_counted_at = clock()
+        self._requested = self._reading = self._stopped = False
+        self._early_credit = float(EARLY_REFRESHES)
+        self._early_credit_at = clock()
 
     @property
     def ready(self) -> bool:
-        """Whether a request's token can be checked at present."""
+        """Whether tokens can be checked."""
         return self._clock() - self._read_at <= self._stale_seconds
 
     def check(self, presented: str) -> bool:
-        """Return whether a token is one of the valid ones. Raises TokensUnavailableError.
+        """Return whether a token is valid. Raise TokensUnavailableError.
 
-        While a process reads its first token, a request waits for that read: with several workers, the one that has
-        just started gets requests as soon as it listens.
+        While a process reads its first token, a request waits for that read: with several workers, one that has just
+        started receives requests as soon as it listens.
         """
         if self.ready and self._matches(presented):
             return True
@@ -116,7 +116,7 @@ class TokenKeeper:
         return matches
 
     def start(self) -> threading.Thread:
-        """Start the thread that keeps the tokens fresh until `stop`."""
+        """Start the thread that refreshes the tokens until `stop`."""
         self._reading = True
         thread = threading.Thread(target=self._run, name="token-refresh", daemon=True)
         thread.start()
@@ -129,11 +129,11 @@ class TokenKeeper:
             self._changed.notify_all()
 
     def refresh_if_due(self) -> None:
-        """Read the tokens if they are old or an early refresh was asked for; publish their age."""
+        """Read the tokens if they are old or an early refresh was requested; update the age metric."""
         now = self._clock()
         with self._changed:
-            due = self._wanted or (now - self._read_at >= self._cache_seconds and now >= self._retry_at)
-            self._wanted, self._reading = False, due
+            due = self._requested or (now - self._read_at >= self._cache_seconds and now >= self._retry_at)
+            self._requested, self._reading = False, due
         if due:
             self._refresh()
         if self._read_at != float("-inf"):
@@ -158,7 +158,7 @@ class TokenKeeper:
         pause = min(TICK_SECONDS, 0.2 * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  # jitter
         if reason not in self._reported:
             self._reported.add(reason)
-            log.warning("token not read; will be retried until it is", extra={"reason": reason})
+            log.warning("token not read; will be retried", extra={"reason": reason})
         with self._changed:
             self._failures = min(self._failures + 1, 10)
             self._retry_at = self._clock() + pause
@@ -173,17 +173,17 @@ class TokenKeeper:
         while not self._stopped:
             try:
                 self.refresh_if_due()
-            except Exception as exc:  # noqa: BLE001  # top of the thread: a bug here must not end refreshing
+            except Exception as exc:  # noqa: BLE001  # top of the thread: a bug must not end the refreshes
                 self._failed(type(exc).__name__)
             with self._changed:
                 pause = TICK_SECONDS if not self._failures else max(self._retry_at - self._clock(), 0.01)
-                self._changed.wait_for(lambda: self._wanted or self._stopped, min(pause, self._cache_seconds))
+                self._changed.wait_for(lambda: self._requested or self._stopped, min(pause, self._cache_seconds))
 
     def _matches(self, presented: str) -> bool:
-        wanted = presented.encode(errors="surrogatepass")
+        candidate = presented.encode(errors="surrogatepass")
         matched = False
-        for token in self._tokens:  # all of them, so that the time does not tell which one matched
-            matched |= hmac.compare_digest(wanted, token)
+        for token in self._tokens:  # compare all, so that the time does not reveal which one matched
+            matched |= hmac.compare_digest(candidate, token)
         return matched
 
     def _matches_after_reading(self, presented: str) -> bool:
@@ -192,7 +192,7 @@ class TokenKeeper:
                 raise TokensUnavailableError
             self._waiting += 1
         try:
-            # A read that is under way may have begun before the rotation, so one that begins from now on counts too.
+            # A read in progress may have started before the rotation, so a second read that starts now is tried too.
             return (self._waited_for_reading() and self._matches(presented)) or (
                 self._refreshed_early() and self._matches(presented)
             )
@@ -205,14 +205,14 @@ class TokenKeeper:
             return self._reading and not self._failures and self._waited_for_attempt()
 
     def _refreshed_early(self) -> bool:
-        """Ask for one refresh and wait for it a moment, unless they come too fast or the last read has failed."""
+        """Request one refresh and wait briefly for it, unless they are too frequent or the last read has failed."""
         with self._changed:
             if self._failures:
-                return False  # the thread retries soon by itself; to wait for SSM again would be in vain
-            if not self._reading and not self._wanted:
+                return False  # the thread retries soon anyway; waiting for SSM would be useless
+            if not self._reading and not self._requested:
                 if not self._may_refresh_early():
                     return False
-                self._wanted = True
+                self._requested = True
                 self._changed.notify_all()
             return self._waited_for_attempt()
 
@@ -222,17 +222,17 @@ class TokenKeeper:
 
     def _may_refresh_early(self) -> bool:
         now = self._clock()
-        back = (now - self._early_counted_at) / EARLY_REFRESH_EVERY_SECONDS
-        self._early_left = min(EARLY_REFRESHES, self._early_left + back)
-        self._early_counted_at = now
-        if self._early_left < 1:
+        regained = (now - self._early_credit_at) / EARLY_REFRESH_EVERY_SECONDS
+        self._early_credit = min(EARLY_REFRESHES, self._early_credit + regained)
+        self._early_credit_at = now
+        if self._early_credit < 1:
             return False
-        self._early_left -= 1
+        self._early_credit -= 1
         return True
 
 
 def _tokens_in(text: str) -> tuple[bytes, ...]:
     tokens = tuple(line.strip().encode() for line in text.splitlines() if line.strip())
     if not tokens:
-        raise TokenSourceError("the parameter holds no token")
+        raise TokenSourceError("the parameter contains no token")
     return tokens

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: the closed list of problems, and how one is written. Pure: no I/O."""
+"""Errors as RFC 9457 problem details: the closed list of problems, and their JSON form. Pure: no I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,40 +20,44 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "invalid_json": ProblemType(
         400,
         "The body is not acceptable JSON",
-        "Send one JSON object in UTF-8: no name twice, no half surrogate pairs, at most 64 levels, no number that a "
-        "64-bit float would change",
+        "Send one JSON object in UTF-8: no duplicate keys, no unpaired surrogates, at most 64 levels, no number that "
+        "a 64-bit float would change",
     ),
-    "invalid_data": ProblemType(400, "The e-mail breaks the contract", "Mend the fields that `errors` lists"),
+    "invalid_data": ProblemType(400, "The e-mail does not match the contract", "Correct the fields listed in `errors`"),
     "invalid_idempotency_key": ProblemType(
         400, "The Idempotency-Key is not acceptable", "Send a UUIDv7 made in the last 14 days, or no key"
     ),
-    "malformed_request": ProblemType(400, "The request is not well-formed HTTP/1.1", "Mend the client"),
+    "malformed_request": ProblemType(400, "The request is not well-formed HTTP/1.1", "Correct the client"),
     "unauthorized": ProblemType(
         401, "The token is missing or wrong", "Send the token as `Authorization: Bearer` or in the body"
     ),
     "not_found": ProblemType(404, "There is no such route", "See /openapi.json"),
-    "method_not_allowed": ProblemType(405, "The route does not take this method", "Use one that `Allow` names"),
+    "method_not_allowed": ProblemType(405, "The route does not accept this method", "Use a method listed in `Allow`"),
     "request_timeout": ProblemType(408, "The request did not arrive in time", "Send the whole request at once"),
-    "too_large": ProblemType(413, "The request or the e-mail is too large", "Send less: `detail` names the limit"),
+    "too_large": ProblemType(413, "The request or the e-mail is too large", "Send less; `detail` names the limit"),
     "uri_too_long": ProblemType(414, "The request line is too long", "Use a path of this API"),
     "unsupported_media_type": ProblemType(
         415, "The body is not declared as JSON", "Send `Content-Type: application/json` and no Content-Encoding"
     ),
-    "expectation_failed": ProblemType(417, "The expectation cannot be met", "Expect 100-continue, or nothing"),
-    "rate_limited": ProblemType(429, "Too many requests", "Wait as long as `Retry-After` says"),
+    "expectation_failed": ProblemType(417, "The expectation cannot be met", "Send `Expect: 100-continue` or none"),
+    "rate_limited": ProblemType(429, "Too many requests", "Retry after `Retry-After` seconds"),
     "headers_too_large": ProblemType(431, "The headers are too large", "Send fewer or shorter headers"),
     "internal_error": ProblemType(500, "The service failed", "Report the `trace_id`; retry with an Idempotency-Key"),
-    "overloaded": ProblemType(503, "The service is busy", "Retry after `Retry-After`"),
+    "overloaded": ProblemType(503, "The service is busy", "Retry after `Retry-After` seconds"),
     "queue_unavailable": ProblemType(
-        503, "The queue did not confirm the e-mail", "Retry after `Retry-After`, with the same Idempotency-Key"
+        503,
+        "The queue did not confirm the e-mail",
+        "Retry after `Retry-After` seconds, with the same Idempotency-Key",
     ),
-    "token_unavailable": ProblemType(503, "The token cannot be checked at present", "Retry after `Retry-After`"),
+    "token_unavailable": ProblemType(
+        503, "The token cannot be checked at present", "Retry after `Retry-After` seconds"
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One wrong place in a request: a JSON pointer (RFC 6901, as a fragment), a stable code and a text."""
+    """One invalid place in a request: a JSON pointer (RFC 6901, as a fragment), a stable code and a text."""
 
     pointer: str
     code: str
@@ -61,8 +65,8 @@ class FieldError:
 
 
 @dataclass(slots=True, eq=False)
-class Problem(Exception):  # noqa: N818  # RFC 9457's own word for it
-    """A request that is refused: `code` is a key of PROBLEMS; `detail` and `errors` never quote the input."""
+class Problem(Exception):  # noqa: N818  # the term of RFC 9457
+    """A rejected request: `code` is a key of PROBLEMS; `detail` and `errors` never quote the input."""
 
     code: str
     detail: str
@@ -72,12 +76,12 @@ class Problem(Exception):  # noqa: N818  # RFC 9457's own word for it
 
     @property
     def status(self) -> int:
-        """The HTTP status of the answer."""
+        """The HTTP status of the response."""
         return PROBLEMS[self.code].status
 
 
 def problem_document(problem: Problem) -> dict[str, object]:
-    """Give the members of RFC 9457, and ours: `code`, `errors` (where fields are wrong) and the extensions."""
+    """Return the members of RFC 9457 and our own: `code`, `errors` (if fields are invalid) and the extensions."""
     kind = PROBLEMS[problem.code]
     document: dict[str, object] = {
         "type": f"/docs#{problem.code}",
@@ -92,7 +96,7 @@ def problem_document(problem: Problem) -> dict[str, object]:
 
 
 def problem_headers(problem: Problem) -> dict[str, str]:
-    """Give the headers that the status calls for, and the problem's own."""
+    """Return the headers that the status requires, and the problem's own."""
     headers = dict(problem.headers)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -6,11 +6,11 @@ import sys
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service1_api.exposition import WorkerProcesses, exposition
+from service1_api.metrics_registry import WorkerProcesses, metrics_registry
 
 
 def test_one_worker_shows_its_process_and_its_python() -> None:
-    show = exposition(CollectorRegistry(), several_workers=False)
+    show = metrics_registry(CollectorRegistry(), several_workers=False)
     for _ in range(2):
         text = generate_latest(show()).decode()
         for name in ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds"):

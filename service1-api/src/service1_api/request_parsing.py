@@ -1,8 +1,7 @@
-"""From a request to its data: media type, size, JSON and the token, in this order, before any field is looked at."""
+"""Reads the data of a request and checks media type, size, JSON and token, in this order, before any field."""
 
 import re
 import threading
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from flask import Request
@@ -10,11 +9,12 @@ from prometheus_client import Gauge
 
 from pillarbox import strict_json
 from pillarbox.strict_json import JsonError, JsonValue
-from service1_api.auth import TokensUnavailableError
-from service1_api.errors import FieldError, Problem
 from service1_api.metrics import Metrics
+from service1_api.problems import FieldError, Problem
+from service1_api.tokens import TokensUnavailableError
 
-# Parsing holds the interpreter and copies the body: larger ones take turns, for the sake of /health and of memory.
+# Parsing holds the interpreter lock and copies the body. Larger bodies are parsed one at a time, so that /health
+# answers in time and memory stays bounded.
 LARGE_BODY_BYTES = 64 * 1024
 _LARGE_BODY_WAIT_SECONDS = 5.0
 
@@ -22,7 +22,7 @@ _JSON_MEDIA_TYPE = re.compile(r"application/[^/\s]+\+json")
 
 
 class Tokens(Protocol):
-    """The API's tokens."""
+    """The valid tokens of the API."""
 
     @property
     def ready(self) -> bool:
@@ -30,42 +30,38 @@ class Tokens(Protocol):
         ...
 
     def check(self, presented: str) -> bool:
-        """Say whether a token is valid. Raises TokensUnavailableError."""
+        """Return whether a token is valid. Raise TokensUnavailableError."""
         ...
 
 
-class Slots:
-    """The places for requests being handled: hold one with `with`. Raises Problem at once if there is none."""
+class ConcurrencyLimit:
+    """A context manager for at most `count` requests at once; entering raises Problem if the limit is reached."""
 
     def __init__(self, count: int, in_use: Gauge) -> None:
-        self._free: SimpleQueue[None] = SimpleQueue()  # a semaphore is pure Python and costs many times as much
-        for _ in range(count):
-            self._free.put(None)
+        self._free = threading.BoundedSemaphore(count)
         self._in_use = in_use
 
     def __enter__(self) -> None:
-        try:
-            self._free.get_nowait()
-        except Empty:
-            raise Problem("overloaded", "too many requests are being handled") from None
+        if not self._free.acquire(blocking=False):
+            raise Problem("overloaded", "too many requests are being handled")
         self._in_use.inc()
 
     def __exit__(self, *_exception: object) -> None:
         self._in_use.dec()
-        self._free.put(None)
+        self._free.release()
 
 
-class Intake:
+class RequestParser:
     """Reads requests that carry e-mails: at most `max_in_flight` at once, each of at most `max_bytes`."""
 
     def __init__(self, tokens: Tokens, metrics: Metrics, *, max_bytes: int, max_in_flight: int) -> None:
         self._tokens = tokens
         self._max_bytes = max_bytes
-        self.slots = Slots(max_in_flight, metrics.requests_in_flight)
+        self.concurrency = ConcurrencyLimit(max_in_flight, metrics.requests_in_flight)
         self._large_body = threading.Lock()
 
     def data(self, request: Request) -> JsonValue:
-        """Give the request's `data`, of any type, once the token has been found good. Raises Problem."""
+        """Return the request's `data`, of any type, after the token has been checked. Raise Problem."""
         self._check_headers(request)
         presented = _bearer(request)
         if presented is not None:
@@ -90,7 +86,7 @@ class Intake:
     def _read(self, request: Request) -> bytes:
         try:
             raw: bytes = request.environ["wsgi.input"].read(self._max_bytes + 1)
-        except Exception as exc:  # every WSGI server has errors of its own for a body that breaks off
+        except Exception as exc:  # each WSGI server has its own errors for an incomplete body
             raise Problem("malformed_request", "the body could not be read") from exc
         if len(raw) > self._max_bytes:
             raise self._too_large()
@@ -119,18 +115,18 @@ class Intake:
             if not isinstance(presented, str) or not self._tokens.check(presented):
                 raise Problem("unauthorized", "a valid token is required")
         except TokensUnavailableError:
-            raise Problem("token_unavailable", "no token has been loaded") from None
+            raise Problem("token_unavailable", "the token cannot be checked at present") from None
 
 
 def _bearer(request: Request) -> str | None:
-    """Give the token of the Authorization header, or None where there is no such header."""
+    """Return the token of the Authorization header, or None if there is no such header."""
     header: str | None = request.environ.get("HTTP_AUTHORIZATION")
     if header is None:
         return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise Problem("unauthorized", "the Authorization scheme must be Bearer")
-    try:  # WSGI gives header bytes as Latin-1
+    try:  # WSGI decodes header bytes as Latin-1
         return token.strip(" \t").encode("latin-1").decode()
     except UnicodeDecodeError:
         raise Problem("unauthorized", "a valid token is required") from None

@@ -1,7 +1,10 @@
 """The OpenAPI document against the application it describes, and the page that renders it."""
 
+import dataclasses
+import json
 import re
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -12,20 +15,23 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.checks import CHECKS
 
 from pillarbox.ids import new_message_id
-from pillarbox.message import field_problems
-from service1_api.errors import PROBLEMS
-from service1_api.openapi import EXAMPLE_EMAIL, openapi_document
+from pillarbox.message import Email, field_problems
+from service1_api import SERVICE as SERVICE_NAME
+from service1_api.messages import ACCEPTED, MAX_ITEMS
+from service1_api.problems import PROBLEMS
 
 from .aws_stub import AwsStub
 from .conftest import Service
 from .fakes import TOKEN
-from .server import running
+from .server import SERVICE, running
 
+DOCUMENT = json.loads((SERVICE / "src/service1_api/static/openapi.json").read_bytes())
+SCHEMAS = DOCUMENT["components"]["schemas"]
 PARAMETER = re.compile(r"<(\w+)>")
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
-    OpenAPIV31SpecValidator(openapi_document()).validate()
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
 def test_every_route_is_described_and_no_other(service: Service) -> None:
@@ -34,22 +40,57 @@ def test_every_route_is_described_and_no_other(service: Service) -> None:
         for rule in service.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    described = {(path, method) for path, item in openapi_document()["paths"].items() for method in item}
+    described = {(path, method) for path, item in DOCUMENT["paths"].items() for method in item}
     assert described == routes
 
 
 def test_every_problem_that_a_post_can_meet_is_described() -> None:
     statuses = {kind.status for kind in PROBLEMS.values()} - {404, 405, 414}  # another route, another request
-    responses = openapi_document()["paths"]["/api/message"]["post"]["responses"]
+    responses = DOCUMENT["paths"]["/api/message"]["post"]["responses"]
     assert {int(status) for status in responses} - {200} == statuses
 
 
-def test_the_example_keeps_the_contract(client: FlaskClient) -> None:
-    assert field_problems(dict(EXAMPLE_EMAIL)) == []
+def test_the_problems_are_those_that_the_service_answers_with() -> None:
+    expected = [{"code": code} | dataclasses.asdict(kind) for code, kind in PROBLEMS.items()]
+    assert DOCUMENT["x-problems"] == expected
+    assert SCHEMAS["Problem"]["properties"]["code"]["enum"] == list(PROBLEMS)
+
+
+def test_every_response_that_is_a_problem_names_the_codes_of_its_status() -> None:
+    described = {
+        (status, response["description"])
+        for item in DOCUMENT["paths"].values()
+        for operation in item.values()
+        for status, response in operation["responses"].items()
+        if "application/problem+json" in response["content"]
+    }
+    statuses = {status for status, _ in described}
+    codes = {status: [code for code, kind in PROBLEMS.items() if kind.status == int(status)] for status in statuses}
+    assert described == {(status, " or ".join(f"`{code}`" for code in codes[status])) for status in statuses}
+
+
+def test_the_schemas_are_those_of_the_model_and_the_limits() -> None:
+    assert SCHEMAS["Email"] == Email.model_json_schema()
+    data = SCHEMAS["MessagesRequest"]["properties"]["data"]
+    assert (data["minItems"], data["maxItems"]) == (1, MAX_ITEMS)
+    assert SCHEMAS["Accepted"]["properties"]["message"]["const"] == ACCEPTED
+    assert SCHEMAS["Health"]["properties"]["service"]["const"] == SERVICE_NAME
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert DOCUMENT["info"]["version"] == version(SERVICE_NAME)
+
+
+def test_the_examples_match_the_contract() -> None:
+    posts = [item["post"] for item in DOCUMENT["paths"].values() if "post" in item]
+    examples = [post["requestBody"]["content"]["application/json"]["example"]["data"] for post in posts]
+    emails = [email for data in examples for email in (data if isinstance(data, list) else [data])]
+    assert len(emails) == 3
+    assert [field_problems(email) for email in emails] == [[], [], []]
 
 
 def test_a_problem_has_no_member_that_the_document_does_not_name(service: Service) -> None:
-    described = openapi_document()["components"]["schemas"]["Problem"]
+    described = SCHEMAS["Problem"]
     for path, data in (("/api/message", {"email_subject": 7}), ("/api/messages", [{}])):
         problem = service.client.post(path, json={"data": data, "token": TOKEN}).get_json()
         assert set(described["required"]) <= set(problem) <= set(described["properties"])
@@ -57,7 +98,7 @@ def test_a_problem_has_no_member_that_the_document_does_not_name(service: Servic
 
 @pytest.mark.parametrize("form", ["{}", '"{}"'])
 def test_the_pattern_of_the_key_is_that_of_a_uuidv7(form: str) -> None:
-    pattern = re.compile(openapi_document()["components"]["parameters"]["idempotency_key"]["schema"]["pattern"])
+    pattern = re.compile(DOCUMENT["components"]["parameters"]["idempotency_key"]["schema"]["pattern"])
     assert pattern.search(form.format(new_message_id()))
     assert pattern.search(form.format(new_message_id().upper()))
     assert not pattern.search(form.format("00000000-0000-4000-8000-000000000000"))
@@ -65,13 +106,13 @@ def test_the_pattern_of_the_key_is_that_of_a_uuidv7(form: str) -> None:
 
 
 def test_only_the_routes_that_take_emails_ask_for_a_token() -> None:
-    paths = openapi_document()["paths"]
+    paths = DOCUMENT["paths"]
     assert {bool(item["get"]["security"]) for item in paths.values() if "get" in item} == {False}
     assert {bool(item["post"]["security"]) for item in paths.values() if "post" in item} == {True}
 
 
 def test_the_document_is_served(client: FlaskClient) -> None:
-    assert client.get("/openapi.json").get_json() == openapi_document()
+    assert client.get("/openapi.json").get_json() == DOCUMENT
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
@@ -127,7 +168,7 @@ def running_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("path", "method"),
-    [(path, method) for path, item in openapi_document()["paths"].items() for method in item],
+    [(path, method) for path, item in DOCUMENT["paths"].items() for method in item],
 )
 def test_the_running_service_answers_as_its_document_says(running_api: Any, path: str, method: str) -> None:
     @given(case=running_api[path][method].as_strategy())

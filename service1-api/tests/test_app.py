@@ -1,4 +1,4 @@
-"""What LeanFlask leaves out is not missed: routes match by path alone, and nothing is redirected."""
+"""The application: routes match by path only, and nothing is redirected."""
 
 import pytest
 from flask.testing import FlaskClient

@@ -1,0 +1,114 @@
+"""What is recorded of every request: one log line, its metrics, and its trace."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Request, Response, request
+
+from pillarbox import trace
+from service1_api.client_address import amzn_trace_id, client_address
+from service1_api.metrics import Metrics
+
+# Probes are frequent; their lines would hide the others.
+QUIET_ROUTES = frozenset({"/health", "/ready", "/metrics"})
+
+_CONTEXT = "service1_api.context"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """What is known of the current request; the fields that are set go into its log line."""
+
+    started: float
+    traceparent: str
+    message_id: str | None = None
+    code: str | None = None
+    items: int | None = None
+    queued: int | None = None
+    rate_limit: str | None = None
+
+    @property
+    def trace_id(self) -> str:
+        """The id that all parts of the trace share."""
+        return trace.trace_id(self.traceparent)
+
+
+def current_request() -> Request:
+    """Return the request itself instead of Flask's proxy, which costs at each access."""
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # Flask documents it
+    return current
+
+
+def context_of(environ: Mapping[str, Any]) -> RequestContext:
+    """Return the context of a request. The WSGI environment holds it, because access to Flask's `g` costs more."""
+    context: RequestContext = environ[_CONTEXT]
+    return context
+
+
+def register(
+    app: Flask,
+    metrics: Metrics,
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    trusted_proxy_hops: int = 0,
+) -> None:
+    """Give every request a trace; count, time and log it when it is answered."""
+    # labels() takes a lock and builds a tuple of strings at each call; there are few routes and statuses.
+    # One dictionary for both metrics: a thread must never find one without the other.
+    children: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+    def begin() -> None:
+        environ = request.environ
+        given = environ.get("HTTP_TRACEPARENT")
+        environ[_CONTEXT] = RequestContext(clock(), (given and trace.parse(given)) or trace.new_traceparent())
+
+    def end(response: Response) -> Response:
+        current = current_request()
+        route = current.url_rule.rule if current.url_rule else "none"
+        status = response.status_code
+        context = context_of(current.environ)
+        seconds = clock() - context.started
+        if (route, status) not in children:
+            counter = metrics.requests_total.labels(route, str(status))
+            children[route, status] = counter, metrics.request_seconds.labels(route)
+        counter, histogram = children[route, status]
+        counter.inc()
+        histogram.observe(seconds)
+        level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
+        if log.isEnabledFor(level):
+            fields = _fields(context, current.method, route, status, seconds)
+            log.log(level, "request", extra=fields | caller_fields(current.environ, trusted_proxy_hops))
+        return response
+
+    app.before_request(begin)
+    app.after_request(end)
+
+
+def caller_fields(environ: Mapping[str, Any], trusted_proxy_hops: int) -> dict[str, object]:
+    """Return the log fields that name the caller and the trace of the load balancer in front."""
+    forwarded_for = environ.get("HTTP_X_FORWARDED_FOR")
+    fields: dict[str, object] = {"client": client_address(environ["REMOTE_ADDR"], forwarded_for, trusted_proxy_hops)}
+    trace_id = amzn_trace_id(environ.get("HTTP_X_AMZN_TRACE_ID"), trusted_proxy_hops)
+    if trace_id:
+        fields["amzn_trace_id"] = trace_id
+    return fields
+
+
+def _fields(context: RequestContext, method: str, route: str, status: int, seconds: float) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "method": method,
+        "route": route,
+        "status": status,
+        "milliseconds": round(seconds * 1000, 2),
+        "trace_id": context.trace_id,
+    }
+    for name in ("message_id", "code", "items", "queued"):
+        value = getattr(context, name)
+        if value is not None:
+            fields[name] = value
+    return fields
