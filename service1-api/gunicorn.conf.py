@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _settings = load_or_exit(Settings)
 logs.configure(SERVICE, _settings.log_level)
 
-_MEMORY_DIR = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # Linux; elsewhere the usual temporary folder
-tempfile.tempdir = _MEMORY_DIR  # large bodies wait in files; on a slow disk they would hold up every request
+_MEMORY_DIR = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # Linux; elsewhere the default temporary folder
+tempfile.tempdir = _MEMORY_DIR  # large bodies are buffered in files; a slow disk would delay every request
 _MULTIPROC_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _PREFIX = "service1-api-metrics-"
 _metrics_dir = os.environ.get(_MULTIPROC_DIR)
 if _settings.workers > 1 and not (_metrics_dir and Path(_metrics_dir).name.startswith(f"{_PREFIX}{os.getpid()}-")):
-    # prometheus_client reads the variable when it is first imported, so this comes before the worker's import below.
-    # A directory of its own for each start, so that no file of an earlier process is added up; SIGHUP keeps it.
+    # prometheus_client reads the variable when it is first imported, so it is set before the worker's import below.
+    # Each start has its own directory, so that files of an earlier process are not summed; SIGHUP keeps it.
     _metrics_dir = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
     os.environ[_MULTIPROC_DIR] = _metrics_dir
 
@@ -39,7 +39,7 @@ class _Worker(WaitressWorker):
     limits = Limits(
         head_seconds=_settings.request_head_seconds,
         body_seconds=_settings.request_body_seconds,
-        keepalive_seconds=75,  # longer than the ALB's 60 s: else it sends into a connection that has just closed
+        keepalive_seconds=75,  # longer than the ALB's 60 s, or the ALB could send into a closed connection
         max_body_bytes=_settings.max_request_bytes,
         max_held_bytes=_settings.max_body_bytes_in_flight,
         max_connections=1000,
@@ -49,9 +49,9 @@ class _Worker(WaitressWorker):
 bind = f"{_settings.bind_host}:{_settings.port}"
 workers = _settings.workers
 worker_class = _Worker
-threads = _settings.max_requests_in_flight + 8  # room for /health and the like when every e-mail slot is taken
+threads = _settings.max_requests_in_flight + 8  # spare threads for /health and others when every e-mail slot is in use
 graceful_timeout = 30
-timeout = 60  # a worker whose main thread has not turned for so long is replaced
+timeout = 60  # a worker whose main loop makes no progress for this time is replaced
 worker_tmp_dir = _MEMORY_DIR  # the heartbeat file must not be on a disk that may stall
 control_socket_disable = True  # the root file system is read-only
 logger_class = JsonLogger
@@ -59,7 +59,7 @@ loglevel = _settings.log_level.lower()
 
 
 def on_starting(_server: "Arbiter") -> None:
-    """Allow as many files as the worker takes connections: the soft limit is often 1,024."""
+    """Raise the soft limit of open files, often 1,024, to what the connections of a worker need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4 * _Worker.limits.max_connections
     if soft < wanted:
@@ -72,12 +72,12 @@ def when_ready(server: "Arbiter") -> None:
 
 
 def post_worker_init(_worker: "Worker") -> None:
-    """Leave Ctrl-C, which a terminal sends to the workers too, to the arbiter: it drains."""
+    """Ignore Ctrl-C, which a terminal sends to the workers too: the arbiter handles it and drains."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def child_exit(_server: "Arbiter", worker: "Worker") -> None:
-    """Take a dead worker's gauges out of the metrics; its counters stay, for they only grow."""
+    """Remove a dead worker's gauges from the metrics; its counters stay in the sum."""
     if _metrics_dir:
         from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # not before the variable is set
 
@@ -85,6 +85,6 @@ def child_exit(_server: "Arbiter", worker: "Worker") -> None:
 
 
 def on_exit(_server: "Arbiter") -> None:
-    """Leave no metrics directory behind."""
+    """Delete the metrics directory."""
     if _metrics_dir:
         shutil.rmtree(_metrics_dir, ignore_errors=True)

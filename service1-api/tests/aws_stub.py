@@ -52,7 +52,7 @@ class AwsStub:
         self._server.server_close()
 
     def answer(self, target: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
-        """Give status and body; None means: cut the connection."""
+        """Return status and body; None means: cut the connection."""
         with self._lock:
             self.calls[target] += 1
         if target == "GetParameter":

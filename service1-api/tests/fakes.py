@@ -1,4 +1,4 @@
-"""Stand-ins for what the service talks to: a queue, a source of tokens, a publisher, a clock."""
+"""Fakes of the systems around the service: a queue, a source of tokens, a publisher, a clock."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -41,7 +41,7 @@ class Api:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """Give the status and the JSON of an answer, over a new connection."""
+        """Return the status and the JSON of a response, over a new connection."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
             connection.request(method, path, body, (JSON if body else {}) | (headers or {}))
@@ -57,7 +57,7 @@ class Api:
         return socket.create_connection(("127.0.0.1", self.port), 30)
 
     def lines(self) -> list[dict[str, Any]]:
-        """Give the log so far."""
+        """Return the log so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self) -> int:

@@ -139,7 +139,7 @@ def test_with_every_thread_stalled_in_every_way_health_answers_within_a_second(a
 
 
 def resident_bytes(api: Api) -> int:
-    """Give the memory of the worker, the arbiter's one child."""
+    """Return the memory of the worker, the arbiter's one child."""
     (child,) = Path(f"/proc/{api.process.pid}/task/{api.process.pid}/children").read_text().split()
     return int(Path(f"/proc/{child}/status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
 

@@ -1,4 +1,4 @@
-"""What is told of a request: log lines, traces and metrics, and what never is."""
+"""What is recorded of a request: log lines, traces and metrics, and what must never be."""
 
 import logging
 import threading
@@ -115,7 +115,7 @@ def test_an_unexpected_error_is_500_and_logged_with_its_place(
 
 
 class SlowHistogram:
-    """Gives its child only once another request has been answered."""
+    """Returns its child only after another request has been answered."""
 
     def __init__(self, real: Histogram) -> None:
         self._real = real

@@ -31,7 +31,7 @@ def aws() -> Iterator[AwsStub]:
 
 @pytest.fixture(scope="module")
 def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One service for the tests that leave it as it was; it gives clients little time."""
+    """One service for the tests that do not change it; clients have little time."""
     with running(
         aws, tmp_path_factory.mktemp("api"), REQUEST_HEAD_SECONDS="0.5", REQUEST_BODY_SECONDS="1", LOG_LEVEL="DEBUG"
     ) as api:
@@ -39,7 +39,7 @@ def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
 
 
 def exchange(api: Api, *pieces: bytes) -> bytes:
-    """Send pieces, one after the other, and give all that comes back until the server closes."""
+    """Send pieces, one after the other, and return all bytes until the server closes."""
     with api.connect() as connection:
         for piece in pieces:
             connection.sendall(piece)

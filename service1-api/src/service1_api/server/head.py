@@ -29,7 +29,7 @@ class HeadError(Exception):
 
 
 def checked(head: bytes) -> bytes:
-    """Return a whole head (RFC 9112, 2.1) with its version normalized to 1.0 or 1.1. Raises HeadError."""
+    """Return a whole head (RFC 9112, 2.1) with its version normalized to 1.0 or 1.1. Raise HeadError."""
     request_line, _, fields = head.partition(b"\r\n")
     if len(request_line) > MAX_REQUEST_LINE_BYTES:
         raise HeadError("uri_too_long", f"a request line is at most {MAX_REQUEST_LINE_BYTES} bytes")
@@ -65,7 +65,7 @@ def _check_transfer_encoding(head: bytes, version: bytes) -> None:
 
 
 def check_fields(version: str, headers: dict[str, str]) -> None:
-    """Check the fields that waitress has parsed (upper case, `_` for `-`, repeated ones joined). Raises HeadError."""
+    """Check the fields that waitress has parsed (upper case, `_` for `-`, repeated ones joined). Raise HeadError."""
     host = headers.get("HOST")
     if version == "1.1" and host is None:
         raise HeadError("malformed_request", "HTTP/1.1 requires a Host header")

@@ -3,7 +3,7 @@
 
 const byId = (id) => document.getElementById(id);
 
-// Text goes in as text nodes only: nothing of the document or of an answer is ever parsed as HTML.
+// Text is inserted as text nodes only: nothing of the document or of a response is parsed as HTML.
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -16,7 +16,7 @@ function make(tag, attributes = {}, ...children) {
 
 // `code` in backquotes becomes a code element, and a link where it is the code of a problem.
 function prose(text) {
-  return (text || "").split("`").map((part, place) => (place % 2 ? linked(part, part, problems) : part));
+  return (text || "").split("`").map((part, index) => (index % 2 ? linked(part, part, problems) : part));
 }
 
 const problems = new Set();
@@ -32,17 +32,17 @@ const REFERENCE = /("#\/components\/schemas\/(\w+)")/;
 // JSON as text, with each reference to a schema as a link to it.
 function jsonWithLinks(value) {
   const parts = JSON.stringify(value, null, 2).split(REFERENCE);
-  return parts.flatMap((part, place) => (place % 3 === 0 ? part : place % 3 === 1 ? schemaLink(parts[place + 1], part) : []));
+  return parts.flatMap((part, index) => (index % 3 === 0 ? part : index % 3 === 1 ? schemaLink(parts[index + 1], part) : []));
 }
 
 const resolve = (api, thing) =>
   thing && thing.$ref ? thing.$ref.slice(2).split("/").reduce((at, name) => at[name], api) : thing;
 
-// A UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix time in milliseconds, then chance.
+// A UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix time in milliseconds, then random bits.
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const now = Date.now();
-  for (let place = 0; place < 6; place += 1) bytes[place] = Math.floor(now / 2 ** (8 * (5 - place))) % 256;
+  for (let index = 0; index < 6; index += 1) bytes[index] = Math.floor(now / 2 ** (8 * (5 - index))) % 256;
   bytes[6] = 0x70 | (bytes[6] & 0x0f);
   bytes[8] = 0x80 | (bytes[8] & 0x3f);
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
