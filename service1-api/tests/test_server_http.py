@@ -28,8 +28,15 @@ def aws() -> Iterator[AwsStub]:
 
 @pytest.fixture(scope="module")
 def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("api")
-    with running(aws, folder, REQUEST_HEAD_SECONDS="1", REQUEST_BODY_SECONDS="2", TRUSTED_PROXY_HOPS="1") as api:
+    with running(aws, tmp_path_factory.mktemp("api"), TRUSTED_PROXY_HOPS="1") as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A service whose clients have little time: for requests that never arrive whole."""
+    folder = tmp_path_factory.mktemp("hasty")
+    with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
         yield api
 
 
@@ -78,9 +85,9 @@ def test_a_request_is_answered_as_the_rfcs_say(api: Api, request_bytes: bytes, s
     ],
 )
 def test_every_refusal_is_a_problem_with_a_trace_and_a_date_and_names_no_product(
-    api: Api, request_bytes: bytes
+    hasty: Api, request_bytes: bytes
 ) -> None:
-    head, _, body = exchange(api, request_bytes).partition(b"\r\n\r\n")
+    head, _, body = exchange(hasty, request_bytes).partition(b"\r\n\r\n")
     names = {line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]}
     assert b"Content-Type: application/problem+json" in head
     assert b"Connection: close" in head
@@ -111,8 +118,8 @@ def test_pipelined_requests_are_answered_in_order_and_each_once(api: Api, aws: A
     assert sum(aws.messages.values()) == queued + 20
 
 
-def test_a_body_that_trickles_is_refused_at_its_deadline_though_the_client_is_never_silent(api: Api) -> None:
-    with api.connect() as connection:
+def test_a_body_that_trickles_is_refused_at_its_deadline_though_the_client_is_never_silent(hasty: Api) -> None:
+    with hasty.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 10000\r\n\r\n")
         stopping = threading.Event()
 

@@ -109,7 +109,8 @@ BATCHES = {"OBJECT_LAYOUT": "batch", "BATCH_MAX_SECONDS": "1", "VISIBILITY_TIMEO
 
 
 def test_batches_survive_stops_and_an_unreliable_s3_with_each_email_once(new_arena: NewArena) -> None:
-    arena = new_arena(**BATCHES)
+    # Long enough that a busy machine lets neither a message reappear nor a PUT time out that S3 has carried out.
+    arena = new_arena(**BATCHES | {"VISIBILITY_TIMEOUT_SECONDS": "90", "STORE_DEADLINE_SECONDS": "30"})
     arena.proxy.faults["s3"] = {"500": 0.2, "reset": 0.2}
     arena.feed(3000, seconds=8, repeats=False)  # a batch cannot know what another holds
     arena.start(2)
