@@ -159,10 +159,11 @@ def test_a_container_can_trade_its_service_account_for_credentials(
     service: str, containers: dict[str, Container]
 ) -> None:
     trade = (
-        "import boto3, os, pathlib; pathlib.Path('/tmp/token').write_text('a web identity token');"
+        "import os, pathlib; from pillarbox_aws.session import new_session;"
+        "pathlib.Path('/tmp/token').write_text('a web identity token');"
         "os.environ.update(AWS_ROLE_ARN='arn:aws:iam::000000000000:role/x', AWS_WEB_IDENTITY_TOKEN_FILE='/tmp/token');"
         "del os.environ['AWS_ACCESS_KEY_ID'];"
-        "credentials = boto3.Session().get_credentials(); credentials.get_frozen_credentials();"
+        "credentials = new_session(os.environ['AWS_REGION']).get_credentials(); credentials.get_frozen_credentials();"
         "print(credentials.method)"
     )
     assert containers[service].execute("python", "-c", trade) == "assume-role-with-web-identity"

@@ -48,27 +48,17 @@ def test_before_the_first_read_there_is_no_answer() -> None:
         cache.check(TOKEN)
 
 
-def test_a_request_waits_for_the_first_read() -> None:
-    source = FakeTokenSource()
+@pytest.mark.parametrize("text", [TOKEN, TokenSourceError("ThrottlingException")])
+def test_the_first_read_is_waited_for_whether_or_not_it_succeeds(text: str | TokenSourceError) -> None:
+    source = FakeTokenSource(text)
     source.may_answer.clear()
     cache = cache_of(source, FakeClock())
-    with running(cache), ThreadPoolExecutor(max_workers=1) as pool:
-        check = pool.submit(cache.check, TOKEN)
+    with running(cache):
         assert source.reading.wait(10)
+        assert not cache.wait_for_first_read(0.01)
         source.may_answer.set()
-        assert check.result(10)
-
-
-def test_a_first_read_that_fails_leaves_no_answer() -> None:
-    source = FakeTokenSource()
-    source.text = TokenSourceError("ThrottlingException")
-    source.may_answer.clear()
-    cache = cache_of(source, FakeClock())
-    with running(cache), ThreadPoolExecutor(max_workers=1) as pool:
-        check = pool.submit(cache.check, TOKEN)
-        assert source.reading.wait(10)
-        source.may_answer.set()
-        assert isinstance(check.exception(10), TokensUnavailableError)
+        assert cache.wait_for_first_read(10)
+        assert cache.ready is (text == TOKEN)
 
 
 def test_the_token_is_read_again_only_when_the_cache_time_has_passed() -> None:

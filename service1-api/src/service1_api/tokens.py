@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 TICK_SECONDS = 5.0  # interval of the age metric, and the longest pause between attempts while SSM fails
+FIRST_READ_SECONDS = 3.0  # a worker does not accept requests before that, unless SSM takes longer
 EARLY_REFRESHES = 3  # early refreshes that may follow each other at once …
 EARLY_REFRESH_EVERY_SECONDS = 5.0  # … and the time until one more is allowed: far below SSM's 40 requests a second
 EARLY_REFRESH_WAIT_SECONDS = 2.0
@@ -101,26 +102,21 @@ class TokenCache:
         return self._clock() - self._read_at <= self._stale_seconds
 
     def check(self, presented: str) -> bool:
-        """Return whether a token is valid. Raise TokensUnavailableError.
-
-        While a process reads its first token, a request waits for that read: with several workers, one that has just
-        started receives requests as soon as it listens.
-        """
-        if self.ready and self._matches(presented):
-            return True
-        if not self.ready and (self._attempts or not self._reading):
-            raise TokensUnavailableError
-        matches = self._matches_after_reading(presented)
+        """Return whether a token is valid. Raise TokensUnavailableError."""
         if not self.ready:
             raise TokensUnavailableError
-        return matches
+        return self._matches(presented) or self._matches_after_reading(presented)
 
     def start(self) -> threading.Thread:
         """Start the thread that refreshes the tokens until `stop`."""
-        self._reading = True
         thread = threading.Thread(target=self._run, name="token-refresh", daemon=True)
         thread.start()
         return thread
+
+    def wait_for_first_read(self, seconds: float = FIRST_READ_SECONDS) -> bool:
+        """Wait until the thread has tried to read the tokens once. Return whether that happened in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._attempts > 0, seconds)
 
     def stop(self) -> None:
         """Let the thread end."""

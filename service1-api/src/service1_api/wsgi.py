@@ -51,6 +51,7 @@ def build(settings: Settings) -> Flask:
         stale_seconds=settings.token_stale_seconds,
     )
     tokens.start()
+    tokens.wait_for_first_read()  # else the first requests get 503, though other workers are ready
     app = create_app(
         tokens=tokens,
         publisher=_publisher(settings, session, credentials, metrics),
