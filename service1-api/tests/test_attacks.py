@@ -103,7 +103,7 @@ def test_bodies_that_are_refused_leave_memory_bounded(api: Api) -> None:
     finally:
         load.stop()
     assert set(load.statuses) <= {401, 503}
-    assert peak < 200 * MIB
+    assert peak < 256 * MIB
 
 
 def test_an_email_in_pieces_arrives_whatever_strangers_there_are(api: Api) -> None:
