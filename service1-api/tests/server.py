@@ -96,3 +96,19 @@ def running(aws: AwsStub, folder: Path, *, ready: bool = True, **settings: str) 
 def _answers(api: Api, path: str) -> bool:
     assert api.process.poll() is None, api.log.read_text()
     return answers(f"http://127.0.0.1:{api.port}{path}")
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return all bytes until the server closes."""
+    everything = b""
+    while chunk := connection.recv(65536):
+        everything += chunk
+    return everything
+
+
+def exchange(api: Api, *pieces: bytes) -> bytes:
+    """Send pieces, one after the other, and return all bytes until the server closes."""
+    with api.connect() as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        return read_all(connection)

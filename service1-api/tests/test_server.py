@@ -16,7 +16,7 @@ from service1_api.server.head import MAX_HEAD_BYTES
 
 from .aws_stub import AwsStub
 from .fakes import TOKEN
-from .server import BODY, SERVICE, Api, running
+from .server import BODY, SERVICE, Api, exchange, read_all, running
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where gunicorn.conf.py puts the metrics of several workers
 HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -42,21 +42,6 @@ def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
     folder = tmp_path_factory.mktemp("hasty")
     with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
         yield api
-
-
-def exchange(api: Api, *pieces: bytes) -> bytes:
-    """Send pieces, one after the other, and return all bytes until the server closes."""
-    with api.connect() as connection:
-        for piece in pieces:
-            connection.sendall(piece)
-        return read_all(connection)
-
-
-def read_all(connection: socket.socket) -> bytes:
-    everything = b""
-    while chunk := connection.recv(65536):
-        everything += chunk
-    return everything
 
 
 def read_answer(connection: socket.socket) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from common.testing.waiting import eventually as until
 
 from .aws_stub import AwsStub
-from .server import BODY, SERVICE, Api, running
+from .server import BODY, SERVICE, Api, exchange, read_all, running
 
 HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY)
@@ -38,20 +38,6 @@ def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
     folder = tmp_path_factory.mktemp("hasty")
     with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
         yield api
-
-
-def read_all(connection: socket.socket) -> bytes:
-    received = b""
-    while chunk := connection.recv(65536):
-        received += chunk
-    return received
-
-
-def exchange(api: Api, request: bytes) -> bytes:
-    """Send, and return all that comes back until the server closes."""
-    with api.connect() as connection:
-        connection.sendall(request)
-        return read_all(connection)
 
 
 @pytest.mark.parametrize(
