@@ -57,6 +57,7 @@ played_aws() {
   fi
   case "${STAND_IN_AWS:-} $*" in
     "played "*update-kubeconfig*) printf 'apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {}}]\n' >"${!#}" ;;
+    *" describe-image-scan-findings "*) echo '{"imageScanStatus": {"status": "COMPLETE"}, "imageScanFindings": {"findings": []}}' ;;
     "played "*describe-images*) echo "sha256:$(printf '0%.0s' {1..64})" ;;
     "played "*"sts assume-role"*) printf 'played-key\tplayed-secret\tplayed-session\n' ;;
     "played "*"--query Account"*) echo 000000000000 ;;
