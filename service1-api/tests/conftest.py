@@ -1,5 +1,6 @@
 """The application under test, with fakes around it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +12,9 @@ from service1_api.app import create_app
 from service1_api.metrics import Metrics
 from service1_api.settings import Settings
 
+from .aws_stub import AwsStub
 from .fakes import FakePublisher, FakeTokens
+from .server import Api, running
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 
@@ -63,3 +66,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/emails")
     return monkeypatch
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[AwsStub]:
+    """One fake AWS for the tests of a file that start the service."""
+    stub = AwsStub()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture(scope="module")
+def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A service whose clients have little time: for requests that never arrive whole."""
+    folder = tmp_path_factory.mktemp("hasty")
+    with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
+        yield api

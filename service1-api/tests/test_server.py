@@ -23,24 +23,9 @@ HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[AwsStub]:
-    stub = AwsStub()
-    yield stub
-    stub.close()
-
-
-@pytest.fixture(scope="module")
 def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One service for the tests that do not change it."""
     with running(aws, tmp_path_factory.mktemp("api"), LOG_LEVEL="DEBUG") as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A service whose clients have little time: for requests that never arrive whole."""
-    folder = tmp_path_factory.mktemp("hasty")
-    with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
         yield api
 
 

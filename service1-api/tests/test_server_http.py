@@ -20,23 +20,8 @@ LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY)
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[AwsStub]:
-    stub = AwsStub()
-    yield stub
-    stub.close()
-
-
-@pytest.fixture(scope="module")
 def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with running(aws, tmp_path_factory.mktemp("api"), TRUSTED_PROXY_HOPS="1") as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A service whose clients have little time: for requests that never arrive whole."""
-    folder = tmp_path_factory.mktemp("hasty")
-    with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
         yield api
 
 

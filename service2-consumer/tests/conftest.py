@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import boto3
@@ -12,6 +13,7 @@ from moto.server import ThreadedMotoServer
 from mypy_boto3_s3 import S3Client
 from mypy_boto3_sqs import SQSClient
 
+from .fault_arena import Arena, NewArena
 from .scripted_server import ScriptedServer
 
 REGION: Final = "eu-central-1"
@@ -66,3 +68,16 @@ def server() -> Iterator[ScriptedServer]:
     scripted.shutdown()
     thread.join()
     scripted.server_close()
+
+
+@pytest.fixture
+def new_arena(tmp_path: Path) -> Iterator[NewArena]:
+    arenas: list[Arena] = []
+
+    def make(*, max_receive_count: int = 10, seed: int = 1, **settings: str) -> Arena:
+        arenas.append(Arena(tmp_path, max_receive_count=max_receive_count, seed=seed, **settings))
+        return arenas[-1]
+
+    yield make
+    for arena in arenas:
+        arena.close()

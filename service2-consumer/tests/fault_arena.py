@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -243,3 +243,6 @@ class Arena:
         self.proxy.close()
         self._emulator.terminate()
         self._emulator.wait(30)
+
+
+NewArena = Callable[..., Arena]

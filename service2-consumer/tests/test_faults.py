@@ -2,30 +2,14 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from .fault_arena import VISIBILITY_SECONDS, Arena
+from .fault_arena import VISIBILITY_SECONDS, NewArena
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 MANY = 20
-NewArena = Callable[..., Arena]
-
-
-@pytest.fixture
-def new_arena(tmp_path: Path) -> Iterator[NewArena]:
-    arenas: list[Arena] = []
-
-    def make(*, max_receive_count: int = 10, seed: int = 1, **settings: str) -> Arena:
-        arenas.append(Arena(tmp_path, max_receive_count=max_receive_count, seed=seed, **settings))
-        return arenas[-1]
-
-    yield make
-    for arena in arenas:
-        arena.close()
 
 
 def test_twenty_kills_at_random_moments_lose_and_double_nothing(new_arena: NewArena) -> None:

@@ -2,32 +2,16 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from common.testing.waiting import eventually
 
-from .fault_arena import VISIBILITY_SECONDS, Arena
+from .fault_arena import VISIBILITY_SECONDS, Arena, NewArena
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 SOME_ASIDE = re.compile(r"^pillarbox_consumer_set_aside [1-9]", re.MULTILINE)
-NewArena = Callable[..., Arena]
-
-
-@pytest.fixture
-def new_arena(tmp_path: Path) -> Iterator[NewArena]:
-    arenas: list[Arena] = []
-
-    def make(*, max_receive_count: int = 10, seed: int = 1, **settings: str) -> Arena:
-        arenas.append(Arena(tmp_path, max_receive_count=max_receive_count, seed=seed, **settings))
-        return arenas[-1]
-
-    yield make
-    for arena in arenas:
-        arena.close()
 
 
 def wait_for_stored(arena: Arena, count: int) -> None:
