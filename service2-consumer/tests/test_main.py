@@ -62,7 +62,7 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def clients(settings: Settings) -> tuple[Queue, Archive]:
     """Return clients for the environment."""
-    session = new_session(settings.region)
+    session = new_session(settings.aws_region)
     credentials = SessionCredentials(session.get_credentials)
     assert credentials.found()
     credentials.start()

@@ -45,9 +45,9 @@ def test_each_wrong_variable_is_named_on_a_line_that_says_what_is_expected(monke
     found = lines(monkeypatch, PORT="0", MAX_MESSAGES_PER_POLL="eleven", POLL_INTERVAL="-1")
     assert [line.partition(":")[0] for line in found] == [
         "SQS_QUEUE_URL",
+        "PORT",
         "MAX_MESSAGES_PER_POLL",
         "POLL_INTERVAL_SECONDS",
-        "PORT",
     ]
     assert found[0].startswith("SQS_QUEUE_URL: is required")
     assert "eleven" not in "".join(found)
