@@ -4,11 +4,11 @@ import time
 
 import pytest
 
+from service1_api.problems import Problem
 from service1_api.server.head import (
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_HEAD_BYTES,
-    HeadError,
     check_fields,
     checked,
     connection_option,
@@ -71,7 +71,7 @@ def test_a_later_minor_version_is_read_as_1_1(minor: bytes) -> None:
     ],
 )
 def test_a_head_that_a_proxy_may_read_differently_is_refused(head: bytes, code: str) -> None:
-    with pytest.raises(HeadError) as refused:
+    with pytest.raises(Problem) as refused:
         checked(head)
     assert refused.value.code == code
 
@@ -91,7 +91,7 @@ def test_a_head_that_a_proxy_may_read_differently_is_refused(head: bytes, code: 
     ],
 )
 def test_fields_that_break_http_1_1_are_refused(headers: dict[str, str], code: str) -> None:
-    with pytest.raises(HeadError) as refused:
+    with pytest.raises(Problem) as refused:
         check_fields("1.1", headers)
     assert refused.value.code == code
 
@@ -132,6 +132,6 @@ def test_no_head_of_the_largest_size_takes_long(filling: bytes) -> None:
     """A head that took quadratic time would take minutes."""
     head = LINE + b"Content-Length:" + (filling * MAX_HEAD_BYTES)[:MAX_HEAD_BYTES] + b"\n\r\n\r\n"
     began = time.monotonic()
-    with pytest.raises(HeadError):
+    with pytest.raises(Problem):
         checked(head)
     assert time.monotonic() - began < 5
