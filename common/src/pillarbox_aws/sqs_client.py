@@ -50,6 +50,14 @@ class GivesCredentials(Protocol):
         ...
 
 
+class CallsSqs(Protocol):
+    """The client as the services use it, which tests replace."""
+
+    def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
+        """Return the reply of an action. Raise SqsError."""
+        ...
+
+
 class Http(Protocol):
     """The part of urllib3 that sends the calls: a connection pool, or a manager for a proxy."""
 

@@ -42,11 +42,11 @@ class Queue(Protocol):
         ...
 
     def delete(self, receipts: Sequence[str]) -> list[str]:
-        """Delete messages; return the receipts that were not deleted."""
+        """Delete up to ten messages; return the receipts that were not deleted."""
         ...
 
     def change_visibility(self, receipts: Sequence[str], seconds: int) -> list[str]:
-        """Hide messages for `seconds` from now (0: show them); return the receipts for which the call failed."""
+        """Hide up to ten messages for `seconds` from now (0: show them); return the receipts for which it failed."""
         ...
 
     def depth(self) -> dict[str, int]:
