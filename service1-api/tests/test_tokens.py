@@ -4,19 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
-from moto import mock_aws
 from prometheus_client import CollectorRegistry
 
 from common.testing.waiting import eventually
 from common.testing.waiting import eventually as until
 from service1_api import tokens
 from service1_api.metrics import Metrics
-from service1_api.tokens import SsmTokenSource, TokenCache, TokenSourceError, TokensUnavailableError
+from service1_api.tokens import TokenCache, TokenSourceError, TokensUnavailableError
 
 from .fakes import TOKEN, FakeClock, FakeTokenSource, new_metrics
 
@@ -239,75 +235,3 @@ def test_a_mismatch_while_ssm_hangs_is_answered_in_bounded_time(monkeypatch: pyt
     with running(cache):
         assert not cache.check("wrong")
         source.may_answer.set()
-
-
-@pytest.fixture
-def parameter(monkeypatch: pytest.MonkeyPatch) -> Iterator[SsmTokenSource]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        client = boto3.client("ssm", region_name="eu-central-1")
-        client.put_parameter(Name="/token", Value="a\nb", Type="SecureString")
-        yield SsmTokenSource(lambda: client, "/token")
-
-
-def test_ssm_gives_the_decrypted_parameter(parameter: SsmTokenSource) -> None:
-    assert parameter.read() == "a\nb"
-
-
-def test_a_missing_parameter_is_an_error_that_says_why(parameter: SsmTokenSource) -> None:
-    with pytest.raises(TokenSourceError, match="ParameterNotFound"):
-        SsmTokenSource(parameter._new_client, "/other").read()
-
-
-def test_an_unreachable_ssm_is_an_error_that_says_why() -> None:
-    client = boto3.client(
-        "ssm",
-        region_name="eu-central-1",
-        endpoint_url="http://127.0.0.1:1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    with pytest.raises(TokenSourceError, match="EndpointConnectionError"):
-        SsmTokenSource(lambda: client, "/token").read()
-
-
-class FailingSsm:
-    """A client of SSM whose credentials fail once for each error given."""
-
-    def __init__(self, errors: list[Exception]) -> None:
-        self._errors = errors
-
-    def get_parameter(self, **_arguments: object) -> dict[str, dict[str, str]]:
-        if self._errors:
-            raise self._errors.pop()
-        return {"Parameter": {"Value": "a"}}
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        NoCredentialsError(),
-        CredentialRetrievalError(provider="container-role", error_msg="down"),
-        ClientError({"Error": {"Code": "InvalidIdentityToken"}}, "AssumeRoleWithWebIdentity"),
-        RuntimeError("the credentials were refreshed but are still expired"),
-        FileNotFoundError("the web identity token"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-@pytest.mark.parametrize("while_made", [True, False])
-def test_credentials_that_fail_are_an_error_of_the_source_and_are_asked_for_again(
-    error: Exception, while_made: bool
-) -> None:
-    errors = [error]
-
-    def new_client() -> Any:
-        if errors and while_made:
-            raise errors.pop()
-        return FailingSsm(errors)
-
-    source = SsmTokenSource(new_client, "/token")
-    with pytest.raises(TokenSourceError):
-        source.read()
-    assert source.read() == "a"
