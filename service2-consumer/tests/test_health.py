@@ -1,7 +1,6 @@
 """What probes and Prometheus see."""
 
 import json
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service2_consumer.health import HealthServer
-from service2_consumer.metrics import Metrics, collect_process
+from service2_consumer.metrics import Metrics
 
 from .fakes import START
 
@@ -75,13 +74,6 @@ def test_metrics_are_served_with_their_full_names(served: Served) -> None:
     status, body = served.get("/metrics")
     assert status == 200
     assert 'pillarbox_consumer_invalid_total{reason="invalid_json"} 1.0' in body
-
-
-def test_the_process_and_its_python_are_metrics_too(served: Served) -> None:
-    collect_process(served.metrics.registry)
-    _, body = served.get("/metrics")
-    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "python_info"):
-        assert re.search(rf"^{name}[ {{]", body, re.MULTILINE), name
 
 
 def test_anything_else_is_404(served: Served) -> None:

@@ -1,9 +1,10 @@
 """What is built from the settings."""
 
 import json
+import re
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from pillarbox.message import Envelope, encode_body
 from service2_consumer import wiring
@@ -35,6 +36,12 @@ def test_the_layout_is_a_setting(layout: str, kind: type) -> None:
 
 def test_lanes_do_not_share_a_batcher() -> None:
     assert wiring.build_batcher(settings()) is not wiring.build_batcher(settings())
+
+
+def test_metrics_include_the_process_and_its_python() -> None:
+    text = generate_latest(wiring.build_metrics().registry).decode()
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "python_info"):
+        assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name
 
 
 def test_keys_have_the_prefix_and_the_template_of_the_settings() -> None:
