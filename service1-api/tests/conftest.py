@@ -1,5 +1,7 @@
 """The application under test, with fakes around it."""
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -66,6 +68,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/emails")
     return monkeypatch
+
+
+@contextlib.contextmanager
+def logging_restored() -> Iterator[None]:
+    """Undo what `logs.configure` and `logs.buffer` change."""
+    names = ("", "pillarbox", "pillarbox_aws", "service1_api", "service2_consumer", "botocore.credentials")
+    loggers = [logging.getLogger(name) for name in names]
+    levels, handlers = [logger.level for logger in loggers], list(loggers[0].handlers)
+    yield
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = True
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """HTTP as RFC 9110 and 9112 want it, on the running service: versions, expectations, pipelines and closing."""
 
-import contextlib
 import json
-import runpy
 import socket
 import threading
 import time
@@ -126,20 +124,6 @@ def test_a_large_answer_to_a_slow_reader_arrives_whole(api: Api) -> None:
         while chunk := connection.recv(500):
             received += chunk
     assert received.partition(b"\r\n\r\n")[2] == (SERVICE / "src/service1_api/static/docs.js").read_bytes()
-
-
-def test_urgent_data_ends_a_connection_and_keeps_nobody_busy(api: Api) -> None:
-    with api.connect() as connection:
-        connection.send(b"!", socket.MSG_OOB)
-        with contextlib.suppress(ConnectionResetError):  # the byte is left unread
-            assert connection.recv(1024) == b""
-    assert api.request("GET", "/health")[0] == 200
-
-
-def test_idle_connections_outlive_those_of_the_load_balancer(environment: pytest.MonkeyPatch) -> None:
-    settings = runpy.run_path(str(SERVICE / "gunicorn.conf.py"))
-    assert settings["worker_class"].limits.keepalive_seconds > 60
-    assert settings["threads"] > 64
 
 
 @pytest.mark.parametrize("path", [b"/health", b"/nowhere", b"/docs"])

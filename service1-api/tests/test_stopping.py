@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -129,27 +127,3 @@ def test_a_service_that_is_stopped_while_a_worker_starts_does_not_wait_for_that_
             began = time.monotonic()
             assert api.stop() == 0
             assert time.monotonic() - began < 20
-
-
-FORKED_TOO_EARLY = """
-import os, signal, time
-from service1_api.server import drain_before_stop
-
-class Arbiter:
-    pid = os.getpid()
-    def signal(self, sig, frame):
-        raise AssertionError("the child takes itself for the arbiter")
-
-drain_before_stop(Arbiter(), 60)
-child = os.fork()
-if not child:
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(60)
-    os._exit(1)
-raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-
-
-def test_a_worker_that_still_has_its_arbiters_handlers_ends_at_once() -> None:
-    ended = subprocess.run([sys.executable, "-c", FORKED_TOO_EARLY], timeout=30, check=False)  # noqa: S603
-    assert ended.returncode == 0
