@@ -93,7 +93,7 @@ def test_connection_lingers_after_the_last_response_for_a_limited_time(
         channel = channel_of(server)
         connection.sendall(b"GARBAGE\r\n\r\n")
         read_all(connection)
-        assert channel.lingers
+        until(lambda: channel.lingers)
         channel.expire(channel.since)
         assert channel.connected
         until(lambda: server.connections == 0, timeout_seconds=20)
