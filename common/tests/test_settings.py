@@ -25,7 +25,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQS_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/emails")
 
 
-def test_the_environment_is_read_and_the_result_cannot_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_environment_and_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_TOP", "7")
     settings = load_or_exit(Example)
     assert (settings.example_low, settings.high) == (1, 7)
@@ -33,7 +33,7 @@ def test_the_environment_is_read_and_the_result_cannot_be_changed(monkeypatch: p
         settings.example_low = 2  # type: ignore[misc]
 
 
-def test_wrong_variables_end_the_process_with_code_2_and_one_line_each_without_values(
+def test_invalid_variables_exit_with_2_and_one_line_each_without_values(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EXAMPLE_LOW", "hunter2")
@@ -47,7 +47,7 @@ def test_wrong_variables_end_the_process_with_code_2_and_one_line_each_without_v
     assert "hunter2" not in low
 
 
-def test_the_lines_of_a_validator_of_the_whole_model_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_a_model_validator_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_LOW", "9")
     monkeypatch.setenv("EXAMPLE_HIGH", "8")
     with pytest.raises(ValidationError) as caught:
@@ -56,7 +56,7 @@ def test_the_lines_of_a_validator_of_the_whole_model_are_kept(monkeypatch: pytes
     assert explain(Example, caught.value) == lines
 
 
-def test_a_field_has_a_preferred_variable_and_aliases() -> None:
+def test_field_has_a_preferred_variable_and_aliases() -> None:
     assert variables("high", Example.model_fields["high"]) == ["EXAMPLE_HIGH", "EXAMPLE_TOP"]
     assert variables("example_low", Example.model_fields["example_low"]) == ["EXAMPLE_LOW"]
 

@@ -93,7 +93,7 @@ def aws() -> Iterator[AwsStub]:
 
 @pytest.fixture(scope="module")
 def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A service whose clients have little time: for requests that never arrive whole."""
+    """A service with short deadlines: for requests that never arrive completely."""
     folder = tmp_path_factory.mktemp("hasty")
     with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
         yield api

@@ -19,7 +19,7 @@ def configuration(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return runpy.run_path(str(CONFIGURATION))
 
 
-def test_idle_connections_outlive_those_of_the_load_balancer(environment: pytest.MonkeyPatch) -> None:
+def test_keepalive_exceeds_that_of_the_load_balancer(environment: pytest.MonkeyPatch) -> None:
     assert configuration(environment)["worker_class"].limits.keepalive_seconds > 60
 
 

@@ -18,14 +18,14 @@ def test_every_metric_has_the_prefix_of_the_service_and_a_description() -> None:
         assert family.documentation
 
 
-def test_the_metrics_are_registered_and_nothing_else_is() -> None:
+def test_registry_contains_exactly_the_metrics() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     assert len(list(registry.collect())) == len(vars(metrics)) == 13
     assert all(isinstance(metric, Counter | Gauge | Histogram) for metric in vars(metrics).values())
 
 
-def test_one_worker_shows_its_process_and_its_python() -> None:
+def test_registry_of_one_worker_has_process_and_python_metrics() -> None:
     show = metrics_registry(CollectorRegistry(), several_workers=False)
     for _ in range(2):
         text = generate_latest(show()).decode()
@@ -34,7 +34,7 @@ def test_one_worker_shows_its_process_and_its_python() -> None:
         assert "python_info{" in text
 
 
-def test_several_processes_are_added_up_and_the_oldest_says_when_they_started() -> None:
+def test_process_metrics_are_summed_and_the_oldest_start_time_is_kept() -> None:
     own = WorkerProcesses(lambda: [os.getpid()])
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -47,6 +47,6 @@ def test_several_processes_are_added_up_and_the_oldest_says_when_they_started() 
     assert values[1]["process_start_time_seconds"] == values[0]["process_start_time_seconds"]
 
 
-def test_a_process_that_has_just_ended_is_left_out() -> None:
+def test_ended_process_is_omitted() -> None:
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     assert list(WorkerProcesses(lambda: [int(ended.stdout)]).collect()) == []

@@ -108,7 +108,7 @@ def test_urgent_data_closes_the_connection(service: Service) -> None:
         until(lambda: server.connections == 0)
 
 
-def test_served_connection_is_known_as_such(service: Service) -> None:
+def test_channel_records_that_it_was_served(service: Service) -> None:
     with serving(service.app) as server, server.connect() as connection:
         channel = channel_of(server)
         assert not channel.served

@@ -23,16 +23,16 @@ def parameter(monkeypatch: pytest.MonkeyPatch) -> Iterator[SsmTokenSource]:
         yield SsmTokenSource(lambda: client, "/token")
 
 
-def test_ssm_gives_the_decrypted_parameter(parameter: SsmTokenSource) -> None:
+def test_read_returns_the_decrypted_parameter(parameter: SsmTokenSource) -> None:
     assert parameter.read() == "a\nb"
 
 
-def test_a_missing_parameter_is_an_error_that_says_why(parameter: SsmTokenSource) -> None:
+def test_missing_parameter_raises_with_the_reason(parameter: SsmTokenSource) -> None:
     with pytest.raises(TokenSourceError, match="ParameterNotFound"):
         SsmTokenSource(parameter._new_client, "/other").read()
 
 
-def test_an_unreachable_ssm_is_an_error_that_says_why() -> None:
+def test_unreachable_ssm_raises_with_the_reason() -> None:
     client = boto3.client(
         "ssm",
         region_name="eu-central-1",
@@ -68,9 +68,7 @@ class FailingSsm:
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("while_made", [True, False])
-def test_credentials_that_fail_are_an_error_of_the_source_and_are_asked_for_again(
-    error: Exception, while_made: bool
-) -> None:
+def test_failing_credentials_raise_and_are_requested_again(error: Exception, while_made: bool) -> None:
     errors = [error]
 
     def new_client() -> Any:

@@ -249,7 +249,7 @@ class LaneHarness:
         )
 
     def checked(self) -> "LaneHarness":
-        """Run the lane's start check."""
+        """Run the check of the lane."""
         self.lane.run_once()
         assert self.lane.checked
         return self

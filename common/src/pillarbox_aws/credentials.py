@@ -80,18 +80,18 @@ class SessionCredentials:
             self._changed.notify_all()
 
     def current(self) -> ReadOnlyCredentials:
-        """Return credentials that are valid now. Raises CredentialsError, after a wait of two seconds at most."""
+        """Return credentials that are valid now. Raise CredentialsError, after a wait of two seconds at most."""
         return self.valid().keys
 
     def valid(self) -> ValidCredentials:
-        """Return valid credentials with their time. Raises CredentialsError, after a wait of two seconds at most."""
+        """Return valid credentials with their time. Raise CredentialsError, after a wait of two seconds at most."""
         valid = self._valid
         if valid is not None and self._clock() < valid.until_seconds:
             return valid
         return self._awaited()
 
     def for_obstore(self) -> S3Credential:
-        """Return the credentials in the form of obstore's `credential_provider`. Raises CredentialsError."""
+        """Return the credentials in the form of obstore's `credential_provider`. Raise CredentialsError."""
         valid = self.valid()
         left = valid.until_seconds - self._clock()
         return {
@@ -103,7 +103,7 @@ class SessionCredentials:
         }
 
     def refresh(self) -> float:
-        """Call botocore once, which calls STS if it is time; return the seconds until the next call. Raises nothing."""
+        """Call botocore once, which calls STS if it is time; return the seconds until the next call. Raise nothing."""
         try:
             valid = self._fetch()
         except Exception as exc:  # noqa: BLE001  # the thread must survive any exception of a provider

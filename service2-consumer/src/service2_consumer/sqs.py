@@ -43,7 +43,7 @@ class SqsQueue:
         }
 
     def receive(self, wait_seconds: int) -> list[InFlightMessage]:
-        """Return up to a batch of messages, waiting up to `wait_seconds` for the first. Raises QueueError.
+        """Return up to a batch of messages, waiting up to `wait_seconds` for the first. Raise QueueError.
 
         The call is sent once: a lost answer has hidden its messages, and the lane has its own back-off.
         """
@@ -62,7 +62,7 @@ class SqsQueue:
         return self._batch("ChangeMessageVisibilityBatch", receipts, {"VisibilityTimeout": seconds})
 
     def depth(self) -> dict[str, int]:
-        """Return how many messages are visible, in flight and delayed, as SQS estimates them. Raises QueueError."""
+        """Return how many messages are visible, in flight and delayed, as SQS estimates them. Raise QueueError."""
         payload = {"QueueUrl": self._url, "AttributeNames": list(_DEPTHS.values())}
         try:
             attributes = self._call("GetQueueAttributes", payload).get("Attributes")
@@ -79,7 +79,7 @@ class SqsQueue:
         return [receipt for receipt, code in zip(receipts, results, strict=True) if code]
 
     def _call(self, action: str, payload: Mapping[str, object]) -> dict[str, Any]:
-        """Return the reply to a call that may be sent a few times. Raises SqsError."""
+        """Return the reply to a call that may be sent a few times. Raise SqsError."""
         backoff = Backoff(0.1, 1)
         for _ in range(_QUICK_ATTEMPTS - 1):
             try:
@@ -94,7 +94,7 @@ class SqsQueue:
 def _messages(reply: Mapping[str, Any]) -> list[InFlightMessage]:
     """Return the messages of a reply without the malformed ones, which their visibility timeout releases.
 
-    Raises SqsError if all are malformed.
+    Raise SqsError if all are malformed.
     """
     found = entries(reply, "Messages")
     messages = [message for entry in found if (message := _message(entry))]
@@ -126,7 +126,7 @@ def _string_attributes(found: object) -> dict[str, str]:
 
 
 def _whole_number(attributes: object, name: str) -> int:
-    """Return a number that SQS writes as a string. Raises SqsError."""
+    """Return a number that SQS writes as a string. Raise SqsError."""
     value = attributes.get(name) if isinstance(attributes, dict) else None
     text = str(value) if isinstance(value, str | int) else ""
     if not (text.isascii() and text.isdigit() and len(text) < 20):

@@ -35,7 +35,7 @@ def build_metrics() -> Metrics:
 
 
 def build_queue(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Queue:
-    """Return the queue, with one connection for each lane and one for the depth. Raises OSError for the CA bundle."""
+    """Return the queue, with one connection for each lane and one for the depth. Raise OSError for the CA bundle."""
     client = open_client(
         session,
         credentials,
@@ -54,7 +54,7 @@ def build_queue(settings: Settings, session: botocore.session.Session, credentia
 
 
 def build_archive(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Archive:
-    """Return the archive. Raises OSError if the CA bundle cannot be read."""
+    """Return the archive. Raise OSError if the CA bundle cannot be read."""
     encryption = {"server_side_encryption": settings.sse, "sse_kms_key_id": settings.kms_key_id}
     store = open_store(
         credentials.for_obstore,
