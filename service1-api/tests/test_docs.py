@@ -149,7 +149,7 @@ CONFORMANCE = CHECKS.get_by_names(
 
 
 @api.parametrize()  # type: ignore[untyped-decorator]
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_responses_conform_to_the_document(case: Any) -> None:
     case.headers["Authorization"] = f"Bearer {TOKEN}"
     response = case.call()

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from pillarbox.logs import BufferingHandler
+from pillarbox import logs
 from pillarbox.settings import load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from service1_api.settings import Settings
@@ -27,7 +27,8 @@ def wsgi(environment: pytest.MonkeyPatch, aws: AwsStub) -> Iterator[ModuleType]:
     environment.setenv("AWS_ENDPOINT_URL", aws.url)
     environment.setenv("SQS_QUEUE_URL", f"{aws.url}/000000000000/emails")
     ends = []
-    for kind, end in ((TokenCache, "stop"), (SessionCredentials, "close"), (BufferingHandler, "stop")):
+    environment.setattr(logs, "buffer", lambda _service: None)  # its thread would write to the standard error of pytest
+    for kind, end in ((TokenCache, "stop"), (SessionCredentials, "close")):
 
         def start(self: object, start: object = kind.start, end: str = end) -> object:
             ends.append(getattr(self, end))
