@@ -1,4 +1,4 @@
-"""The credentials of a process: how long they serve, who waits, and what is logged."""
+"""The credentials of a process: how long they are used, who waits, and what is logged."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ class FakeClock:
 
 
 class FakeSts:
-    """Gives credentials that live for `life_seconds`, or raises `error`."""
+    """Returns credentials that are valid for `life_seconds`, or raises `error`."""
 
     def __init__(self, life_seconds: float = 3600) -> None:
         self.life_seconds = life_seconds
@@ -76,14 +76,14 @@ def keeping(found: Credentials | None, clock: Callable[[], float] | None = None)
     return credentials
 
 
-def test_static_credentials_never_expire_and_need_no_thread() -> None:
+def test_static_credentials_never_expire_and_end_the_thread() -> None:
     credentials = keeping(Credentials("key", "secret"))
     assert credentials.refresh() == math.inf
     assert credentials.current().access_key == "key"
     assert credentials.for_obstore()["expires_at"] is None
 
 
-def test_obstore_gets_the_expiry_in_the_one_time_zone_that_it_takes() -> None:
+def test_obstore_gets_the_expiry_in_utc() -> None:
     credentials = keeping(FakeSts(7200).found())
     credentials.refresh()
     expires_at = credentials.for_obstore()["expires_at"]
@@ -93,7 +93,7 @@ def test_obstore_gets_the_expiry_in_the_one_time_zone_that_it_takes() -> None:
 
 
 @pytest.mark.parametrize("life_seconds", [5, 70, 1000, 3601, 43200])
-def test_credentials_are_never_taken_to_live_longer_than_they_do(life_seconds: float) -> None:
+def test_credentials_are_not_used_after_their_expiry(life_seconds: float) -> None:
     clock = FakeClock()
     credentials = keeping(FakeSts(life_seconds).found(), clock)
     pause = credentials.refresh()
@@ -103,9 +103,7 @@ def test_credentials_are_never_taken_to_live_longer_than_they_do(life_seconds: f
 
 
 @pytest.mark.parametrize(("error", "cause"), FAILURES, ids=[cause for _, cause in FAILURES])
-def test_whatever_keeps_credentials_from_being_had_is_one_error_with_a_short_cause(
-    error: Exception, cause: str
-) -> None:
+def test_provider_failure_raises_one_error_with_a_short_cause(error: Exception, cause: str) -> None:
     sts = FakeSts()
     sts.error = error
     credentials = keeping(sts.found())
@@ -118,7 +116,7 @@ def test_whatever_keeps_credentials_from_being_had_is_one_error_with_a_short_cau
 
 
 @pytest.mark.parametrize(("found", "cause"), [(None, "none found"), (Credentials("", ""), "incomplete")])
-def test_missing_credentials_are_the_same_error(found: Credentials | None, cause: str) -> None:
+def test_missing_credentials_raise_the_same_error(found: Credentials | None, cause: str) -> None:
     credentials = keeping(found)
     assert credentials.found() is (found is not None)
     credentials.start()
@@ -126,7 +124,7 @@ def test_missing_credentials_are_the_same_error(found: Credentials | None, cause
         credentials.current()
 
 
-def test_a_provider_that_raises_while_it_is_looked_for_counts_as_found() -> None:
+def test_raising_provider_counts_as_found() -> None:
     def find() -> Credentials:
         raise CredentialRetrievalError(provider="container-role", error_msg="down")
 
@@ -138,7 +136,7 @@ def test_a_provider_that_raises_while_it_is_looked_for_counts_as_found() -> None
         credentials.current()
 
 
-def test_credentials_serve_until_they_expire_while_sts_fails_and_again_afterwards() -> None:
+def test_credentials_are_used_until_expiry_while_sts_fails_and_recover() -> None:
     clock, sts = FakeClock(), FakeSts(300)
     credentials = keeping(sts.found(), clock)
     credentials.refresh()
@@ -154,7 +152,7 @@ def test_credentials_serve_until_they_expire_while_sts_fails_and_again_afterward
     assert credentials.current().token == f"token-{sts.asked}"
 
 
-def test_the_thread_asks_for_the_next_credentials_before_the_present_ones_expire() -> None:
+def test_thread_refreshes_before_the_expiry() -> None:
     sts = FakeSts(4)
     credentials = keeping(sts.found())
     credentials.start()
@@ -163,7 +161,7 @@ def test_the_thread_asks_for_the_next_credentials_before_the_present_ones_expire
         seen.add(credentials.current().token)
 
 
-def test_a_caller_waits_for_a_first_answer_that_is_under_way() -> None:
+def test_caller_waits_for_a_first_refresh_in_progress() -> None:
     sts = FakeSts()
     sts.may_answer.clear()
     credentials = keeping(sts.found())
@@ -172,7 +170,7 @@ def test_a_caller_waits_for_a_first_answer_that_is_under_way() -> None:
     assert credentials.current().token == "token-1"
 
 
-def test_callers_do_not_wait_for_an_sts_that_hangs_while_their_credentials_are_valid() -> None:
+def test_callers_with_valid_credentials_do_not_wait_for_sts() -> None:
     sts = FakeSts(300)
     credentials = keeping(sts.found())
     credentials.refresh()
@@ -184,7 +182,7 @@ def test_callers_do_not_wait_for_an_sts_that_hangs_while_their_credentials_are_v
     hanging.join()
 
 
-def test_an_outage_is_logged_once_a_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
+def test_outage_is_logged_once_per_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
     clock, sts = FakeClock(), FakeSts(300)
     caplog.set_level(logging.INFO, "pillarbox_aws")
     credentials = keeping(sts.found(), clock)
@@ -206,7 +204,7 @@ def test_an_outage_is_logged_once_a_change_of_state(caplog: pytest.LogCaptureFix
     ]
 
 
-def test_botocore_writes_no_traceback_for_a_refresh_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_refresh_logs_no_traceback_of_botocore(caplog: pytest.LogCaptureFixture) -> None:
     new_session("eu-central-1")
     sts = FakeSts()
     sts.error = client_error("AccessDenied")

@@ -5,7 +5,7 @@ import pytest
 from pillarbox import ids
 
 
-def test_a_new_id_is_a_uuid7_of_this_moment() -> None:
+def test_new_id_is_a_uuidv7_of_the_current_time() -> None:
     before = datetime.now(UTC)
     message_id = ids.new_message_id()
     after = datetime.now(UTC)
@@ -17,12 +17,12 @@ def test_new_ids_differ() -> None:
     assert len({ids.new_message_id() for _ in range(10_000)}) == 10_000
 
 
-def test_the_time_of_the_example_in_rfc_9562_is_read() -> None:
+def test_time_of_the_example_in_rfc_9562_is_read() -> None:
     # Appendix A.6: Tuesday, February 22, 2022 2:22:22.00 PM GMT-05:00
     assert ids.time_of("017f22e2-79b0-7cc3-98c4-dc0c0c07398f") == datetime(2022, 2, 22, 19, 22, 22, tzinfo=UTC)
 
 
-def test_upper_case_is_read_and_written_lower() -> None:
+def test_upper_case_id_is_converted_to_lower_case() -> None:
     assert ids.parse_message_id("017F22E2-79B0-7CC3-98C4-DC0C0C07398F") == "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 
 
@@ -43,18 +43,18 @@ def test_upper_case_is_read_and_written_lower() -> None:
         "ffffffff-ffff-7cc3-98c4-dc0c0c07398f",  # the year 10889
     ],
 )
-def test_anything_else_is_refused_without_quoting_it(text: str) -> None:
+def test_invalid_id_is_refused_without_quoting_it(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not a UUIDv7 in its 36-character form \(RFC 9562\)$"):
         ids.parse_message_id(text)
 
 
-def test_the_last_moment_that_datetime_holds_is_read() -> None:
+def test_latest_time_of_datetime_is_read() -> None:
     latest = ids.message_id_at(datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC), b"\0" * 10)
     assert ids.time_of(ids.parse_message_id(latest)).year == 9999
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 10, b"\xff" * 10, b"0123456789abcdef"])
-def test_an_id_made_of_a_moment_and_a_tail_is_valid_and_repeatable(tail: bytes) -> None:
+def test_id_of_a_time_and_a_tail_is_valid_and_deterministic(tail: bytes) -> None:
     moment = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
     message_id = ids.message_id_at(moment, tail)
     assert ids.parse_message_id(message_id) == message_id == ids.message_id_at(moment, tail)

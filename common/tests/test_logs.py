@@ -21,7 +21,7 @@ def _logging_as_it_was() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
-def test_an_event_is_one_json_line_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+def test_event_is_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("service1-api")
     logging.getLogger("service1_api.x").info("stored\n%s", "it", extra={"message_id": "m-1", "status": 200})
     (line,) = capsys.readouterr().err.splitlines()
@@ -37,7 +37,7 @@ def test_an_event_is_one_json_line_with_its_fields(capsys: pytest.CaptureFixture
     }
 
 
-def test_an_exception_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("service1-api")
     try:
         raise RuntimeError("broken")
@@ -49,7 +49,7 @@ def test_an_exception_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> N
     assert event["cause"] == "<class 'object'>"
 
 
-def test_the_level_holds_for_the_services_and_libraries_stay_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_level_applies_to_the_services_and_libraries_log_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("service2-consumer", "DEBUG")
     logging.getLogger("service2_consumer.x").debug("mine")
     logging.getLogger("botocore.endpoint").debug("a body")
@@ -59,7 +59,7 @@ def test_the_level_holds_for_the_services_and_libraries_stay_quiet(capsys: pytes
     assert events == ["mine", "a warning"]
 
 
-def test_a_higher_level_quietens_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_higher_level_applies_to_libraries_too(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("service2-consumer", "ERROR")
     logging.getLogger("service2_consumer.x").warning("mine")
     logging.getLogger("botocore").warning("a warning")
@@ -89,7 +89,7 @@ def test_lines_are_written_in_order_by_the_thread() -> None:
     assert events_of(lines_of(read_end)) == [str(number) for number in range(100)]
 
 
-def test_a_warning_is_written_at_once_after_what_came_before() -> None:
+def test_warning_flushes_the_buffer() -> None:
     read_end, write_end = os.pipe()
     handler = BufferingHandler("test", write_end)
     handler.handle(record("before"))
@@ -97,7 +97,7 @@ def test_a_warning_is_written_at_once_after_what_came_before() -> None:
     assert events_of(lines_of(read_end)) == ["before", "now"]
 
 
-def test_a_thread_that_runs_writes_without_being_asked() -> None:
+def test_running_thread_writes_by_itself() -> None:
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     handler = BufferingHandler("test", write_end)

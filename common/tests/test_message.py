@@ -25,7 +25,7 @@ def problem_of(field: str, value: object) -> FieldProblem | None:
     return problems[0] if problems else None
 
 
-def test_an_email_with_fields_of_its_own_is_valid() -> None:
+def test_email_with_additional_fields_is_valid() -> None:
     assert message.field_problems({**EMAIL, "x": [1, {"model_config": None}], "model_fields": 1, "": 2}) == []
 
 
@@ -37,18 +37,18 @@ def test_each_field_is_required(field: str) -> None:
 
 @pytest.mark.parametrize("field", ["email_subject", "email_sender", "email_timestream", "email_content"])
 @pytest.mark.parametrize("blank", ["", " ", "\t\r\n", "\u2003"])
-def test_no_field_may_be_blank(field: str, blank: str) -> None:
+def test_blank_field_is_invalid(field: str, blank: str) -> None:
     assert problem_of(field, blank) == FieldProblem(field, "blank", "must not be blank")
 
 
 @pytest.mark.parametrize("field", ["email_subject", "email_sender", "email_content"])
 @pytest.mark.parametrize("value", [None, 1, 1.5, True, [], {}, ["text"]])
-def test_text_fields_take_strings_only(field: str, value: object) -> None:
+def test_text_fields_accept_only_strings(field: str, value: object) -> None:
     assert problem_of(field, value) == FieldProblem(field, "type", "must be a string")
 
 
 @pytest.mark.parametrize("value", [946684800, 4102444799, "946684800", "4102444799", "0001693561101"])
-def test_timestamps_in_range_are_taken(value: object) -> None:
+def test_timestamps_in_range_are_valid(value: object) -> None:
     assert problem_of("email_timestream", value) is None
 
 
@@ -75,13 +75,13 @@ def test_timestamps_in_range_are_taken(value: object) -> None:
         ([1693561101], "timestamp_type"),
     ],
 )
-def test_other_timestamps_are_refused_with_a_code(value: object, code: str) -> None:
+def test_other_timestamps_are_invalid_with_a_code(value: object, code: str) -> None:
     problem = problem_of("email_timestream", value)
     assert problem is not None
     assert (problem.field, problem.code) == ("email_timestream", code)
 
 
-def test_every_wrong_field_is_listed_at_once() -> None:
+def test_all_invalid_fields_are_listed() -> None:
     assert [p.field for p in message.field_problems({"email_subject": "", "email_sender": 1})] == [
         "email_subject",
         "email_sender",
@@ -91,7 +91,7 @@ def test_every_wrong_field_is_listed_at_once() -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 1, True, [EMAIL]])
-def test_what_is_no_object_is_one_problem_without_a_field(data: Any) -> None:
+def test_value_other_than_an_object_is_one_problem_without_a_field(data: Any) -> None:
     assert message.field_problems(data) == [FieldProblem("", "type", "must be a JSON object")]
 
 
@@ -99,14 +99,14 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(st.dictionaries(texts, texts | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
-def test_a_body_brings_the_email_back_in_characters_that_sqs_takes(extra: dict[str, Any]) -> None:
+def test_body_decodes_to_the_email_and_has_characters_of_sqs(extra: dict[str, Any]) -> None:
     email = {**extra, **EMAIL}
     body = message.encode_body(email)
     assert not [c for c in body if ord(c) < 0x20 or c in "\ufffe\uffff"]
     assert repr(message.decode_body(body)) == repr(email)
 
 
-def test_every_single_character_survives_the_body() -> None:
+def test_every_character_survives_the_body() -> None:
     everything = "".join(chr(code) for code in range(0x11000) if not 0xD800 <= code <= 0xDFFF)
     body = message.encode_body({**EMAIL, "email_content": everything})
     assert message.decode_body(body)["email_content"] == everything
@@ -126,23 +126,23 @@ def test_every_single_character_survives_the_body() -> None:
         (json.dumps({**EMAIL, "x": 0.1}).replace("0.1", "0.1000000000000000000001"), "number_precision"),
     ],
 )
-def test_a_body_that_is_no_email_is_refused_with_a_reason(body: str, reason: str) -> None:
+def test_body_other_than_an_email_is_refused_with_a_reason(body: str, reason: str) -> None:
     with pytest.raises(JsonError) as caught:
         message.decode_body(body)
     assert caught.value.reason == reason
 
 
-def test_the_refusal_names_the_fields_and_not_their_content() -> None:
+def test_refusal_names_the_fields_and_not_their_content() -> None:
     with pytest.raises(JsonError, match=r"^email_timestream must be a Unix timestamp in whole seconds, digits only$"):
         message.decode_body(json.dumps({**EMAIL, "email_timestream": "secret"}))
 
 
-def test_the_hash_is_that_of_sorted_compact_json_whatever_the_order_of_fields() -> None:
+def test_hash_is_that_of_sorted_compact_json() -> None:
     expected = hashlib.sha256(json.dumps(EMAIL, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     assert message.email_sha256(EMAIL) == message.email_sha256(dict(reversed(EMAIL.items()))) == expected
 
 
-def test_the_hash_tells_emails_apart() -> None:
+def test_hash_differs_for_different_emails() -> None:
     assert message.email_sha256(EMAIL) != message.email_sha256({**EMAIL, "email_timestream": 1693561101})
 
 
@@ -150,7 +150,7 @@ def test_size_counts_body_and_attributes_in_bytes() -> None:
     assert message.sqs_size_bytes("é😀", {"sourcé": "ü"}) == 6 + 7 + len("String") + 2
 
 
-def test_an_envelope_comes_back_from_its_attributes() -> None:
+def test_envelope_is_restored_from_its_attributes() -> None:
     envelope = Envelope(
         message_id="017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
         received_at=datetime(2026, 12, 10, 14, 30, 22, 123000, tzinfo=UTC),
@@ -162,7 +162,7 @@ def test_an_envelope_comes_back_from_its_attributes() -> None:
     assert Envelope.from_attributes(attributes) == envelope
 
 
-def test_an_empty_envelope_has_no_attributes() -> None:
+def test_empty_envelope_has_no_attributes() -> None:
     assert Envelope().to_attributes() == {}
 
 
@@ -182,10 +182,10 @@ def test_an_empty_envelope_has_no_attributes() -> None:
         {"another": "attribute"},
     ],
 )
-def test_invalid_attributes_are_left_out(attributes: dict[str, str]) -> None:
+def test_invalid_attributes_are_ignored(attributes: dict[str, str]) -> None:
     assert Envelope.from_attributes(attributes) == Envelope()
 
 
-def test_moments_are_written_in_utc_with_milliseconds() -> None:
+def test_rfc3339_is_in_utc_with_milliseconds() -> None:
     moment = datetime(2026, 1, 1, 1, 0, tzinfo=timezone(timedelta(hours=2)))
     assert message.rfc3339(moment) == "2025-12-31T23:00:00.000Z"

@@ -1,4 +1,4 @@
-"""Buckets opened with credentials of a session, and the causes of obstore's errors."""
+"""Buckets opened with a session's credentials, and the causes of obstore's errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         (ValueError("anything"), Failure("other", "")),
     ],
 )
-def test_an_error_has_a_short_cause_and_the_code_of_s3(error: Exception, failure: Failure) -> None:
+def test_error_has_a_short_cause_and_the_code_of_s3(error: Exception, failure: Failure) -> None:
     assert failure_of(error) == failure
 
 
@@ -54,13 +54,13 @@ def opened(bucket: str = "archive", endpoint_url: str | None = None, ca_bundle: 
     ("bucket", "endpoint_url", "virtual_host"),
     [("archive", None, True), ("with.dots", None, False), ("archive", "http://127.0.0.1:9", False)],
 )
-def test_a_bucket_is_in_the_host_name_only_where_a_certificate_covers_it(
+def test_bucket_is_in_the_host_name_only_if_a_certificate_covers_it(
     bucket: str, endpoint_url: str | None, virtual_host: bool
 ) -> None:
     config = opened(bucket, endpoint_url).config
     assert str(config["virtual_hosted_style_request"]).lower() == str(virtual_host).lower()
 
 
-def test_a_ca_bundle_that_cannot_be_read_is_an_error_at_once(tmp_path: Path) -> None:
+def test_unreadable_ca_bundle_raises_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         opened(ca_bundle=str(tmp_path / "missing.pem"))

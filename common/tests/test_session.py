@@ -1,4 +1,4 @@
-"""The session: where a service is called, and how long STS may take."""
+"""The session: the endpoint of a service, and the time-outs of STS."""
 
 import os
 from pathlib import Path
@@ -27,13 +27,11 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         ({"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"}, "http://all"),
     ],
 )
-def test_a_service_s_own_endpoint_comes_before_the_one_of_all_services(
-    config: Path, environ: dict[str, str], expected: str | None
-) -> None:
+def test_endpoint_of_the_service_takes_precedence(config: Path, environ: dict[str, str], expected: str | None) -> None:
     assert endpoint_url(new_session("eu-central-1"), "sqs", environ) == expected
 
 
-def test_a_profile_names_endpoints_too_and_the_environment_comes_first(config: Path) -> None:
+def test_endpoint_of_the_environment_takes_precedence_over_the_profile(config: Path) -> None:
     config.write_text(
         "[default]\nendpoint_url = http://all\nservices = mine\nca_bundle = /ca.pem\n"
         "[services mine]\nsqs =\n  endpoint_url = http://sqs\n"
@@ -45,12 +43,12 @@ def test_a_profile_names_endpoints_too_and_the_environment_comes_first(config: P
     assert ca_bundle(session) == "/ca.pem"
 
 
-def test_endpoints_can_be_ignored_as_in_the_sdks(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_endpoints_can_be_ignored(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
     assert endpoint_url(new_session("eu-central-1"), "sqs", {"AWS_ENDPOINT_URL": "http://all"}) is None
 
 
-def test_sts_is_given_seconds_and_one_attempt(config: Path) -> None:
+def test_sts_has_short_timeouts_and_one_attempt(config: Path) -> None:
     client = new_session("eu-central-1").create_client("sts", aws_access_key_id="k", aws_secret_access_key="s")
     settings: Any = client.meta.config
     assert client.meta.region_name == "eu-central-1"

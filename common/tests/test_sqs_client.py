@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep quiet: a client that refuses the certificate leaves in the middle."""
+        """Log nothing: a client that refuses the certificate breaks the connection."""
 
     def __init__(self) -> None:
         self.status, self.text, self.reply_headers = 200, "{}", dict[str, str]()
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def cause_of_call(client: SqsClient, read_seconds: float = 5) -> str:
     return caught.value.cause
 
 
-def test_it_sends_what_boto_sends(server: Server) -> None:
+def test_call_sends_the_same_request_as_boto3(server: Server) -> None:
     """The same request to the same path, and a signature over the same headers."""
     session = botocore.session.Session()
     theirs: Any = session.create_client(
@@ -140,7 +140,7 @@ def test_it_sends_what_boto_sends(server: Server) -> None:
     assert their_headers["Authorization"].split("/")[1:4] == our_headers["Authorization"].split("/")[1:4]
 
 
-def test_each_call_is_signed_with_the_credentials_of_that_moment(server: Server) -> None:
+def test_each_call_is_signed_with_the_current_credentials(server: Server) -> None:
     credentials = FakeCredentials()
     client = client_at(server.url, credentials)
     client.call("ReceiveMessage", PAYLOAD, read_seconds=5)
@@ -173,37 +173,37 @@ def test_each_call_is_signed_with_the_credentials_of_that_moment(server: Server)
         (200, "3", {}, MALFORMED_REPLY),
     ],
 )
-def test_a_reply_that_is_no_success_is_an_error_with_its_cause(
+def test_unsuccessful_reply_raises_with_its_cause(
     server: Server, status: int, text: str, headers: dict[str, str], cause: str
 ) -> None:
     server.status, server.text, server.reply_headers = status, text, headers
     assert cause_of_call(client_at(server.url)) == cause
 
 
-def test_a_connection_that_is_cut_or_held_is_an_error(server: Server) -> None:
+def test_broken_or_silent_connection_raises(server: Server) -> None:
     server.cut = True
     assert cause_of_call(client_at(server.url)) == "ProtocolError"
     server.hold = True
     assert cause_of_call(client_at(server.url), read_seconds=0.1) == "ReadTimeoutError"
 
 
-def test_nobody_listening_is_an_error() -> None:
+def test_refused_connection_raises() -> None:
     assert cause_of_call(client_at("http://127.0.0.1:1")) == "NewConnectionError"
 
 
-def test_credentials_that_cannot_be_had_are_an_error_of_the_queue(server: Server) -> None:
+def test_missing_credentials_raise_sqs_error(server: Server) -> None:
     credentials = FakeCredentials()
     credentials.error = CredentialsError("InvalidIdentityToken")
     assert cause_of_call(client_at(server.url, credentials)) == "credentials: InvalidIdentityToken"
     assert server.asked == []
 
 
-def test_without_an_endpoint_the_queue_s_own_url_is_called(server: Server) -> None:
+def test_url_of_the_queue_is_the_default_endpoint(server: Server) -> None:
     client_at("", queue_url=f"{server.url}/123456789012/emails").call("ReceiveMessage", PAYLOAD, read_seconds=5)
     assert [path for path, _, _ in server.asked] == ["/"]
 
 
-def test_a_proxy_of_the_environment_is_used_with_its_password(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_proxy_is_used_with_its_password(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", server.url.replace("http://", "http://me:hush@"))
     client_at("http://sqs.example.com").call("ReceiveMessage", PAYLOAD, read_seconds=5)
     ((path, headers, _),) = server.asked
@@ -232,9 +232,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return certificate_path, key_path
 
 
-def test_the_ca_bundle_of_the_environment_decides_whom_it_trusts(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_ca_bundle_of_the_environment_is_used(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     certificate_path, key_path = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_path, key_path)
@@ -246,7 +244,7 @@ def test_the_ca_bundle_of_the_environment_decides_whom_it_trusts(
     assert client_at(url).call("ReceiveMessage", PAYLOAD, read_seconds=5) == {}
 
 
-def test_a_ca_bundle_that_cannot_be_read_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unreadable_ca_bundle_raises_when_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "none.pem"))
     with pytest.raises(OSError, match="No such file"):
         client_at("https://sqs.example.com")
@@ -258,12 +256,12 @@ def test_a_ca_bundle_that_cannot_be_read_is_said_at_the_start(monkeypatch: pytes
 # ---- batch replies --------------------------------------------------------------------------------------------------
 
 
-def test_each_entry_has_its_own_result_whatever_the_order_of_the_reply() -> None:
+def test_each_entry_has_its_own_result_in_any_order_of_the_reply() -> None:
     reply = {"Successful": [{"Id": "3"}, {"Id": "0"}], "Failed": [{"Id": "2", "Code": "InternalError"}]}
     assert batch_results(reply, 4) == [None, "not_confirmed", "InternalError", None]
 
 
-def test_an_entry_that_is_both_confirmed_and_failed_has_failed() -> None:
+def test_entry_both_confirmed_and_failed_is_failed() -> None:
     reply = {"Successful": [{"Id": "0"}], "Failed": [{"Id": "0", "Code": "InternalError"}]}
     assert batch_results(reply, 1) == ["InternalError"]
 
@@ -285,7 +283,7 @@ def test_an_entry_that_is_both_confirmed_and_failed_has_failed() -> None:
     ],
     ids=str,
 )
-def test_a_batch_reply_of_another_shape_is_an_error(reply: dict[str, Any]) -> None:
+def test_malformed_batch_reply_raises(reply: dict[str, Any]) -> None:
     with pytest.raises(SqsError, match=MALFORMED_REPLY):
         batch_results(reply, 2)
 
@@ -306,7 +304,7 @@ json_values = st.recursive(
 
 @settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["Successful", "Failed", "other"]), json_values))
-def test_any_json_is_an_error_or_a_result_for_each_entry(reply: dict[str, Any]) -> None:
+def test_any_json_reply_raises_or_returns_a_result_for_each_entry(reply: dict[str, Any]) -> None:
     try:
         results = batch_results(reply, 2)
     except SqsError:

@@ -19,7 +19,7 @@ def _has_surrogate(value: object) -> bool:
 
 
 @given(json_values)
-def test_what_json_carries_comes_back_equal(value: JsonValue) -> None:
+def test_values_survive_dumps_and_loads(value: JsonValue) -> None:
     text = json.dumps(value)
     parsed = strict_json.loads(text.encode())
     assert repr(parsed) == repr(json.loads(text))  # repr tells 1 from 1.0 and True, and 0.0 from -0.0
@@ -63,7 +63,7 @@ def test_sorted_keys_give_equal_bytes_for_equal_values(value: JsonValue) -> None
         (b"[" * 100_000, "too_deep"),
     ],
 )
-def test_what_would_change_or_break_is_refused_with_a_reason(raw: bytes, reason: str) -> None:
+def test_inexact_input_is_refused_with_a_reason(raw: bytes, reason: str) -> None:
     with pytest.raises(JsonError) as caught:
         strict_json.loads(raw)
     assert caught.value.reason == reason
@@ -88,11 +88,11 @@ def test_no_error_quotes_the_input(raw: bytes) -> None:
         (b'"\\ud83d\\ude00"', '"😀"'.encode()),
     ],
 )
-def test_the_extremes_that_can_be_carried_are(raw: bytes, written: bytes) -> None:
+def test_extreme_values_are_accepted(raw: bytes, written: bytes) -> None:
     assert strict_json.dumps(strict_json.loads(raw)) == written
 
 
-def test_a_large_integer_does_not_change_how_the_rest_is_written() -> None:
+def test_large_integer_does_not_change_the_form_of_other_values() -> None:
     value: JsonValue = {"é": ["😀", 1.5, None, True], "large": 10**30}
     assert (
         strict_json.dumps(value, sort_keys=True)

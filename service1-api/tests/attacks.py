@@ -1,4 +1,4 @@
-"""Attacks on a running service, each a function: they need no token, and go on until they are stopped."""
+"""Attacks on a running service, each a function: they need no token and run until they are stopped."""
 
 import contextlib
 import socket
@@ -30,7 +30,7 @@ def connect(api: Api) -> socket.socket:
 
 
 def send(connection: socket.socket, data: bytes) -> bool:
-    """Send; false once the server has closed, or reads no more."""
+    """Send; return False once the server has closed or reads no more."""
     try:
         connection.sendall(data)
     except OSError:
@@ -111,7 +111,7 @@ Attack = Callable[[Api, threading.Event], None]
 
 @contextmanager
 def attacked(api: Api, attack: Attack, clients: int) -> Iterator[None]:
-    """Have so many clients attack until the block ends."""
+    """Run that many attacking clients until the block ends."""
     stopping = threading.Event()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""SQS and SSM over real sockets, in this process, failing on demand: what moto cannot do."""
+"""SQS and SSM over real sockets, in this process, that fail on demand, which moto does not support."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ DROP = "drop"  # take the messages, then cut the connection instead of answering
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came."""
+    """One received request."""
 
     line: str
     headers: Message
@@ -27,7 +27,7 @@ class Request:
 
 
 class AwsStub:
-    """Answers SendMessageBatch and GetParameter; `sqs` and `ssm` decide what becomes of a call."""
+    """Answers SendMessageBatch and GetParameter; `sqs` and `ssm` decide the result of a call."""
 
     def __init__(self) -> None:
         self.token = TOKEN
@@ -52,7 +52,7 @@ class AwsStub:
         self._server.server_close()
 
     def answer(self, target: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]] | None:
-        """Return status and body; None means: cut the connection."""
+        """Return status and body; None closes the connection without an answer."""
         with self._lock:
             self.calls[target] += 1
         if target == "GetParameter":
@@ -86,7 +86,7 @@ class AwsStub:
                     self.wfile.write(f"{head}Content-Length: {len(reply)}\r\n\r\n".encode() + reply)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
-                """Keep quiet."""
+                """Log nothing."""
 
         return Handler
 

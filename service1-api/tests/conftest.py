@@ -1,5 +1,7 @@
 """The application under test, with fakes around it."""
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -68,6 +70,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@contextlib.contextmanager
+def logging_restored() -> Iterator[None]:
+    """Undo what `logs.configure` and `logs.buffer` change."""
+    names = ("", "pillarbox", "pillarbox_aws", "service1_api", "service2_consumer", "botocore.credentials")
+    loggers = [logging.getLogger(name) for name in names]
+    levels, handlers = [logger.level for logger in loggers], list(loggers[0].handlers)
+    yield
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = True
+
+
 @pytest.fixture(scope="module")
 def aws() -> Iterator[AwsStub]:
     """One fake AWS for the tests of a file that start the service."""
@@ -78,7 +93,7 @@ def aws() -> Iterator[AwsStub]:
 
 @pytest.fixture(scope="module")
 def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A service whose clients have little time: for requests that never arrive whole."""
+    """A service with short deadlines: for requests that never arrive completely."""
     folder = tmp_path_factory.mktemp("hasty")
     with running(aws, folder, REQUEST_HEAD_SECONDS="1", REQUEST_BODY_SECONDS="1") as api:
         yield api

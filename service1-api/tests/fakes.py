@@ -41,7 +41,7 @@ class FakeTokens:
 
 
 class FakePublisher:
-    """Keeps what was published; `fail` says what becomes of a message."""
+    """Keeps the published messages; `fail` decides the result of a message."""
 
     def __init__(self) -> None:
         self.published: list[Message] = []
@@ -74,7 +74,7 @@ class FakeTokenSource:
 
 
 class FakeQueue:
-    """A queue whose calls wait for the test; `result` says what becomes of a message of a call."""
+    """A queue whose calls wait for the test; `result` decides the result of a message of a call."""
 
     def __init__(self, *, held: bool = False) -> None:
         self.calls: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""Clients in a closed loop against a running service, and what they saw."""
+"""Clients in a closed loop against a running service, and the responses that they got."""
 
 import json
 import threading

@@ -48,7 +48,7 @@ backend back
 
 @contextmanager
 def nginx(api: Api, folder: Path, *, buffering: str = "on") -> Iterator[int]:
-    """Run nginx; `buffering` says whether it reads a body whole before it sends it on."""
+    """Run nginx; `buffering` makes it read a whole body before it forwards it."""
     port = free_port()
     file = folder / "nginx.conf"
     file.write_text(NGINX.format(folder=folder, api=api.port, port=port, buffering=buffering))

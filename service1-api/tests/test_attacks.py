@@ -1,4 +1,4 @@
-"""Attacks that need no token, on the running service: meanwhile /health answers and good e-mails are queued."""
+"""Attacks without a token on the running service: /health answers and valid e-mails are queued meanwhile."""
 
 import socket
 import threading
@@ -41,7 +41,7 @@ def worker_of(api: Api) -> int:
 
 
 def resident_bytes(api: Api) -> int:
-    """Return the memory of the worker, with what it holds in files in memory."""
+    """Return the memory of the worker, including its files in memory."""
     status = Path(f"/proc/{worker_of(api)}/status").read_text()
     files = Path(f"/proc/{worker_of(api)}/fd")
     held = 0
@@ -71,9 +71,7 @@ def assert_health(api: Api) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_during_an_attack_no_good_email_fails_and_health_answers(
-    aws: AwsStub, api: Api, attack: Attack, clients: int
-) -> None:
+def test_attack_fails_no_valid_email_and_no_health_check(aws: AwsStub, api: Api, attack: Attack, clients: int) -> None:
     worker = worker_of(api)
     with attacked(api, attack, clients):
         load = Load(api, clients=4)
@@ -91,7 +89,7 @@ def test_during_an_attack_no_good_email_fails_and_health_answers(
     assert sum(aws.messages.values()) == len(load.accepted)
 
 
-def test_bodies_that_are_refused_leave_memory_bounded(api: Api) -> None:
+def test_refused_bodies_leave_memory_bounded(api: Api) -> None:
     """900 bodies of 1.9 MB from 30 clients at once: the largest that the service takes, all without a token."""
     body = b"[" + b"1.5," * 474_000 + b"1.5]"
     load = Load(api, clients=30, body=body)
@@ -106,26 +104,26 @@ def test_bodies_that_are_refused_leave_memory_bounded(api: Api) -> None:
     assert peak < 256 * MIB
 
 
-def test_an_email_in_pieces_arrives_whatever_strangers_there_are(api: Api) -> None:
-    """More silent and slow strangers than the service has connections; the good client sends byte by byte."""
-    strangers = [connect(api) for _ in range(900)]
-    for stranger in strangers[::3]:
-        send(stranger, HEAD)
+def test_email_in_pieces_arrives_beside_many_idle_connections(api: Api) -> None:
+    """More idle and slow clients than the service allows connections; the good client sends byte by byte."""
+    idle_clients = [connect(api) for _ in range(900)]
+    for idle_client in idle_clients[::3]:
+        send(idle_client, HEAD)
     with connect(api) as good:
         request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
         for start in range(0, len(request), 8):
             good.sendall(request[start : start + 8])
             if start % 80 == 0:
-                stranger = connect(api)
-                strangers.append(stranger)
-                send(stranger, HEAD)
+                idle_client = connect(api)
+                idle_clients.append(idle_client)
+                send(idle_client, HEAD)
         assert good.recv(65536).startswith(b"HTTP/1.1 200")
-    for stranger in strangers:
-        stranger.close()
+    for idle_client in idle_clients:
+        idle_client.close()
 
 
-def test_a_connection_that_is_given_up_is_answered_once_and_queued_never(aws: AwsStub, tmp_path: Path) -> None:
-    """Requests that become whole while the service makes room: what is answered 503 is not in the queue."""
+def test_evicted_request_is_answered_once_and_not_queued(aws: AwsStub, tmp_path: Path) -> None:
+    """Requests that become complete while the service evicts: what is answered 503 is not in the queue."""
     answers: list[bytes] = []
     whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 
@@ -156,8 +154,8 @@ def test_a_connection_that_is_given_up_is_answered_once_and_queued_never(aws: Aw
         assert sum(aws.messages.values()) == queued
 
 
-def test_a_keep_alive_that_is_promised_is_kept(api: Api) -> None:
-    """A refusal with a body left unread, or a bad trailer, says that it closes; any other answer does not close."""
+def test_promised_keep_alive_is_kept(api: Api) -> None:
+    """A refusal with an unread body, or of a bad trailer, announces the close; other responses do not close."""
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     large = b"x" * 200_000
     requests = [

@@ -23,7 +23,7 @@ from service1_api.client_address import amzn_trace_id, client_address
         ("::ffff:192.0.2.1", None, 0, "192.0.2.1"),
     ],
 )
-def test_the_client_is_the_one_that_the_outermost_trusted_proxy_saw(
+def test_client_address_is_that_seen_by_the_outermost_trusted_proxy(
     peer: str, forwarded: str | None, hops: int, client: str
 ) -> None:
     assert client_address(peer, forwarded, hops) == client
@@ -39,7 +39,5 @@ def test_the_client_is_the_one_that_the_outermost_trusted_proxy_saw(
         ("a" * 257, 1, None),
     ],
 )
-def test_a_trace_of_the_load_balancer_is_used_only_behind_a_trusted_proxy(
-    header: str | None, hops: int, expected: str | None
-) -> None:
+def test_amzn_trace_id_is_used_only_behind_a_trusted_proxy(header: str | None, hops: int, expected: str | None) -> None:
     assert amzn_trace_id(header, hops) == expected

@@ -30,11 +30,11 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 PARAMETER = re.compile(r"<(\w+)>")
 
 
-def test_the_document_is_valid_openapi_3_1() -> None:
+def test_document_is_valid_openapi_3_1() -> None:
     OpenAPIV31SpecValidator(DOCUMENT).validate()
 
 
-def test_every_route_is_described_and_no_other(service: Service) -> None:
+def test_document_describes_exactly_the_routes(service: Service) -> None:
     routes = {
         (PARAMETER.sub(r"{\1}", rule.rule), method.lower())
         for rule in service.app.url_map.iter_rules()
@@ -44,19 +44,19 @@ def test_every_route_is_described_and_no_other(service: Service) -> None:
     assert described == routes
 
 
-def test_every_problem_that_a_post_can_meet_is_described() -> None:
+def test_document_describes_every_problem_of_a_post() -> None:
     statuses = {kind.status for kind in PROBLEMS.values()} - {404, 405, 414}  # another route, another request
     responses = DOCUMENT["paths"]["/api/message"]["post"]["responses"]
     assert {int(status) for status in responses} - {200} == statuses
 
 
-def test_the_problems_are_those_that_the_service_answers_with() -> None:
+def test_document_lists_exactly_the_problems_of_the_service() -> None:
     expected = [{"code": code} | dataclasses.asdict(kind) for code, kind in PROBLEMS.items()]
     assert DOCUMENT["x-problems"] == expected
     assert SCHEMAS["Problem"]["properties"]["code"]["enum"] == list(PROBLEMS)
 
 
-def test_every_response_that_is_a_problem_names_the_codes_of_its_status() -> None:
+def test_problem_response_names_the_codes_of_its_status() -> None:
     described = {
         (status, response["description"])
         for item in DOCUMENT["paths"].values()
@@ -69,7 +69,7 @@ def test_every_response_that_is_a_problem_names_the_codes_of_its_status() -> Non
     assert described == {(status, " or ".join(f"`{code}`" for code in codes[status])) for status in statuses}
 
 
-def test_the_schemas_are_those_of_the_model_and_the_limits() -> None:
+def test_schemas_match_the_model_and_the_limits() -> None:
     assert SCHEMAS["Email"] == Email.model_json_schema()
     data = SCHEMAS["MessagesRequest"]["properties"]["data"]
     assert (data["minItems"], data["maxItems"]) == (1, MAX_ITEMS)
@@ -77,11 +77,11 @@ def test_the_schemas_are_those_of_the_model_and_the_limits() -> None:
     assert SCHEMAS["Health"]["properties"]["service"]["const"] == SERVICE_NAME
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_version_matches_the_package() -> None:
     assert DOCUMENT["info"]["version"] == version(SERVICE_NAME)
 
 
-def test_the_examples_match_the_contract() -> None:
+def test_examples_match_the_contract() -> None:
     posts = [item["post"] for item in DOCUMENT["paths"].values() if "post" in item]
     examples = [post["requestBody"]["content"]["application/json"]["example"]["data"] for post in posts]
     emails = [email for data in examples for email in (data if isinstance(data, list) else [data])]
@@ -89,7 +89,7 @@ def test_the_examples_match_the_contract() -> None:
     assert [field_problems(email) for email in emails] == [[], [], []]
 
 
-def test_a_problem_has_no_member_that_the_document_does_not_name(service: Service) -> None:
+def test_problem_has_only_documented_members(service: Service) -> None:
     described = SCHEMAS["Problem"]
     for path, data in (("/api/message", {"email_subject": 7}), ("/api/messages", [{}])):
         problem = service.client.post(path, json={"data": data, "token": TOKEN}).get_json()
@@ -97,7 +97,7 @@ def test_a_problem_has_no_member_that_the_document_does_not_name(service: Servic
 
 
 @pytest.mark.parametrize("form", ["{}", '"{}"'])
-def test_the_pattern_of_the_key_is_that_of_a_uuidv7(form: str) -> None:
+def test_idempotency_key_pattern_is_that_of_a_uuidv7(form: str) -> None:
     pattern = re.compile(DOCUMENT["components"]["parameters"]["idempotency_key"]["schema"]["pattern"])
     assert pattern.search(form.format(new_message_id()))
     assert pattern.search(form.format(new_message_id().upper()))
@@ -105,17 +105,17 @@ def test_the_pattern_of_the_key_is_that_of_a_uuidv7(form: str) -> None:
     assert not pattern.search(form.format(new_message_id()) + "0")
 
 
-def test_only_the_routes_that_take_emails_ask_for_a_token() -> None:
+def test_only_the_email_routes_require_a_token() -> None:
     paths = DOCUMENT["paths"]
     assert {bool(item["get"]["security"]) for item in paths.values() if "get" in item} == {False}
     assert {bool(item["post"]["security"]) for item in paths.values() if "post" in item} == {True}
 
 
-def test_the_document_is_served(client: FlaskClient) -> None:
+def test_document_is_served(client: FlaskClient) -> None:
     assert client.get("/openapi.json").get_json() == DOCUMENT
 
 
-def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
+def test_page_loads_nothing_from_other_hosts(client: FlaskClient) -> None:
     page = client.get("/docs")
     assert page.mimetype == "text/html"
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
@@ -125,7 +125,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
         assert "//" not in re.sub(r"^\s*//.*$", "", client.get(asset).text, flags=re.MULTILINE)
 
 
-def test_an_asset_that_does_not_exist_is_404(client: FlaskClient) -> None:
+def test_unknown_asset_is_404(client: FlaskClient) -> None:
     assert client.get("/docs/other.js").get_json()["code"] == "not_found"
 
 
@@ -149,8 +149,8 @@ CONFORMANCE = CHECKS.get_by_names(
 
 
 @api.parametrize()  # type: ignore[untyped-decorator]
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-def test_the_api_answers_as_its_document_says(case: Any) -> None:
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_responses_conform_to_the_document(case: Any) -> None:
     case.headers["Authorization"] = f"Bearer {TOKEN}"
     response = case.call()
     assert response.status_code < 500
@@ -159,7 +159,7 @@ def test_the_api_answers_as_its_document_says(case: Any) -> None:
 
 @pytest.fixture(scope="module")
 def running_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The document of a service that runs, and calls over the network."""
+    """The document of a running service, with calls over the network."""
     aws = AwsStub()
     with running(aws, tmp_path_factory.mktemp("api")) as process:
         yield schemathesis.openapi.from_url(f"http://127.0.0.1:{process.port}/openapi.json")
@@ -170,7 +170,7 @@ def running_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     ("path", "method"),
     [(path, method) for path, item in DOCUMENT["paths"].items() for method in item],
 )
-def test_the_running_service_answers_as_its_document_says(running_api: Any, path: str, method: str) -> None:
+def test_running_service_conforms_to_the_document(running_api: Any, path: str, method: str) -> None:
     @given(case=running_api[path][method].as_strategy())
     @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     def answers_as_described(case: Any) -> None:

@@ -1,4 +1,4 @@
-"""How the exceptions of a request are answered."""
+"""The responses to the exceptions of a request."""
 
 import pytest
 from flask.testing import FlaskClient
@@ -15,7 +15,7 @@ from .test_messages import code_of, post
     ("method", "path", "status", "code"),
     [("GET", "/nowhere", 404, "not_found"), ("DELETE", "/process", 405, "method_not_allowed")],
 )
-def test_a_request_without_a_view_is_answered_with_a_problem(
+def test_request_without_a_view_is_a_problem(
     client: FlaskClient, method: str, path: str, status: int, code: str
 ) -> None:
     response = client.open(path, method=method)
@@ -23,14 +23,14 @@ def test_a_request_without_a_view_is_answered_with_a_problem(
     assert response.headers.get("Allow") == ("OPTIONS, POST" if status == 405 else None)
 
 
-def test_the_body_of_a_problem_has_the_trace_of_the_request(client: FlaskClient) -> None:
+def test_body_of_a_problem_has_the_trace_of_the_request(client: FlaskClient) -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     response = client.get("/nowhere", headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"})
     assert response.get_json()["trace_id"] == trace_id
 
 
 @pytest.mark.parametrize("error", [ValueError(TOKEN), ImATeapot(TOKEN)])
-def test_any_other_exception_is_500_and_its_text_is_neither_answered_nor_logged(
+def test_unexpected_exception_is_500_and_its_text_is_not_exposed(
     service: Service, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def fail(_message: object) -> None:

@@ -34,7 +34,7 @@ def aws() -> Iterator[AwsStub]:
     [(500, "InternalError"), (503, "ServiceUnavailable"), (400, "RequestThrottled"), (403, "AccessDenied"), DROP],
     ids=str,
 )
-def test_while_sqs_fails_nothing_is_confirmed_and_afterwards_all_is_well(
+def test_sqs_failure_confirms_nothing_and_ends_with_recovery(
     aws: AwsStub, tmp_path: Path, fault: tuple[int, str] | str
 ) -> None:
     with (
@@ -55,8 +55,8 @@ def test_while_sqs_fails_nothing_is_confirmed_and_afterwards_all_is_well(
         assert [message_id for message_id in load.accepted if not aws.messages[message_id]] == []
 
 
-def test_a_confirmation_that_was_lost_is_made_good_with_the_same_id(aws: AwsStub, tmp_path: Path) -> None:
-    """Every second call is taken and then cut: the message is in the queue twice, under one id, for one object."""
+def test_lost_confirmation_is_retried_with_the_same_id(aws: AwsStub, tmp_path: Path) -> None:
+    """Every second answer is lost: the queue has the message twice, with one id, for one object."""
     turns = iter(range(10**9))
     with running(aws, tmp_path) as api, under_load(api) as load:
         aws.sqs = lambda: DROP if next(turns) % 2 else None
@@ -68,7 +68,7 @@ def test_a_confirmation_that_was_lost_is_made_good_with_the_same_id(aws: AwsStub
         assert any(count > 1 for count in aws.messages.values())
 
 
-def test_a_client_that_retries_with_its_key_gets_one_id_however_often_sqs_fails(aws: AwsStub, tmp_path: Path) -> None:
+def test_retries_with_a_key_get_one_id_while_sqs_fails(aws: AwsStub, tmp_path: Path) -> None:
     turns = iter(range(10**9))
     key = {"Idempotency-Key": new_message_id()}
     with running(aws, tmp_path, PUBLISH_DEADLINE_SECONDS="1") as api:
@@ -78,7 +78,7 @@ def test_a_client_that_retries_with_its_key_gets_one_id_however_often_sqs_fails(
         assert set(aws.messages) == {key["Idempotency-Key"]}
 
 
-def test_a_slow_sqs_is_answered_within_the_deadline_and_health_stays_quick(aws: AwsStub, tmp_path: Path) -> None:
+def test_slow_sqs_is_answered_within_the_deadline_without_slowing_health(aws: AwsStub, tmp_path: Path) -> None:
     with running(aws, tmp_path, PUBLISH_DEADLINE_SECONDS=str(DEADLINE_SECONDS)) as api, under_load(api, 100) as load:
         aws.delay_seconds = 3
         load.wait_for(503, 60)
@@ -91,7 +91,7 @@ def test_a_slow_sqs_is_answered_within_the_deadline_and_health_stays_quick(aws: 
 
 
 def assert_health_is_quick(api: Api, seconds: float) -> None:
-    """Ask for /health, over new connections, for some time: all but three answers within a second, those within five.
+    """Request /health over new connections for some time: all but three responses within a second, those within five.
 
     A busy machine may hold an answer up; where threads wait for clients, the first takes tens of seconds.
     """
@@ -104,7 +104,7 @@ def assert_health_is_quick(api: Api, seconds: float) -> None:
     assert max(waits) < 5
 
 
-def test_with_every_thread_stalled_in_every_way_health_answers_within_a_second(aws: AwsStub, tmp_path: Path) -> None:
+def test_health_answers_within_a_second_while_all_threads_are_stalled(aws: AwsStub, tmp_path: Path) -> None:
     """Headers that stall and trickle, bodies that stall and trickle, a 3-second SQS: all at once, for ten seconds."""
     head = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     aws.delay_seconds = 3
@@ -144,8 +144,8 @@ def resident_bytes(api: Api) -> int:
     return int(Path(f"/proc/{child}/status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
 
 
-def test_large_bodies_that_are_dear_to_parse_leave_health_quick(aws: AwsStub, tmp_path: Path) -> None:
-    """Nobody needs a token to have a body parsed: sixteen clients post 2 MB of numbers, without one."""
+def test_large_bodies_do_not_slow_health(aws: AwsStub, tmp_path: Path) -> None:
+    """A body is parsed before the token is checked: sixteen clients post 2 MB of numbers without a token."""
     numbers = b"[" + b"1.5," * 490_000 + b"1.5]"
     with running(aws, tmp_path) as api:
         load = Load(api, clients=16, body=numbers)
@@ -157,7 +157,7 @@ def test_large_bodies_that_are_dear_to_parse_leave_health_quick(aws: AwsStub, tm
         assert set(load.statuses) <= {401, 503}
 
 
-def test_a_token_rotated_under_load_fails_no_request_with_the_old_or_the_new_one(aws: AwsStub, tmp_path: Path) -> None:
+def test_token_rotation_under_load_fails_no_request(aws: AwsStub, tmp_path: Path) -> None:
     with running(aws, tmp_path, TOKEN_CACHE_SECONDS="1", WORKERS="2") as api, under_load(api) as load:
         for number in range(tokens.EARLY_REFRESHES):
             old, new = aws.token.splitlines()[-1], f"token-{number}"
@@ -170,7 +170,7 @@ def test_a_token_rotated_under_load_fails_no_request_with_the_old_or_the_new_one
         assert load.broken == 0
 
 
-def test_an_ssm_that_fails_later_costs_no_request(aws: AwsStub, tmp_path: Path) -> None:
+def test_ssm_failure_after_the_start_fails_no_request(aws: AwsStub, tmp_path: Path) -> None:
     with running(aws, tmp_path, TOKEN_CACHE_SECONDS="1") as api, under_load(api) as load:
         aws.ssm = lambda: (400, "ThrottlingException")
         calls = aws.calls["GetParameter"]
@@ -180,7 +180,7 @@ def test_an_ssm_that_fails_later_costs_no_request(aws: AwsStub, tmp_path: Path) 
         assert set(load.statuses) == {200}
 
 
-def test_a_service_that_starts_without_ssm_says_so_and_recovers_by_itself(aws: AwsStub, tmp_path: Path) -> None:
+def test_service_started_without_ssm_reports_it_and_recovers(aws: AwsStub, tmp_path: Path) -> None:
     aws.ssm = lambda: (500, "InternalServerError")
     with running(aws, tmp_path, ready=False) as api:
         assert api.request("GET", "/health")[0] == 200
@@ -193,9 +193,7 @@ def test_a_service_that_starts_without_ssm_says_so_and_recovers_by_itself(aws: A
 
 
 @pytest.mark.parametrize("drain_seconds", ["0", "1"])
-def test_every_request_that_was_accepted_when_the_service_stops_is_answered(
-    aws: AwsStub, tmp_path: Path, drain_seconds: str
-) -> None:
+def test_requests_accepted_before_the_stop_are_answered(aws: AwsStub, tmp_path: Path, drain_seconds: str) -> None:
     aws.delay_seconds = 0.05
     with running(aws, tmp_path, DRAIN_SECONDS=drain_seconds, WORKERS="2") as api, under_load(api, 32) as load:
         assert api.stop() == 0
@@ -205,7 +203,7 @@ def test_every_request_that_was_accepted_when_the_service_stops_is_answered(
         assert sum(aws.messages.values()) == len(load.accepted)
 
 
-def test_neither_the_token_nor_an_email_is_in_the_log_at_debug(aws: AwsStub, tmp_path: Path) -> None:
+def test_debug_log_contains_no_token_and_no_email(aws: AwsStub, tmp_path: Path) -> None:
     with running(aws, tmp_path, LOG_LEVEL="DEBUG") as api, under_load(api) as load:
         aws.sqs = lambda: DROP
         load.wait_for(503, 1)

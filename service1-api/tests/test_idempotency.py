@@ -11,13 +11,13 @@ from .conftest import Service
 from .test_messages import EMAIL, code_of, post
 
 
-def test_an_idempotency_key_becomes_the_message_id(service: Service) -> None:
+def test_idempotency_key_becomes_the_message_id(service: Service) -> None:
     key = new_message_id().upper()
     ids = [post(service.client, **{"Idempotency-Key": key}).get_json()["message_id"] for _ in range(2)]
     assert ids == [key.lower()] * 2
 
 
-def test_the_ids_of_a_batch_derive_from_the_key_and_the_position(service: Service) -> None:
+def test_batch_ids_derive_from_the_key_and_the_position(service: Service) -> None:
     key = new_message_id()
     answers = [
         post(service.client, "/api/messages", data, **{"Idempotency-Key": key}).get_json()["results"]
@@ -38,12 +38,12 @@ def test_the_ids_of_a_batch_derive_from_the_key_and_the_position(service: Servic
         (-timedelta(minutes=30), 400),  # the limit is 5 minutes; a slow test must not come below it
     ],
 )
-def test_the_time_of_a_key_is_bounded(client: FlaskClient, age: timedelta, status: int) -> None:
+def test_key_time_is_bounded(client: FlaskClient, age: timedelta, status: int) -> None:
     key = message_id_at(datetime.now(UTC) - age, bytes(10))
     assert post(client, **{"Idempotency-Key": key}).status_code == status
 
 
-def test_a_key_in_quotes_is_accepted_too(service: Service) -> None:
+def test_quoted_key_is_accepted(service: Service) -> None:
     key = new_message_id()
     assert post(service.client, **{"Idempotency-Key": f'"{key}"'}).get_json()["message_id"] == key
 
@@ -59,5 +59,5 @@ VALID_KEY = message_id_at(datetime(2026, 12, 1, tzinfo=UTC), bytes(10))
         *(form.format(VALID_KEY) for form in ('"{}', "'{}'", "{{{}}}", '"{}";a=1')),
     ],
 )
-def test_a_key_that_is_no_uuidv7_is_refused(client: FlaskClient, key: str) -> None:
+def test_key_other_than_uuidv7_is_refused(client: FlaskClient, key: str) -> None:
     assert code_of(post(client, **{"Idempotency-Key": key})) == "invalid_idempotency_key"

@@ -39,7 +39,7 @@ def code_of(response: TestResponse) -> str:
 
 
 @pytest.mark.parametrize("path", ONE)
-def test_an_email_is_queued_under_a_new_id_with_its_fields_unchanged(service: Service, path: str) -> None:
+def test_email_is_queued_under_a_new_id_with_its_fields_unchanged(service: Service, path: str) -> None:
     before = datetime.now(UTC)
 
     response = post(service.client, path)
@@ -60,7 +60,7 @@ def test_an_email_is_queued_under_a_new_id_with_its_fields_unchanged(service: Se
     assert len(message.attributes["traceparent"]) == 55
 
 
-def test_fields_beyond_the_four_are_queued(service: Service) -> None:
+def test_additional_fields_are_queued(service: Service) -> None:
     extended = EMAIL | {"reply_to": ["a@example.org", {"b": None}], "n": 2**70}
     assert post(service.client, data=extended).status_code == 200
     assert json.loads(service.publisher.published[0].body) == extended
@@ -68,15 +68,15 @@ def test_fields_beyond_the_four_are_queued(service: Service) -> None:
 
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize("header", ["Bearer " + TOKEN, "bearer  " + TOKEN + " "])
-def test_the_token_is_taken_from_the_header(service: Service, path: str, header: str) -> None:
+def test_token_is_read_from_the_header(service: Service, path: str, header: str) -> None:
     data = [EMAIL] if path == "/api/messages" else EMAIL
     response = service.client.post(path, json={"data": data}, headers={"Authorization": header})
     assert response.status_code == 200
 
 
 @pytest.mark.parametrize("token", ["voil\u00e0", "\u00c5", "x\u00a0"])
-def test_a_token_is_the_same_in_the_header_and_in_the_body(service: Service, token: str) -> None:
-    """The last bytes of these in UTF-8 are white space when they are read as Latin-1, which is how WSGI gives them."""
+def test_token_has_the_same_form_in_header_and_body(service: Service, token: str) -> None:
+    """The last UTF-8 bytes of these are white space if read as Latin-1, as WSGI does."""
     service.tokens.valid = {token}
     assert service.client.post("/api/message", json={"data": EMAIL, "token": token}).status_code == 200
     assert post(service.client, Authorization=f"Bearer {token}".encode().decode("latin-1")).status_code == 200
@@ -85,7 +85,7 @@ def test_a_token_is_the_same_in_the_header_and_in_the_body(service: Service, tok
 @pytest.mark.parametrize(
     "header", ["Bearer wrong", "Basic eDp5", "Bearer", "Bearer \xff\xfe", f"Bearer {TOKEN}\xa0", f"Bearer {TOKEN}\x85"]
 )
-def test_the_token_of_the_header_wins_over_that_of_the_body(service: Service, header: str) -> None:
+def test_header_token_takes_precedence_over_the_body(service: Service, header: str) -> None:
     response = post(service.client, Authorization=header)
     assert code_of(response) == "unauthorized"
     assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -94,16 +94,16 @@ def test_the_token_of_the_header_wins_over_that_of_the_body(service: Service, he
 
 @pytest.mark.parametrize("token", ["wrong", "", None, 7, [TOKEN], {"token": TOKEN}, TOKEN + " ", TOKEN.lower()])
 @pytest.mark.parametrize("path", ALL)
-def test_a_wrong_token_is_401_even_with_wrong_data(client: FlaskClient, path: str, token: object) -> None:
+def test_wrong_token_is_401_before_the_data_is_checked(client: FlaskClient, path: str, token: object) -> None:
     assert code_of(client.post(path, json={"data": {"email_subject": 7}, "token": token})) == "unauthorized"
 
 
 @pytest.mark.parametrize("body", [[], "text", 7, {"data": EMAIL}])
-def test_a_body_without_a_token_is_401(client: FlaskClient, body: object) -> None:
+def test_body_without_a_token_is_401(client: FlaskClient, body: object) -> None:
     assert client.post("/api/message", json=body).status_code == 401
 
 
-def test_while_no_token_is_loaded_the_answer_is_503(service: Service) -> None:
+def test_request_before_a_token_is_loaded_is_503(service: Service) -> None:
     service.tokens.ready = False
     response = post(service.client)
     assert code_of(response) == "token_unavailable"
@@ -111,7 +111,7 @@ def test_while_no_token_is_loaded_the_answer_is_503(service: Service) -> None:
     assert response.headers["Retry-After"] == "1"
 
 
-def test_all_wrong_fields_are_named_with_pointers(client: FlaskClient) -> None:
+def test_invalid_fields_are_named_with_pointers(client: FlaskClient) -> None:
     response = post(client, data={"email_subject": " ", "email_sender": 7, "email_timestream": "soon"})
     assert code_of(response) == "invalid_data"
     assert [(e["pointer"], e["code"]) for e in response.get_json()["errors"]] == [
@@ -123,14 +123,14 @@ def test_all_wrong_fields_are_named_with_pointers(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 7, [EMAIL]])
-def test_data_that_is_no_object_is_refused_as_such(client: FlaskClient, data: object) -> None:
+def test_data_other_than_an_object_is_refused(client: FlaskClient, data: object) -> None:
     response = post(client, data=data)
     assert code_of(response) == "invalid_data"
     assert response.get_json()["errors"][0]["pointer"] == "#/data"
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_missing_data_is_refused_as_such(client: FlaskClient, path: str) -> None:
+def test_missing_data_is_refused(client: FlaskClient, path: str) -> None:
     response = client.post(path, json={"token": TOKEN})
     assert response.get_json()["errors"] == [{"pointer": "#/data", "code": "missing", "detail": "is required"}]
 
@@ -139,12 +139,12 @@ def test_missing_data_is_refused_as_such(client: FlaskClient, path: str) -> None
     "raw",
     [b"", b"{", b"\xff", b'{"a":1}x', b'{"a":1,"a":2}', b'{"a":"\\ud800"}', b"[" * 100 + b"]" * 100, b"[0.1e400]"],
 )
-def test_what_is_not_exact_json_is_refused(client: FlaskClient, raw: bytes) -> None:
+def test_inexact_json_is_refused(client: FlaskClient, raw: bytes) -> None:
     assert code_of(client.post("/api/message", data=raw, content_type="application/json")) == "invalid_json"
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
-def test_another_media_type_is_415(client: FlaskClient, media_type: str) -> None:
+def test_other_media_type_is_415(client: FlaskClient, media_type: str) -> None:
     response = client.post("/api/message", data=b"{}", content_type=media_type)
     assert code_of(response) == "unsupported_media_type"
 
@@ -152,17 +152,17 @@ def test_another_media_type_is_415(client: FlaskClient, media_type: str) -> None
 @pytest.mark.parametrize(
     "media_type", ["application/json; charset=utf-8", "application/vnd.mail+json", "Application/JSON"]
 )
-def test_json_media_types_are_taken(client: FlaskClient, media_type: str) -> None:
+def test_json_media_types_are_accepted(client: FlaskClient, media_type: str) -> None:
     raw = json.dumps({"data": EMAIL, "token": TOKEN}).encode()
     assert client.post("/api/message", data=raw, content_type=media_type).status_code == 200
 
 
-def test_a_compressed_body_is_415(client: FlaskClient) -> None:
+def test_compressed_body_is_415(client: FlaskClient) -> None:
     assert code_of(post(client, **{"Content-Encoding": "gzip"})) == "unsupported_media_type"
 
 
 @pytest.mark.parametrize(("extra", "status"), [(0, 401), (1, 413)])
-def test_a_body_past_the_limit_is_413_before_it_is_parsed(client: FlaskClient, extra: int, status: int) -> None:
+def test_too_large_body_is_413_before_it_is_parsed(client: FlaskClient, extra: int, status: int) -> None:
     raw = b'"' + b"a" * (MAX_REQUEST_BYTES - 2 + extra) + b'"'
     response = client.post("/api/message", data=raw, content_type="application/json")
     assert response.status_code == status
@@ -184,7 +184,7 @@ def email_of_size(size_bytes: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("extra", "status"), [(0, 200), (1, 413)])
-def test_a_message_past_what_sqs_takes_is_413(client: FlaskClient, extra: int, status: int) -> None:
+def test_message_above_the_sqs_limit_is_413(client: FlaskClient, extra: int, status: int) -> None:
     assert post(client, data=email_of_size(MAX_MESSAGE_BYTES + extra)).status_code == status
 
 
@@ -202,7 +202,7 @@ def failing(error: PublishError, service: Service) -> Service:
     ],
 )
 @pytest.mark.parametrize("path", ALL)
-def test_without_a_confirmation_there_is_no_2xx(
+def test_unconfirmed_email_gets_no_2xx(
     service: Service, path: str, error: PublishError, status: int, code: str
 ) -> None:
     response = post(failing(error, service).client, path, [EMAIL] if path == "/api/messages" else EMAIL)
@@ -210,7 +210,7 @@ def test_without_a_confirmation_there_is_no_2xx(
     assert ("Retry-After" in response.headers) == (status == 503)
 
 
-def test_requests_past_the_number_that_is_handled_at_once_are_503(service: Service) -> None:
+def test_requests_above_the_concurrency_limit_are_503(service: Service) -> None:
     answers: list[TestResponse] = []
 
     def occupy(depth: int) -> None:

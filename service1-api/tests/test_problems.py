@@ -6,7 +6,7 @@ from service1_api.problems import PROBLEMS, FieldError, Problem, problem_documen
 
 
 @pytest.mark.parametrize("code", PROBLEMS)
-def test_a_problem_has_the_members_of_rfc_9457_and_its_code(code: str) -> None:
+def test_problem_has_the_members_of_rfc_9457_and_its_code(code: str) -> None:
     kind = PROBLEMS[code]
     assert problem_document(Problem(code, "why")) == {
         "type": f"/docs#{code}",
@@ -24,7 +24,7 @@ def test_invalid_fields_and_extensions_are_members_too() -> None:
     assert document["results"] == []
 
 
-def test_a_status_has_the_headers_that_it_requires() -> None:
+def test_status_has_its_required_headers() -> None:
     assert problem_headers(Problem("unauthorized", "why")) == {"WWW-Authenticate": "Bearer"}
     assert problem_headers(Problem("overloaded", "why")) == {"Retry-After": "1"}
     assert problem_headers(Problem("overloaded", "why", headers={"Retry-After": "7"})) == {"Retry-After": "7"}

@@ -1,4 +1,4 @@
-"""Behind nginx and haproxy with kept connections: 10,000 mixed requests, of which the bad ones harm no good one."""
+"""Behind nginx and haproxy with kept connections: among 10,000 mixed requests, bad ones fail no good one."""
 
 import random
 import socket
@@ -101,7 +101,7 @@ class Client:
     [nginx, partial(nginx, buffering="off"), haproxy],
     ids=["nginx", "nginx that streams bodies", "haproxy"],
 )
-def test_behind_a_proxy_no_good_request_fails_for_a_bad_one(aws: AwsStub, tmp_path: Path, proxy: Proxy) -> None:
+def test_bad_requests_behind_a_proxy_fail_no_good_one(aws: AwsStub, tmp_path: Path, proxy: Proxy) -> None:
     with running(aws, tmp_path) as api, proxy(api, tmp_path) as port:
         clients = [Client(port, seed) for seed in range(CLIENTS)]
         threads = [threading.Thread(target=client.run, args=(REQUESTS // CLIENTS,)) for client in clients]

@@ -1,4 +1,4 @@
-"""Group commit: what travels together, who gets which result, and that nothing is confirmed that was not."""
+"""Group commit: which messages share a call, who gets which result, and what counts as confirmed."""
 
 import threading
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Callers:
         self._pool = ThreadPoolExecutor(max_workers=128)
 
     def publish(self, *messages: Message) -> Future[list[PublishError | None]]:
-        """Publish from a thread of its own, once it has entered the publisher."""
+        """Publish from a new thread; return when it has entered the publisher."""
         entered = self.waiting() + len(messages)
         calls = self.publisher._in_flight
         future = self._pool.submit(self.publisher.publish, list(messages))
@@ -58,7 +58,7 @@ class Callers:
         return len(self.publisher._waiting)
 
 
-def test_an_idle_publisher_sends_at_once_on_the_callers_own_thread() -> None:
+def test_idle_publisher_sends_at_once_on_the_thread_of_the_caller() -> None:
     queue = FakeQueue()
     threads: list[int] = []
     queue.result = lambda _message, _count: threads.append(threading.get_ident())
@@ -66,7 +66,7 @@ def test_an_idle_publisher_sends_at_once_on_the_callers_own_thread() -> None:
     assert (queue.calls, threads) == ([["a"]], [threading.get_ident()])
 
 
-def test_what_arrives_while_calls_are_in_flight_travels_together_in_order() -> None:
+def test_messages_arriving_during_calls_share_the_next_call_in_order() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue)
     futures = [callers.publish(message(f"{n:02}")) for n in range(40)]
@@ -78,7 +78,7 @@ def test_what_arrives_while_calls_are_in_flight_travels_together_in_order() -> N
     assert all(call == sorted(call) for call in queue.calls)
 
 
-def test_no_more_than_four_calls_are_in_flight() -> None:
+def test_publisher_has_at_most_four_calls_in_flight() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue)
     futures = [callers.publish(message(str(n))) for n in range(100)]
@@ -89,7 +89,7 @@ def test_no_more_than_four_calls_are_in_flight() -> None:
     assert queue.most_in_flight == 4
 
 
-def test_more_calls_fly_only_with_more_to_carry() -> None:
+def test_further_calls_start_only_with_a_larger_backlog() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue)
     futures = [callers.publish(message(str(n))) for n in range(sum(MIN_BACKLOG))]
@@ -99,7 +99,7 @@ def test_more_calls_fly_only_with_more_to_carry() -> None:
 
 
 @pytest.mark.parametrize(("each", "together"), [(MAX_MESSAGE_BYTES // 4, 4), (MAX_MESSAGE_BYTES // 4 + 1, 3)])
-def test_a_call_carries_at_most_one_mebibyte(each: int, together: int) -> None:
+def test_call_carries_at_most_one_mebibyte(each: int, together: int) -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue)
     first = callers.publish(message("first"))
@@ -110,7 +110,7 @@ def test_a_call_carries_at_most_one_mebibyte(each: int, together: int) -> None:
     assert max(len(call) for call in queue.calls) == together
 
 
-def test_a_failed_entry_fails_its_own_request_only() -> None:
+def test_failed_entry_fails_only_its_own_request() -> None:
     queue = FakeQueue(held=True)
     failure = QueueUnavailableError("InternalError")
     queue.result = lambda message, _count: failure if message.body == "3" else None
@@ -120,7 +120,7 @@ def test_a_failed_entry_fails_its_own_request_only() -> None:
     assert [future.result(10) for future in futures] == [[failure] if n == 3 else [None] for n in range(8)]
 
 
-def test_a_call_that_fails_fails_all_of_its_entries_and_no_other() -> None:
+def test_failed_call_fails_exactly_its_entries() -> None:
     queue = FakeQueue(held=True)
     failure = QueueUnavailableError("ReadTimeoutError")
     queue.whole_call = lambda messages: failure if messages[0].body == "0" else None
@@ -130,7 +130,7 @@ def test_a_call_that_fails_fails_all_of_its_entries_and_no_other() -> None:
     assert [future.result(10) for future in futures] == [[failure], *[[None]] * 4]
 
 
-def test_a_call_refused_for_one_entrys_sake_is_sent_again_singly() -> None:
+def test_call_refused_because_of_one_entry_is_resent_entry_by_entry() -> None:
     queue = FakeQueue(held=True)
     refusal = MessageRefusedError("InvalidMessageContents")
     queue.whole_call = lambda messages: refusal if any(m.body == "3" for m in messages) else None
@@ -141,7 +141,7 @@ def test_a_call_refused_for_one_entrys_sake_is_sent_again_singly() -> None:
     assert sorted(queue.confirmed) == [str(n) for n in range(8) if n != 3]
 
 
-def test_a_caller_with_many_messages_gets_each_ones_result_in_order() -> None:
+def test_caller_with_many_messages_gets_the_results_in_order() -> None:
     queue = FakeQueue()
     failure = QueueUnavailableError("InternalError")
     queue.result = lambda message, _count: failure if message.body in ("0", "57") else None
@@ -150,7 +150,7 @@ def test_a_caller_with_many_messages_gets_each_ones_result_in_order() -> None:
     assert [len(call) for call in queue.calls] == [10] * 10
 
 
-def test_a_call_that_hangs_does_not_hold_up_the_next_messages() -> None:
+def test_hanging_call_does_not_delay_the_next_messages() -> None:
     queue, released = FakeQueue(), threading.Event()
 
     def result(message: Message, _count: int) -> PublishError | None:
@@ -167,7 +167,7 @@ def test_a_call_that_hangs_does_not_hold_up_the_next_messages() -> None:
     assert hanging.result(10) == [None]
 
 
-def test_past_the_bound_a_message_is_refused_at_once() -> None:
+def test_message_above_the_waiting_limit_is_refused_at_once() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue, max_waiting=3)
     flying = callers.publish(message("flying"))
@@ -178,7 +178,7 @@ def test_past_the_bound_a_message_is_refused_at_once() -> None:
     assert flying.result(10) == waiting.result(10) == [None]
 
 
-def test_a_caller_is_answered_at_its_deadline_and_what_waits_is_not_sent_later() -> None:
+def test_caller_is_answered_at_its_deadline_and_waiting_messages_are_dropped() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue, deadline_seconds=0.2)
     flying = callers.publish(message("flying"))
@@ -191,7 +191,7 @@ def test_a_caller_is_answered_at_its_deadline_and_what_waits_is_not_sent_later()
     assert queue.confirmed == ["flying"]
 
 
-def test_after_every_caller_gave_up_the_next_one_is_served() -> None:
+def test_caller_is_served_after_all_others_timed_out() -> None:
     queue = FakeQueue(held=True)
     callers = Callers(queue, deadline_seconds=0.2)
     futures = [callers.publish(message(str(n))) for n in range(40)]
@@ -202,7 +202,7 @@ def test_after_every_caller_gave_up_the_next_one_is_served() -> None:
     assert callers.waiting() == 0
 
 
-def test_a_bug_in_the_queues_adapter_leaves_nobody_waiting() -> None:
+def test_unexpected_error_of_the_adapter_leaves_no_caller_waiting() -> None:
     queue = FakeQueue(held=True)
 
     def whole_call(messages: Sequence[Message]) -> PublishError | None:
@@ -222,7 +222,7 @@ def test_a_bug_in_the_queues_adapter_leaves_nobody_waiting() -> None:
     assert all(isinstance(result, QueueUnavailableError) for (result,) in unconfirmed)
 
 
-def test_under_contention_each_message_is_sent_once_and_each_caller_gets_its_own_result() -> None:
+def test_contention_sends_each_message_once_and_returns_each_result_to_its_caller() -> None:
     queue = FakeQueue()
     failure = QueueUnavailableError("InternalError")
     queue.result = lambda message, _count: failure if message.body.endswith("7") else None

@@ -1,4 +1,4 @@
-"""The rate limit: who is counted, what the answers say, and that a broken store refuses nobody."""
+"""The rate limit: which address is counted, the headers of responses, and a store that fails."""
 
 import pytest
 from flask import Blueprint, Flask, Response
@@ -15,7 +15,7 @@ from .fakes import FakeClock, new_metrics
 
 
 class BrokenStore(MemoryStorage):
-    """Fails like a shared store that is out of reach."""
+    """Fails like an unreachable shared store."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def get(client: FlaskClient, address: str = "192.0.2.1", path: str = "/limited")
     return client.get(path, headers={"X-Forwarded-For": address})
 
 
-def test_one_request_too_many_is_429_and_says_when_to_come_back() -> None:
+def test_request_above_the_limit_is_429_with_retry_after() -> None:
     client = limited_client()
     answers = [get(client) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -63,12 +63,12 @@ def test_one_request_too_many_is_429_and_says_when_to_come_back() -> None:
     assert answers[2].get_json()["code"] == "rate_limited"
 
 
-def test_addresses_are_counted_apart() -> None:
+def test_addresses_are_counted_separately() -> None:
     client = limited_client()
     assert [get(client, f"192.0.2.{n % 2}").status_code for n in range(6)] == [200, 200, 200, 200, 429, 429]
 
 
-def test_a_client_cannot_pass_as_another_by_a_header_of_its_own() -> None:
+def test_forwarded_header_of_the_client_is_not_trusted() -> None:
     client = limited_client()
     codes = [get(client, f"203.0.113.{n}, 192.0.2.1").status_code for n in range(3)]
     assert codes == [200, 200, 429]
@@ -81,7 +81,7 @@ def test_other_routes_are_not_limited() -> None:
     assert all("RateLimit" not in answer.headers for answer in answers)
 
 
-def test_a_store_that_fails_refuses_nobody_and_is_left_alone_for_a_while() -> None:
+def test_failing_store_allows_all_requests_and_is_not_called_for_a_while() -> None:
     store, clock = BrokenStore(), FakeClock()
     client = limited_client(store=store, clock=clock)
     assert [get(client).status_code for _ in range(5)] == [200] * 5
@@ -100,16 +100,16 @@ def test_a_store_that_fails_refuses_nobody_and_is_left_alone_for_a_while() -> No
         ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
     ],
 )
-def test_an_ipv6_client_is_counted_by_its_network(peer: str, client: str) -> None:
+def test_ipv6_client_is_counted_by_its_network(peer: str, client: str) -> None:
     assert client_of(peer, None, 0) == client_of("10.0.0.1", peer, 1) == client
 
 
-def test_the_store_is_memory_or_the_shared_one_that_the_setting_names() -> None:
+def test_store_is_the_one_of_the_setting() -> None:
     assert isinstance(shared_or_memory("memory://"), MemoryStorage)
     assert isinstance(shared_or_memory("redis://127.0.0.1:1"), RedisStorage)
 
 
-def test_a_redis_out_of_reach_refuses_nobody() -> None:
+def test_unreachable_redis_allows_all_requests() -> None:
     app, metrics, routes = Flask("limited"), new_metrics(), Blueprint("routes", "limited")
     routes.get("/limited")(lambda: Response("ok"))
     store = shared_or_memory("redis://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""What is recorded of a request: log lines, traces and metrics, and what must never be."""
+"""What is recorded of a request: log lines, traces and metrics; and what must not be recorded."""
 
 import logging
 import threading
@@ -28,7 +28,7 @@ def requests_in(lines: pytest.LogCaptureFixture) -> list[dict[str, object]]:
     return [vars(record) for record in lines.records if record.message == "request"]
 
 
-def test_a_request_is_one_line_with_id_trace_status_and_time(
+def test_request_is_logged_in_one_line_with_id_trace_status_and_time(
     client: FlaskClient, lines: pytest.LogCaptureFixture
 ) -> None:
     response = post(client, traceparent=TRACEPARENT)
@@ -43,13 +43,13 @@ def test_a_request_is_one_line_with_id_trace_status_and_time(
     assert isinstance(line["milliseconds"], float)
 
 
-def test_a_batch_says_how_many_of_its_items_were_queued(client: FlaskClient, lines: pytest.LogCaptureFixture) -> None:
+def test_batch_log_line_has_the_number_of_queued_items(client: FlaskClient, lines: pytest.LogCaptureFixture) -> None:
     post(client, "/api/messages", [EMAIL, {}, EMAIL])
     (line,) = requests_in(lines)
     assert (line["items"], line["queued"]) == (3, 2)
 
 
-def test_a_refusal_is_logged_with_its_code_and_the_trace_of_the_answer(
+def test_refusal_is_logged_with_its_code_and_the_trace_of_the_answer(
     client: FlaskClient, lines: pytest.LogCaptureFixture
 ) -> None:
     response = client.get("/process")
@@ -57,13 +57,13 @@ def test_a_refusal_is_logged_with_its_code_and_the_trace_of_the_answer(
     assert (line["code"], line["trace_id"]) == ("method_not_allowed", response.get_json()["trace_id"])
 
 
-def test_the_trace_of_the_request_travels_with_the_message(service: Service) -> None:
+def test_trace_of_the_request_is_sent_with_the_message(service: Service) -> None:
     post(service.client, traceparent=TRACEPARENT)
     assert service.publisher.published[0].attributes["traceparent"] == TRACEPARENT
 
 
 @pytest.mark.parametrize("traceparent", ["", "nonsense", "00-" + "0" * 32 + "-b7ad6b7169203331-01"])
-def test_without_a_valid_trace_one_is_begun(service: Service, traceparent: str) -> None:
+def test_request_without_a_valid_trace_starts_one(service: Service, traceparent: str) -> None:
     post(service.client, traceparent=traceparent)
     assert service.publisher.published[0].attributes["traceparent"] not in ("", traceparent)
 
@@ -75,7 +75,7 @@ def test_probes_are_logged_at_debug_only(client: FlaskClient, lines: pytest.LogC
     assert line["levelname"] == "DEBUG"
 
 
-def test_neither_the_token_nor_the_email_is_logged_or_echoed(service: Service, lines: pytest.LogCaptureFixture) -> None:
+def test_token_and_email_are_neither_logged_nor_returned(service: Service, lines: pytest.LogCaptureFixture) -> None:
     secret = "s3cr3t-w0rd"
     email = EMAIL | {"email_subject": secret, secret: secret}
     client = service.client
@@ -97,11 +97,11 @@ def test_neither_the_token_nor_the_email_is_logged_or_echoed(service: Service, l
     service.publisher.fail = fail
     answers.append(post(client, data=email))
     assert [answer.status_code for answer in answers] == [503, 503, 400, 400, 401, 404, 400, 503, 500]
-    told = [answer.text for answer in answers] + [JsonFormatter("test").format(record) for record in lines.records]
-    assert [text for text in told if secret in text or TOKEN in text] == []
+    texts = [answer.text for answer in answers] + [JsonFormatter("test").format(record) for record in lines.records]
+    assert [text for text in texts if secret in text or TOKEN in text] == []
 
 
-def test_an_unexpected_error_is_500_and_logged_with_its_place(
+def test_unexpected_error_is_500_and_logged_with_its_traceback(
     service: Service, lines: pytest.LogCaptureFixture
 ) -> None:
     def fail(_message: object) -> None:
@@ -129,8 +129,8 @@ class SlowHistogram:
         return self._real.labels(route)
 
 
-def test_two_first_requests_at_once_are_both_counted_and_answered(service: Service) -> None:
-    """The second one found the counter of the first, and no histogram: it was queued, and answered 500."""
+def test_concurrent_first_requests_are_both_counted_and_answered(service: Service) -> None:
+    """With two dictionaries the second request found a counter but no histogram: queued, and answered 500."""
     slow = SlowHistogram(service.metrics.request_seconds)
     service.metrics.request_seconds = slow  # type: ignore[assignment]
     with ThreadPoolExecutor() as pool:
@@ -143,7 +143,7 @@ def test_two_first_requests_at_once_are_both_counted_and_answered(service: Servi
 
 
 @pytest.mark.parametrize(("hops", "client"), [(0, "192.0.2.9"), (1, "198.51.100.7"), (2, "203.0.113.5")])
-def test_the_log_names_the_client_as_the_trusted_proxies_saw_it(
+def test_log_names_the_client_address_seen_by_the_trusted_proxies(
     hops: int, client: str, lines: pytest.LogCaptureFixture
 ) -> None:
     headers = {
@@ -158,7 +158,7 @@ def test_the_log_names_the_client_as_the_trusted_proxies_saw_it(
 
 
 @pytest.mark.parametrize("header", ["Root=1\xe9", 'Root="1"', "a" * 257, ""])
-def test_a_trace_of_another_form_is_not_logged(header: str, lines: pytest.LogCaptureFixture) -> None:
+def test_trace_of_another_form_is_not_logged(header: str, lines: pytest.LogCaptureFixture) -> None:
     Service(trusted_proxy_hops=1).client.get("/docs", headers={"X-Amzn-Trace-Id": header})
     (line,) = requests_in(lines)
     assert "amzn_trace_id" not in line

@@ -25,7 +25,7 @@ many_examples = settings(max_examples=150, deadline=None, suppress_health_check=
 
 @many_examples
 @given(data=json_values | emails, path=st.sampled_from(ONE))
-def test_an_email_is_queued_unchanged_or_refused_with_a_4xx(service: Service, path: str, data: object) -> None:
+def test_any_email_is_queued_unchanged_or_refused_with_4xx(service: Service, path: str, data: object) -> None:
     service.publisher.published.clear()
     raw = json.dumps({"data": data, "token": TOKEN}).encode()
     response = service.client.post(path, data=raw, content_type="application/json")
@@ -39,7 +39,7 @@ def test_an_email_is_queued_unchanged_or_refused_with_a_4xx(service: Service, pa
 
 @many_examples
 @given(data=json_values | st.lists(emails | json_values, max_size=5))
-def test_a_batch_is_answered_in_full_or_refused_with_a_4xx(service: Service, data: object) -> None:
+def test_any_batch_is_answered_in_full_or_refused_with_4xx(service: Service, data: object) -> None:
     raw = json.dumps({"data": data, "token": TOKEN}).encode()
     response = service.client.post("/api/messages", data=raw, content_type="application/json")
     assert response.status_code < 500
@@ -52,7 +52,7 @@ def test_a_batch_is_answered_in_full_or_refused_with_a_4xx(service: Service, dat
 
 @many_examples
 @given(raw=st.binary(max_size=200), path=st.sampled_from(ALL))
-def test_bytes_of_any_kind_are_refused_with_a_4xx(client: FlaskClient, path: str, raw: bytes) -> None:
+def test_arbitrary_bytes_are_refused_with_4xx(client: FlaskClient, path: str, raw: bytes) -> None:
     response = client.post(path, data=raw, content_type="application/json")
     assert 400 <= response.status_code < 500
     code_of(response)

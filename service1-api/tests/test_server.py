@@ -1,4 +1,4 @@
-"""The service as a process: what gunicorn, its worker and its configuration make of requests and signals."""
+"""The service as a process: how gunicorn, its worker and its configuration handle requests and signals."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    """Read one answer with a Content-Length, and no byte of the next one."""
+    """Return one response with a Content-Length; read no byte of the next one."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += received(connection, 1)
@@ -52,13 +52,13 @@ def code_in(answer: bytes) -> str:
     return answer.partition(b'"code":"')[2].partition(b'"')[0].decode()
 
 
-def test_an_email_is_queued(api: Api, aws: AwsStub) -> None:
+def test_email_is_queued(api: Api, aws: AwsStub) -> None:
     status, answer = api.post()
     assert status == 200
     assert aws.messages[answer["message_id"]] == 1
 
 
-def test_several_requests_travel_over_one_connection_even_cut_and_joined(api: Api) -> None:
+def test_requests_share_a_connection_even_split_and_joined(api: Api) -> None:
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     with api.connect() as connection:
         connection.sendall(request + request + request[:70])
@@ -68,13 +68,13 @@ def test_several_requests_travel_over_one_connection_even_cut_and_joined(api: Ap
         assert read_answer(connection).startswith(b"HTTP/1.1 200")
 
 
-def test_a_chunked_body_is_taken(api: Api) -> None:
+def test_chunked_body_is_accepted(api: Api) -> None:
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(BODY[at : at + 50]), BODY[at : at + 50]) for at in range(0, len(BODY), 50))
     request = HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks + b"0\r\n\r\n"
     assert exchange(api, *[request[at : at + 40] for at in range(0, len(request), 40)]).startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_expects_to_be_told_to_continue_is_told_once(api: Api) -> None:
+def test_expect_100_continue_is_answered_once(api: Api) -> None:
     with api.connect() as connection:
         connection.sendall(
             HEAD + b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY)
@@ -103,7 +103,7 @@ def test_a_client_that_expects_to_be_told_to_continue_is_told_once(api: Api) -> 
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n", "request_timeout"),
     ],
 )
-def test_what_cannot_be_read_is_refused_as_a_problem_and_echoes_nothing(
+def test_unreadable_request_is_refused_with_a_problem_that_quotes_nothing(
     api: Api, hasty: Api, request_bytes: bytes, code: str
 ) -> None:
     answer = exchange(hasty if code == "request_timeout" else api, request_bytes)
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_refused_as_a_problem_and_echoes_nothing(
     assert b"Bad Header" not in answer
 
 
-def test_every_line_of_the_log_is_json_and_none_holds_the_token(api: Api) -> None:
+def test_log_lines_are_json_without_the_token(api: Api) -> None:
     api.post()
     exchange(api, b"GET /" + TOKEN.encode() + b" HTTP/1.1\r\nBad " + TOKEN.encode() + b": x\r\n\r\n")
     until(lambda: any(line["event"] == "request refused" for line in api.lines()))
@@ -121,7 +121,7 @@ def test_every_line_of_the_log_is_json_and_none_holds_the_token(api: Api) -> Non
     assert TOKEN not in api.log.read_text()
 
 
-def test_clients_that_stall_hold_no_thread(hasty: Api) -> None:
+def test_stalled_clients_occupy_no_thread(hasty: Api) -> None:
     """More connections than threads, half of them without an end to their headers, half without a body."""
     stalled = [hasty.connect() for _ in range(160)]
     for number, connection in enumerate(stalled):
@@ -136,7 +136,7 @@ def test_clients_that_stall_hold_no_thread(hasty: Api) -> None:
         connection.close()
 
 
-def test_a_client_that_does_not_close_after_a_refusal_holds_nobody_up(api: Api) -> None:
+def test_refused_client_that_does_not_close_delays_no_other(api: Api) -> None:
     refused = [api.connect() for _ in range(20)]
     for connection in refused:
         connection.sendall(b"GARBAGE\r\n\r\n")
@@ -147,7 +147,7 @@ def test_a_client_that_does_not_close_after_a_refusal_holds_nobody_up(api: Api) 
         connection.close()
 
 
-def test_bodies_past_the_budget_are_refused_and_memory_stays_bounded(aws: AwsStub, tmp_path: Path) -> None:
+def test_bodies_above_the_budget_are_refused_and_memory_stays_bounded(aws: AwsStub, tmp_path: Path) -> None:
     budget = 4 * 1024 * 1024
     with running(aws, tmp_path, MAX_BODY_BYTES_IN_FLIGHT=str(budget)) as api:
         connections = [api.connect() for _ in range(12)]
@@ -187,7 +187,7 @@ def test_workers_share_their_metrics_and_leave_no_files(aws: AwsStub, tmp_path: 
         assert not folder.exists()
 
 
-def test_wrong_settings_end_the_process_with_2_a_line_each_and_no_traceback() -> None:
+def test_invalid_settings_exit_with_2_and_one_line_each() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"],
         cwd=SERVICE,

@@ -18,7 +18,7 @@ MAX_BYTES = 1_000_000
         (700_000, 0, 50_001, True),
     ],
 )
-def test_a_small_request_may_use_all_of_the_budget_and_a_large_one_a_part(
+def test_small_request_may_use_the_whole_budget_and_a_large_one_a_part(
     taken: int, held: int, count: int, has_room: bool
 ) -> None:
     budget = Budget(MAX_BYTES)
@@ -26,7 +26,7 @@ def test_a_small_request_may_use_all_of_the_budget_and_a_large_one_a_part(
     assert budget.has_room(held, count) is has_room
 
 
-def test_bytes_that_are_given_back_may_be_taken_again() -> None:
+def test_returned_bytes_may_be_taken_again() -> None:
     budget = Budget(MAX_BYTES)
     budget.take(MAX_BYTES)
     assert not budget.has_room(0, 1)

@@ -86,13 +86,13 @@ ARRIVING = FakeRequest(100)
     ],
     ids=lambda channel: channel.name,
 )
-def test_the_least_valuable_connection_is_evicted_first(first: FakeChannel, second: FakeChannel) -> None:
+def test_least_valuable_connection_is_evicted_first(first: FakeChannel, second: FakeChannel) -> None:
     channels = [FakeChannel(c.name, c.age, c.request, served=c.served, lingers=c.lingers) for c in (second, first)]
     connections_of(*channels, FakeChannel("busy", requests=["handled"]), FakeChannel("new", age=0))
     assert [channel.closed or channel.refused is not None for channel in channels] == [False, True]
 
 
-def test_a_request_that_is_evicted_is_told_why() -> None:
+def test_evicted_request_gets_the_reason() -> None:
     arriving = [FakeChannel(str(number), request=FakeRequest(1)) for number in range(3)]
     connections_of(*arriving, FakeChannel("new", age=0))
     (refused,) = [channel.refused for channel in arriving if channel.refused]
@@ -106,7 +106,7 @@ def test_connections_whose_requests_are_handled_are_never_evicted() -> None:
     assert len(connections.open) == 4
 
 
-def test_the_request_that_holds_most_bytes_is_rejected_first() -> None:
+def test_request_that_holds_most_bytes_is_rejected_first() -> None:
     small, large = (FakeChannel(str(size), request=FakeRequest(size)) for size in (1_000, 700_000))
     connections = connections_of(small, large)
     connections.budget.take(999_000)
@@ -114,7 +114,7 @@ def test_the_request_that_holds_most_bytes_is_rejected_first() -> None:
     assert (small.refused, large.refused and large.refused.code) == (None, "overloaded")
 
 
-def test_the_request_that_asks_is_told_when_it_is_rejected_itself() -> None:
+def test_has_room_returns_false_if_the_request_itself_is_rejected() -> None:
     alone = FakeChannel("alone", request=FakeRequest(900_000))
     connections = connections_of(alone)
     connections.budget.take(900_000)
@@ -122,7 +122,7 @@ def test_the_request_that_asks_is_told_when_it_is_rejected_itself() -> None:
     assert alone.refused is not None
 
 
-def test_every_open_connection_is_checked_at_most_a_few_times_a_second() -> None:
+def test_open_connections_are_checked_at_most_a_few_times_a_second() -> None:
     kept, gone = FakeChannel("kept"), FakeChannel("gone")
     connections = connections_of(kept, gone)
     connections.remove(gone)  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ def test_every_open_connection_is_checked_at_most_a_few_times_a_second() -> None
 
 
 @pytest.mark.parametrize(("at_once", "idle_seconds"), [(False, 2.0), (True, 0.0)])
-def test_a_stop_shortens_the_time_of_clients(at_once: bool, idle_seconds: float) -> None:
+def test_stop_shortens_the_limits_of_clients(at_once: bool, idle_seconds: float) -> None:
     connections = connections_of()
     connections.stop(at_once=at_once)
     assert (connections.stopping, connections.idle_seconds, connections.arriving_seconds) == (True, idle_seconds, 5.0)

@@ -1,14 +1,14 @@
-"""The checks of a request's head: what is passed on to waitress, and what is refused before."""
+"""The checks of a request's head: what is passed to waitress, and what is refused."""
 
 import time
 
 import pytest
 
+from service1_api.problems import Problem
 from service1_api.server.head import (
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_HEAD_BYTES,
-    HeadError,
     check_fields,
     checked,
     connection_option,
@@ -30,12 +30,12 @@ LINE = b"POST /api/message HTTP/1.1\r\n"
         b"GET / HTTP/1.0\r\n",  # what waitress parses in place of a head that is too large
     ],
 )
-def test_a_plain_head_passes_unchanged(head: bytes) -> None:
+def test_plain_head_passes_unchanged(head: bytes) -> None:
     assert checked(head) == head
 
 
 @pytest.mark.parametrize("minor", [b"2", b"9"])
-def test_a_later_minor_version_is_read_as_1_1(minor: bytes) -> None:
+def test_later_minor_version_is_read_as_1_1(minor: bytes) -> None:
     assert checked(b"GET / HTTP/1." + minor + b"\r\nHost: x\r\n\r\n") == b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -70,8 +70,8 @@ def test_a_later_minor_version_is_read_as_1_1(minor: bytes) -> None:
         (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "malformed_request"),
     ],
 )
-def test_a_head_that_a_proxy_may_read_differently_is_refused(head: bytes, code: str) -> None:
-    with pytest.raises(HeadError) as refused:
+def test_ambiguous_head_is_refused(head: bytes, code: str) -> None:
+    with pytest.raises(Problem) as refused:
         checked(head)
     assert refused.value.code == code
 
@@ -90,8 +90,8 @@ def test_a_head_that_a_proxy_may_read_differently_is_refused(head: bytes, code: 
         ({"HOST": "x", "EXPECT": "100-continue, 100-continue"}, "expectation_failed"),
     ],
 )
-def test_fields_that_break_http_1_1_are_refused(headers: dict[str, str], code: str) -> None:
-    with pytest.raises(HeadError) as refused:
+def test_invalid_fields_are_refused(headers: dict[str, str], code: str) -> None:
+    with pytest.raises(Problem) as refused:
         check_fields("1.1", headers)
     assert refused.value.code == code
 
@@ -106,7 +106,7 @@ def test_fields_that_break_http_1_1_are_refused(headers: dict[str, str], code: s
         ("1.0", {"EXPECT": "anything"}),
     ],
 )
-def test_other_fields_pass(version: str, headers: dict[str, str]) -> None:
+def test_valid_fields_pass(version: str, headers: dict[str, str]) -> None:
     check_fields(version, headers)
 
 
@@ -121,17 +121,17 @@ def test_other_fields_pass(version: str, headers: dict[str, str]) -> None:
         ("", "1.0", ""),
     ],
 )
-def test_the_connection_header_is_read_as_a_list(header: str, version: str, option: str) -> None:
+def test_connection_header_is_read_as_a_list(header: str, version: str, option: str) -> None:
     assert connection_option(header, version) == option
 
 
 @pytest.mark.parametrize(
     "filling", [b" ", b"\t", b"a", b"a ", b":", b"\r\nA:", b"0", b"\xff", b"\r\nTransfer-Encoding: chunked"]
 )
-def test_no_head_of_the_largest_size_takes_long(filling: bytes) -> None:
+def test_largest_head_is_checked_in_linear_time(filling: bytes) -> None:
     """A head that took quadratic time would take minutes."""
     head = LINE + b"Content-Length:" + (filling * MAX_HEAD_BYTES)[:MAX_HEAD_BYTES] + b"\n\r\n\r\n"
     began = time.monotonic()
-    with pytest.raises(HeadError):
+    with pytest.raises(Problem):
         checked(head)
     assert time.monotonic() - began < 5

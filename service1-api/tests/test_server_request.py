@@ -1,4 +1,4 @@
-"""A request as it arrives in pieces: where it ends, what it holds, and what ends it early."""
+"""A request received in pieces: where it ends, what it holds, and what ends it early."""
 
 import itertools
 import time
@@ -25,7 +25,7 @@ def new_request(budget: Budget | None = None) -> Request:
 
 
 def outcome(data: bytes, *cuts: int) -> tuple[Any, ...]:
-    """Feed the pieces between the cuts, and tell what has become of the first request that is not just blank lines."""
+    """Return the outcome of the first request that is not only blank lines, received in pieces between the cuts."""
     request = new_request()
     places = [0, *sorted(cuts), len(data)]
     for start, end in itertools.pairwise(places):
@@ -54,7 +54,9 @@ def outcome(data: bytes, *cuts: int) -> tuple[Any, ...]:
         (HEAD + b"Expect: 100-continue\r\nContent-Length: 0\r\n\r\nGET /", b"", b"GET /"),
     ],
 )
-def test_a_request_ends_where_http_says_and_what_follows_is_left(data: bytes, body: bytes, read_ahead: bytes) -> None:
+def test_request_ends_at_its_last_byte_and_keeps_the_rest_as_read_ahead(
+    data: bytes, body: bytes, read_ahead: bytes
+) -> None:
     assert outcome(data) == (True, False, None, body, read_ahead)
     for cut in range(1, len(data)):
         assert outcome(data, cut) == (True, False, None, body, read_ahead)
@@ -80,31 +82,31 @@ def test_a_request_ends_where_http_says_and_what_follows_is_left(data: bytes, bo
         (b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD_BYTES, None),
     ],
 )
-def test_what_cannot_be_a_request_is_refused_as_soon_as_that_is_known(data: bytes, code: str | None) -> None:
+def test_invalid_request_is_refused_as_early_as_possible(data: bytes, code: str | None) -> None:
     completed, refused, found, _, _ = outcome(data)
     assert (completed, refused, found) == (True, True, code)
 
 
-def test_a_request_that_has_ended_asks_for_no_more() -> None:
+def test_completed_request_expects_no_continue() -> None:
     request = new_request()
     request.received(HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}")
     assert request.completed
     assert not request.expect_continue
 
 
-def test_a_request_that_waits_for_100_continue_says_so() -> None:
+def test_request_reports_that_it_expects_100_continue() -> None:
     request = new_request()
     request.received(HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert (request.completed, request.expect_continue) == (False, True)
 
 
-def test_http_1_0_is_not_told_to_continue() -> None:
+def test_http_1_0_gets_no_100_continue() -> None:
     request = new_request()
     request.received(b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert (request.completed, request.expect_continue) == (False, False)
 
 
-def test_many_small_chunks_take_time_in_proportion() -> None:
+def test_many_small_chunks_take_linear_time() -> None:
     data = CHUNKED + b"28\r\n" + b"a" * 40 + b"\r\n"
     data += (b"28\r\n" + b"a" * 40 + b"\r\n") * 2_000 + b"0\r\n\r\n"
     began = time.monotonic()
@@ -112,7 +114,7 @@ def test_many_small_chunks_take_time_in_proportion() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_body_counts_in_the_budget_until_the_request_is_closed() -> None:
+def test_body_counts_in_the_budget_until_the_request_is_closed() -> None:
     budget = Budget(1000)
     request = new_request(budget)
     request.hold(900)
@@ -129,7 +131,7 @@ def test_large_requests_leave_a_quarter_of_the_budget_to_small_ones() -> None:
     assert budget.has_room(0, 50_000)
 
 
-def test_a_body_that_no_file_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_cannot_be_buffered_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         remain = 5
 
@@ -160,11 +162,11 @@ NOISE = st.lists(
 
 
 @given(NOISE, st.lists(st.integers(0, 300), max_size=4))
-def test_bytes_of_any_kind_cut_anywhere_give_the_same_outcome(noise: bytes, cuts: list[int]) -> None:
+def test_arbitrary_bytes_split_anywhere_have_the_same_outcome(noise: bytes, cuts: list[int]) -> None:
     assert outcome(noise, *(min(cut, len(noise)) for cut in cuts)) == outcome(noise)
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise(noise: bytes) -> None:
+def test_arbitrary_bytes_raise_nothing(noise: bytes) -> None:
     new_request().received(CHUNKED + noise) if noise else None
     new_request().received(noise + b"\r\n\r\n")

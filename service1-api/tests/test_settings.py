@@ -1,4 +1,4 @@
-"""The settings: what is read, what is refused, and that a refusal shows no value."""
+"""The settings: what is read, what is refused, and that an error shows no value."""
 
 import pytest
 
@@ -6,20 +6,20 @@ from pillarbox.settings import EXIT_WRONG_SETTINGS, load_or_exit
 from service1_api.settings import Settings
 
 
-def test_the_required_variables_are_enough(environment: pytest.MonkeyPatch) -> None:
+def test_required_variables_are_sufficient(environment: pytest.MonkeyPatch) -> None:
     settings = load_or_exit(Settings)
     assert (settings.aws_region, settings.port) == ("eu-central-1", 8080)
     assert settings.ssm_parameter_name == "/email-service/api-token"
 
 
-def test_the_older_name_of_the_parameter_works(environment: pytest.MonkeyPatch) -> None:
+def test_older_variable_of_the_parameter_is_read(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TOKEN_SSM_PARAMETER", "/older")
     assert load_or_exit(Settings).ssm_parameter_name == "/older"
     environment.setenv("SSM_PARAMETER_NAME", "/newer")
     assert load_or_exit(Settings).ssm_parameter_name == "/newer"
 
 
-def test_an_empty_variable_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
+def test_empty_variable_counts_as_unset(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PORT", "")
     assert load_or_exit(Settings).port == 8080
 
@@ -39,7 +39,7 @@ def test_an_empty_variable_counts_as_unset(environment: pytest.MonkeyPatch) -> N
         ("MAX_REQUEST_BYTES", "1023", "MAX_REQUEST_BYTES: Input should be greater than or equal to 1024"),
     ],
 )
-def test_a_wrong_variable_ends_the_process_with_one_line_that_names_it(
+def test_invalid_variable_exits_with_one_line_that_names_it(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, expected: str
 ) -> None:
     environment.setenv(name, value)
@@ -50,7 +50,7 @@ def test_a_wrong_variable_ends_the_process_with_one_line_that_names_it(
     assert line.startswith(expected)
 
 
-def test_every_wrong_variable_has_its_line_and_no_value_is_shown(
+def test_each_invalid_variable_has_a_line_without_its_value(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environment.setenv("RATE_LIMIT_STORAGE", "https://:hunter2@host")
@@ -67,6 +67,6 @@ def test_every_setting_has_a_description(environment: pytest.MonkeyPatch) -> Non
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
-def test_secrets_do_not_show_when_the_settings_are_logged(environment: pytest.MonkeyPatch) -> None:
+def test_logged_settings_contain_no_secret(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("RATE_LIMIT_STORAGE", "redis://:hunter2@host")
     assert "hunter2" not in str(load_or_exit(Settings).model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""SQS as the queue: what arrives there, and what its errors mean."""
+"""SQS as the queue: what it receives, and what its errors mean."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ def message(body: str = "{}") -> Message:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, str]]:
-    """A client of boto3's and a queue's URL, in an emulator of this process."""
+    """A boto3 client and a queue's URL, in an emulator in this process."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -61,14 +61,14 @@ def test_messages_arrive_with_body_and_attributes(aws: tuple[Any, str]) -> None:
     assert attributes == ATTRIBUTES
 
 
-def test_a_queue_that_does_not_exist_is_unavailable(aws: tuple[Any, str]) -> None:
+def test_missing_queue_is_unavailable(aws: tuple[Any, str]) -> None:
     _, url = aws
     with pytest.raises(QueueUnavailableError, match=r"NonExistentQueue|QueueDoesNotExist"):
         SqsQueue(client_of(url), url + "-gone", read_seconds=5, attempt_seconds=1).send([message()], deadline=0)
 
 
 class ScriptedClient:
-    """An SQS client that answers as the script says; the last line repeats."""
+    """An SQS client with scripted answers; the last one repeats."""
 
     def __init__(self, *script: SqsError | dict[str, Any]) -> None:
         self.script = list(script)
@@ -96,7 +96,7 @@ def queue_of(client: ScriptedClient, clock: FakeClock) -> SqsQueue:
     [LOST, SLOW, *map(SqsError, ["ServiceUnavailable", "MalformedReply", "credentials: AccessDenied"])],
     ids=str,
 )
-def test_an_attempt_that_fails_is_made_again_while_there_is_time(failure: SqsError) -> None:
+def test_failed_attempt_is_retried_while_there_is_time(failure: SqsError) -> None:
     client, clock = ScriptedClient(failure, failure, ACCEPTED), FakeClock()
     assert queue_of(client, clock).send([message()], clock.now + 10) == [None]
     assert client.calls == 3
@@ -104,7 +104,7 @@ def test_an_attempt_that_fails_is_made_again_while_there_is_time(failure: SqsErr
 
 
 @pytest.mark.parametrize("failure", [LOST, SLOW, SqsError("InternalError"), SqsError("AccessDenied")], ids=str)
-def test_no_attempt_begins_that_might_end_past_the_deadline(failure: SqsError) -> None:
+def test_attempt_that_may_exceed_the_deadline_is_not_started(failure: SqsError) -> None:
     client, clock = ScriptedClient(failure), FakeClock()
     with pytest.raises(QueueUnavailableError):
         queue_of(client, clock).send([message()], clock.now + 3)
@@ -115,14 +115,14 @@ def test_no_attempt_begins_that_might_end_past_the_deadline(failure: SqsError) -
 @pytest.mark.parametrize(
     "code", ["InvalidMessageContents", "AWS.SimpleQueueService.BatchRequestTooLong", "InvalidParameterValue"]
 )
-def test_a_call_that_is_refused_is_not_made_again(code: str) -> None:
+def test_refused_call_is_not_retried(code: str) -> None:
     client, clock = ScriptedClient(SqsError(code)), FakeClock()
     with pytest.raises(MessageRefusedError, match=code):
         queue_of(client, clock).send([message(), message()], clock.now + 10)
     assert client.calls == 1
 
 
-def test_each_entry_has_its_own_result_whatever_the_order_of_the_reply() -> None:
+def test_each_entry_has_its_own_result_in_any_order_of_the_reply() -> None:
     reply = {
         "Successful": [{"Id": "3"}, {"Id": "0"}],
         "Failed": [
@@ -148,7 +148,7 @@ json_values = st.recursive(
 
 @settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["Successful", "Failed", "other"]), json_values))
-def test_whatever_json_sqs_answers_the_queue_is_unavailable_or_each_message_has_a_result(reply: dict[str, Any]) -> None:
+def test_any_json_reply_is_an_error_or_a_result_for_each_message(reply: dict[str, Any]) -> None:
     clock = FakeClock()
     try:
         results = queue_of(ScriptedClient(reply), clock).send([message(), message()], clock.now)

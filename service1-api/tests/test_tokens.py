@@ -4,19 +4,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
-from moto import mock_aws
 from prometheus_client import CollectorRegistry
 
 from common.testing.waiting import eventually
 from common.testing.waiting import eventually as until
 from service1_api import tokens
 from service1_api.metrics import Metrics
-from service1_api.tokens import SsmTokenSource, TokenCache, TokenSourceError, TokensUnavailableError
+from service1_api.tokens import TokenCache, TokenSourceError, TokensUnavailableError
 
 from .fakes import TOKEN, FakeClock, FakeTokenSource, new_metrics
 
@@ -41,7 +37,7 @@ def running(cache: TokenCache) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def test_before_the_first_read_there_is_no_answer() -> None:
+def test_check_before_the_first_read_raises() -> None:
     cache = cache_of(FakeTokenSource(), FakeClock())
     assert not cache.ready
     with pytest.raises(TokensUnavailableError):
@@ -49,7 +45,7 @@ def test_before_the_first_read_there_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize("text", [TOKEN, TokenSourceError("ThrottlingException")])
-def test_the_first_read_is_waited_for_whether_or_not_it_succeeds(text: str | TokenSourceError) -> None:
+def test_wait_for_first_read_ends_with_success_or_failure(text: str | TokenSourceError) -> None:
     source = FakeTokenSource(text)
     source.may_answer.clear()
     cache = cache_of(source, FakeClock())
@@ -61,7 +57,7 @@ def test_the_first_read_is_waited_for_whether_or_not_it_succeeds(text: str | Tok
         assert cache.ready is (text == TOKEN)
 
 
-def test_the_token_is_read_again_only_when_the_cache_time_has_passed() -> None:
+def test_token_is_read_again_only_when_the_cache_time_has_passed() -> None:
     source, clock = FakeTokenSource(), FakeClock()
     cache = cache_of(source, clock)
     cache.refresh_if_due()
@@ -90,7 +86,7 @@ def test_every_line_of_the_parameter_is_a_token(text: str, valid: list[str], inv
         assert [cache.check(token) for token in invalid] == [False] * len(invalid)
 
 
-def test_a_parameter_without_a_token_counts_as_a_failure() -> None:
+def test_parameter_without_a_token_is_a_failure() -> None:
     source, clock = FakeTokenSource(), FakeClock()
     cache = cache_of(source, clock)
     cache.refresh_if_due()
@@ -100,7 +96,7 @@ def test_a_parameter_without_a_token_counts_as_a_failure() -> None:
     assert cache.check(TOKEN)
 
 
-def test_an_outage_of_ssm_is_logged_once_for_each_reason_and_once_when_it_ends(
+def test_outage_of_ssm_is_logged_once_for_each_reason_and_once_when_it_ends(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "service1_api.tokens")
@@ -116,7 +112,7 @@ def test_an_outage_of_ssm_is_logged_once_for_each_reason_and_once_when_it_ends(
     assert reasons == ["InvalidIdentityToken", "AccessDenied", "token loaded"]
 
 
-def test_while_ssm_fails_the_last_token_serves_for_an_hour_and_its_age_shows() -> None:
+def test_last_token_is_used_for_an_hour_while_ssm_fails() -> None:
     source, clock, registry = FakeTokenSource(), FakeClock(), CollectorRegistry()
     cache = cache_of(source, clock, Metrics(registry))
     cache.refresh_if_due()
@@ -136,7 +132,7 @@ def test_while_ssm_fails_the_last_token_serves_for_an_hour_and_its_age_shows() -
     assert cache.check(TOKEN)
 
 
-def test_while_ssm_fails_attempts_are_spaced() -> None:
+def test_attempts_are_spaced_while_ssm_fails() -> None:
     source, clock = FakeTokenSource(TokenSourceError("AccessDenied")), FakeClock()
     cache = cache_of(source, clock)
     for _ in range(6000):
@@ -145,7 +141,7 @@ def test_while_ssm_fails_attempts_are_spaced() -> None:
     assert 10 < source.reads < 40
 
 
-def test_a_service_that_starts_without_ssm_recovers_by_itself() -> None:
+def test_cache_started_without_ssm_recovers() -> None:
     source = FakeTokenSource(TokenSourceError("EndpointConnectionError"))
     cache = cache_of(source, time.monotonic)
     with running(cache):
@@ -156,7 +152,7 @@ def test_a_service_that_starts_without_ssm_recovers_by_itself() -> None:
         assert cache.check(TOKEN)
 
 
-def test_a_rotated_token_works_at_once() -> None:
+def test_rotated_token_works_at_once() -> None:
     source = FakeTokenSource("old")
     cache = cache_of(source, FakeClock())
     cache.refresh_if_due()
@@ -166,7 +162,7 @@ def test_a_rotated_token_works_at_once() -> None:
         assert not cache.check("old")
 
 
-def test_at_most_eight_requests_wait_for_a_read_and_the_others_are_told_to_come_again() -> None:
+def test_at_most_eight_requests_wait_for_a_read() -> None:
     source = FakeTokenSource("old")
     cache = cache_of(source, FakeClock())
     cache.refresh_if_due()
@@ -184,7 +180,7 @@ def test_at_most_eight_requests_wait_for_a_read_and_the_others_are_told_to_come_
     assert source.reads <= 3
 
 
-def test_after_a_failed_read_a_wrong_token_does_not_wait() -> None:
+def test_wrong_token_does_not_wait_after_a_failed_read() -> None:
     source, clock = FakeTokenSource(), FakeClock()
     cache = cache_of(source, clock)
     cache.refresh_if_due()
@@ -195,7 +191,7 @@ def test_after_a_failed_read_a_wrong_token_does_not_wait() -> None:
     assert source.reads == 2
 
 
-def test_a_wrong_token_waits_no_longer_than_the_read_that_fails() -> None:
+def test_wrong_token_waits_only_until_the_read_fails() -> None:
     source = FakeTokenSource()
     cache = cache_of(source, FakeClock())
     cache.refresh_if_due()
@@ -205,7 +201,7 @@ def test_a_wrong_token_waits_no_longer_than_the_read_that_fails() -> None:
         assert source.reads == 2
 
 
-def test_a_request_with_a_valid_token_never_waits_for_ssm() -> None:
+def test_request_with_a_valid_token_never_waits_for_ssm() -> None:
     source, clock = FakeTokenSource(), FakeClock()
     cache = cache_of(source, clock)
     cache.refresh_if_due()
@@ -218,7 +214,7 @@ def test_a_request_with_a_valid_token_never_waits_for_ssm() -> None:
         source.may_answer.set()
 
 
-def test_wrong_tokens_cannot_drive_ssm() -> None:
+def test_wrong_tokens_cause_a_limited_number_of_reads() -> None:
     source, clock = FakeTokenSource(), FakeClock()
     cache = cache_of(source, clock)
     cache.refresh_if_due()
@@ -230,7 +226,7 @@ def test_wrong_tokens_cannot_drive_ssm() -> None:
         assert source.reads == 2 + tokens.EARLY_REFRESHES
 
 
-def test_a_mismatch_while_ssm_hangs_is_answered_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mismatch_while_ssm_hangs_is_answered_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "EARLY_REFRESH_WAIT_SECONDS", 0.05)
     source = FakeTokenSource()
     cache = cache_of(source, FakeClock())
@@ -239,75 +235,3 @@ def test_a_mismatch_while_ssm_hangs_is_answered_in_bounded_time(monkeypatch: pyt
     with running(cache):
         assert not cache.check("wrong")
         source.may_answer.set()
-
-
-@pytest.fixture
-def parameter(monkeypatch: pytest.MonkeyPatch) -> Iterator[SsmTokenSource]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        client = boto3.client("ssm", region_name="eu-central-1")
-        client.put_parameter(Name="/token", Value="a\nb", Type="SecureString")
-        yield SsmTokenSource(lambda: client, "/token")
-
-
-def test_ssm_gives_the_decrypted_parameter(parameter: SsmTokenSource) -> None:
-    assert parameter.read() == "a\nb"
-
-
-def test_a_missing_parameter_is_an_error_that_says_why(parameter: SsmTokenSource) -> None:
-    with pytest.raises(TokenSourceError, match="ParameterNotFound"):
-        SsmTokenSource(parameter._new_client, "/other").read()
-
-
-def test_an_unreachable_ssm_is_an_error_that_says_why() -> None:
-    client = boto3.client(
-        "ssm",
-        region_name="eu-central-1",
-        endpoint_url="http://127.0.0.1:1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
-    with pytest.raises(TokenSourceError, match="EndpointConnectionError"):
-        SsmTokenSource(lambda: client, "/token").read()
-
-
-class FailingSsm:
-    """A client of SSM whose credentials fail once for each error given."""
-
-    def __init__(self, errors: list[Exception]) -> None:
-        self._errors = errors
-
-    def get_parameter(self, **_arguments: object) -> dict[str, dict[str, str]]:
-        if self._errors:
-            raise self._errors.pop()
-        return {"Parameter": {"Value": "a"}}
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        NoCredentialsError(),
-        CredentialRetrievalError(provider="container-role", error_msg="down"),
-        ClientError({"Error": {"Code": "InvalidIdentityToken"}}, "AssumeRoleWithWebIdentity"),
-        RuntimeError("the credentials were refreshed but are still expired"),
-        FileNotFoundError("the web identity token"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-@pytest.mark.parametrize("while_made", [True, False])
-def test_credentials_that_fail_are_an_error_of_the_source_and_are_asked_for_again(
-    error: Exception, while_made: bool
-) -> None:
-    errors = [error]
-
-    def new_client() -> Any:
-        if errors and while_made:
-            raise errors.pop()
-        return FailingSsm(errors)
-
-    source = SsmTokenSource(new_client, "/token")
-    with pytest.raises(TokenSourceError):
-        source.read()
-    assert source.read() == "a"

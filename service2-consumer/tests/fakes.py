@@ -12,7 +12,7 @@ from pillarbox.ids import message_id_at
 from pillarbox.message import encode_body
 from pillarbox.strict_json import JsonValue
 from service2_consumer.batching import Batcher, SingleBatcher
-from service2_consumer.clock import PollTiming, StopEvents
+from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.in_flight import InFlightMessages
 from service2_consumer.lane import Lane
 from service2_consumer.metrics import Metrics
@@ -42,7 +42,7 @@ def message_id(number: int, timestamp: datetime = START) -> str:
     return message_id_at(timestamp, number.to_bytes(10, "big"))
 
 
-class FakeClock:
+class FakeClock(Clock):
     """Time that passes only during waits; `at` schedules an action."""
 
     def __init__(self) -> None:
@@ -249,7 +249,7 @@ class LaneHarness:
         )
 
     def checked(self) -> "LaneHarness":
-        """Run the lane's start check."""
+        """Run the check of the lane."""
         self.lane.run_once()
         assert self.lane.checked
         return self

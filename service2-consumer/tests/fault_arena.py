@@ -176,7 +176,7 @@ class Arena:
         time.sleep(self.chance.uniform(least_seconds, most_seconds))
 
     def ask(self, path: str) -> tuple[int, str]:
-        """Ask the replica that was started last."""
+        """Return status and body of a path of the replica that was started last."""
         return ask(self.ports[-1], path)
 
     # ---- assertions ----------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def held(receipt: str) -> InFlightMessage:
     return InFlightMessage("sqs", receipt, "", {}, START, 1)
 
 
-def test_an_object_a_message_is_due_at_once() -> None:
+def test_single_batcher_makes_each_message_due_at_once() -> None:
     batcher = SingleBatcher()
     batcher.add(held("a"), record(1), 0)
     (upload,) = batcher.take_due(0)
@@ -41,7 +41,7 @@ def test_an_object_a_message_is_due_at_once() -> None:
     assert batcher.seconds_until_due(0) is None
 
 
-def test_a_batch_holds_a_line_a_message_that_reads_as_its_record() -> None:
+def test_batch_has_one_line_for_each_record() -> None:
     batcher = batches()
     for number in range(3):
         batcher.add(held(str(number)), record(number), 0)
@@ -53,7 +53,7 @@ def test_a_batch_holds_a_line_a_message_that_reads_as_its_record() -> None:
     assert upload.key == f"messages/2026/12/10/14/{message_id(0)}-{upload.digest}.jsonl.gz"
 
 
-def test_a_batch_is_due_at_its_count_or_its_age() -> None:
+def test_batch_is_due_at_its_count_or_its_age() -> None:
     batcher = batches(max_messages=3)
     for number in range(2):
         batcher.add(held("r"), record(number), number)
@@ -65,7 +65,7 @@ def test_a_batch_is_due_at_its_count_or_its_age() -> None:
     assert len(batcher.take_due(59)) == 1
 
 
-def test_past_the_byte_budget_the_oldest_batch_goes_first() -> None:
+def test_oldest_batch_is_due_above_the_byte_limit() -> None:
     batcher = batches(max_bytes=2500)
     batcher.add(held("old"), record(1, hours=1, content="x" * 800), 0)
     batcher.add(held("new"), record(2, hours=0, content="x" * 800), 1)
@@ -75,7 +75,7 @@ def test_past_the_byte_budget_the_oldest_batch_goes_first() -> None:
     assert batcher.seconds_until_due(2) == 29
 
 
-def test_no_batch_mixes_two_hours() -> None:
+def test_batch_contains_records_of_one_hour() -> None:
     batcher = batches()
     for number in range(10):
         batcher.add(held("r"), record(number, hours=number % 3), 0)
@@ -83,7 +83,7 @@ def test_no_batch_mixes_two_hours() -> None:
     assert hours == ["14", "15", "16"]
 
 
-def test_the_name_depends_on_every_member_and_not_on_their_order() -> None:
+def test_key_depends_on_every_member_and_not_on_their_order() -> None:
     def key(*records: Record) -> str:
         batcher = batches()
         for one in records:
@@ -97,7 +97,7 @@ def test_the_name_depends_on_every_member_and_not_on_their_order() -> None:
     )
 
 
-def test_a_message_that_came_twice_is_one_line_with_both_receipts() -> None:
+def test_message_received_twice_is_one_line_with_both_receipts() -> None:
     batcher = batches()
     batcher.add(held("first"), record(1), 0)
     batcher.add(held("again"), record(1), 1)
@@ -108,5 +108,5 @@ def test_a_message_that_came_twice_is_one_line_with_both_receipts() -> None:
 
 
 @pytest.mark.parametrize("batcher", [SingleBatcher(), batches()])
-def test_nothing_added_is_nothing_due(batcher: SingleBatcher | HourlyBatcher) -> None:
+def test_empty_batcher_has_nothing_due(batcher: SingleBatcher | HourlyBatcher) -> None:
     assert batcher.take_due(1e9, everything=True) == []

@@ -16,7 +16,7 @@ def consumer(harness: LaneHarness) -> Consumer:
     return Consumer([harness.lane], harness.stop_events, harness.clock, liveness_seconds=300)
 
 
-def test_a_consumer_is_ready_once_its_lanes_have_checked_and_until_it_stops() -> None:
+def test_consumer_is_ready_from_the_checks_of_its_lanes_until_the_stop() -> None:
     harness = LaneHarness()
     whole = consumer(harness)
     checked = threading.Event()
@@ -32,7 +32,7 @@ def test_a_consumer_is_ready_once_its_lanes_have_checked_and_until_it_stops() ->
     assert whole.join(10)
 
 
-def test_a_lane_that_hangs_in_a_call_turns_liveness_red() -> None:
+def test_hanging_lane_fails_liveness() -> None:
     harness = LaneHarness()
     whole = consumer(harness)
     hang = threading.Event()
@@ -55,7 +55,7 @@ def test_a_lane_that_hangs_in_a_call_turns_liveness_red() -> None:
     assert whole.join(10)
 
 
-def test_a_store_that_hangs_turns_liveness_red() -> None:
+def test_hanging_store_fails_liveness() -> None:
     harness = LaneHarness().checked()
     whole = consumer(harness)
     hang, entered = threading.Event(), threading.Event()
@@ -92,7 +92,7 @@ class Watch:
 
 
 @pytest.mark.parametrize("dependency", ["queue", "archive"])
-def test_an_outage_of_any_length_restarts_nothing_and_is_seen_by_readiness(dependency: str) -> None:
+def test_outage_fails_readiness_and_never_liveness(dependency: str) -> None:
     harness = LaneHarness().checked()
     whole = consumer(harness)
     harness.queue.send()
@@ -113,7 +113,7 @@ def test_an_outage_of_any_length_restarts_nothing_and_is_seen_by_readiness(depen
     assert len(harness.queue.deleted) == 1
 
 
-def test_an_outage_at_the_start_restarts_nothing_either() -> None:
+def test_outage_at_the_start_does_not_fail_liveness() -> None:
     harness = LaneHarness()
     whole = consumer(harness)
     harness.archive.failing = StoreError("access_denied")
@@ -125,22 +125,22 @@ def test_an_outage_at_the_start_restarts_nothing_either() -> None:
     assert not any(watch.ready)
 
 
-def test_a_consumer_whose_archive_overwrites_stops_before_it_receives() -> None:
+def test_overwriting_archive_stops_the_consumer_before_it_receives() -> None:
     harness = LaneHarness()
-    told = threading.Event()
+    refused = threading.Event()
     harness.archive.overwrites = True
     sent = harness.queue.send()
-    whole = Consumer([harness.lane], harness.stop_events, harness.clock, liveness_seconds=300, on_refusal=told.set)
+    whole = Consumer([harness.lane], harness.stop_events, harness.clock, liveness_seconds=300, on_refusal=refused.set)
     assert whole.refusal == ""
     whole.start()
-    assert told.wait(10)
+    assert refused.wait(10)
     assert whole.join(10)
     assert whole.refusal == "the store ignores If-None-Match"
     assert harness.queue.receives_of(sent) == 0
     assert not whole.ready
 
 
-def test_lanes_that_have_ended_while_stopping_are_no_alarm() -> None:
+def test_lanes_ended_by_a_stop_do_not_fail_liveness() -> None:
     harness = LaneHarness()
     whole = consumer(harness)
     whole.start()
@@ -150,7 +150,7 @@ def test_lanes_that_have_ended_while_stopping_are_no_alarm() -> None:
     assert whole.lanes_alive() == 0
 
 
-def test_giving_up_releases_open_batches_without_waiting_for_a_long_poll() -> None:
+def test_abandon_releases_open_batches_without_waiting_for_a_long_poll() -> None:
     harness = LaneHarness(
         batcher=HourlyBatcher("messages/", max_messages=30, max_bytes=1_000_000, max_seconds=30)
     ).checked()
@@ -175,7 +175,7 @@ def test_giving_up_releases_open_batches_without_waiting_for_a_long_poll() -> No
     assert harness.archive.objects == {}
 
 
-def test_giving_up_reports_a_lane_that_is_stuck_with_messages() -> None:
+def test_abandon_reports_a_lane_that_still_holds_messages() -> None:
     harness = LaneHarness().checked()
     whole = consumer(harness)
     stuck, over = threading.Event(), threading.Event()

@@ -17,13 +17,13 @@ def refreshed(queue: FakeQueue, metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("pillarbox_consumer_queue_messages", {"state": "visible"})
 
 
-def test_the_depth_of_the_queue_becomes_a_metric() -> None:
+def test_depth_of_the_queue_becomes_a_metric() -> None:
     queue = FakeQueue(FakeClock())
     queue.send()
     assert refreshed(queue, Metrics(CollectorRegistry())) == 1
 
 
-def test_a_depth_that_is_not_known_keeps_the_last_one() -> None:
+def test_unknown_depth_keeps_the_last_value() -> None:
     queue, metrics = FakeQueue(FakeClock()), Metrics(CollectorRegistry())
     queue.send()
     assert refreshed(queue, metrics) == 1
@@ -34,7 +34,7 @@ def test_a_depth_that_is_not_known_keeps_the_last_one() -> None:
     assert refreshed(queue, metrics) == 2
 
 
-def test_no_exception_ends_the_thread_that_refreshes_the_depth() -> None:
+def test_exception_does_not_end_the_depth_thread() -> None:
     def depth() -> dict[str, int]:
         raise RuntimeError("unexpected")
 

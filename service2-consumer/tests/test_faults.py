@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 MANY = 20
 
 
-def test_twenty_kills_at_random_moments_lose_and_double_nothing(new_arena: NewArena) -> None:
+def test_twenty_random_kills_lose_and_duplicate_nothing(new_arena: NewArena) -> None:
     arena = new_arena()
     arena.feed(4000, seconds=18)
     arena.start(3)
@@ -24,9 +24,7 @@ def test_twenty_kills_at_random_moments_lose_and_double_nothing(new_arena: NewAr
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_stops_at_random_moments_lose_and_double_nothing_and_end_well(
-    new_arena: NewArena, stop: signal.Signals
-) -> None:
+def test_random_stops_lose_and_duplicate_nothing_and_exit_0(new_arena: NewArena, stop: signal.Signals) -> None:
     arena = new_arena()
     arena.feed(3000, seconds=12)
     arena.start(3)
@@ -38,7 +36,7 @@ def test_stops_at_random_moments_lose_and_double_nothing_and_end_well(
 
 
 @pytest.mark.parametrize("kind", ["500", "503", "reset", "lost", "garbage", "bare", "hang"])
-def test_an_unreliable_s3_loses_and_doubles_nothing(new_arena: NewArena, kind: str) -> None:
+def test_unreliable_s3_loses_and_duplicates_nothing(new_arena: NewArena, kind: str) -> None:
     arena = new_arena()
     arena.proxy.faults["s3"] = {kind: 0.02 if kind == "hang" else 0.25}
     arena.feed(1500)
@@ -49,7 +47,7 @@ def test_an_unreliable_s3_loses_and_doubles_nothing(new_arena: NewArena, kind: s
 
 
 @pytest.mark.parametrize("kind", ["500", "503", "reset", "lost", "hang"])
-def test_an_unreliable_sqs_loses_and_doubles_nothing(new_arena: NewArena, kind: str) -> None:
+def test_unreliable_sqs_loses_and_duplicates_nothing(new_arena: NewArena, kind: str) -> None:
     arena = new_arena()
     arena.proxy.faults["sqs"] = {kind: 0.1 if kind in ("hang", "lost") else 0.3}
     arena.feed(1500)
@@ -59,7 +57,7 @@ def test_an_unreliable_sqs_loses_and_doubles_nothing(new_arena: NewArena, kind: 
     arena.assert_nothing_lost()
 
 
-def test_everything_at_once_loses_and_doubles_nothing(new_arena: NewArena) -> None:
+def test_all_faults_together_lose_and_duplicate_nothing(new_arena: NewArena) -> None:
     arena = new_arena(max_receive_count=20)
     faults = {"500": 0.05, "503": 0.05, "reset": 0.05, "lost": 0.05, "hang": 0.01}
     arena.proxy.faults = {"s3": faults, "sqs": faults}
@@ -72,7 +70,7 @@ def test_everything_at_once_loses_and_doubles_nothing(new_arena: NewArena) -> No
     arena.assert_nothing_lost()
 
 
-def test_an_outage_of_many_visibility_timeouts_dead_letters_nothing_while_replicas_come_and_go(
+def test_long_outage_dead_letters_nothing_while_replicas_change(
     new_arena: NewArena,
 ) -> None:
     arena = new_arena(max_receive_count=4)
@@ -92,7 +90,7 @@ def test_an_outage_of_many_visibility_timeouts_dead_letters_nothing_while_replic
 BATCHES = {"OBJECT_LAYOUT": "batch", "BATCH_MAX_SECONDS": "1", "VISIBILITY_TIMEOUT_SECONDS": "6"}
 
 
-def test_batches_survive_stops_and_an_unreliable_s3_with_each_email_once(new_arena: NewArena) -> None:
+def test_batches_with_stops_and_an_unreliable_s3_store_each_email_once(new_arena: NewArena) -> None:
     # Long enough that a busy machine lets neither a message reappear nor a PUT time out that S3 has carried out.
     arena = new_arena(**BATCHES | {"VISIBILITY_TIMEOUT_SECONDS": "90", "STORE_DEADLINE_SECONDS": "30"})
     arena.proxy.faults["s3"] = {"500": 0.2, "reset": 0.2}
@@ -106,7 +104,7 @@ def test_batches_survive_stops_and_an_unreliable_s3_with_each_email_once(new_are
     arena.assert_nothing_lost()
 
 
-def test_batches_survive_kills_with_each_email_at_least_once(new_arena: NewArena) -> None:
+def test_batches_with_kills_store_each_email_at_least_once(new_arena: NewArena) -> None:
     arena = new_arena(**BATCHES)
     arena.feed(3000, seconds=10, repeats=False)
     arena.start(3)

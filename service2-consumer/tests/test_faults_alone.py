@@ -18,7 +18,7 @@ def wait_for_stored(arena: Arena, count: int) -> None:
     eventually(lambda: len(arena.objects()) == count, f"{count} e-mails are stored")
 
 
-def test_two_objects_that_fail_for_ever_hold_up_nothing_and_end_dead_with_the_reason(new_arena: NewArena) -> None:
+def test_objects_that_always_fail_delay_nothing_and_reach_the_dlq_with_the_reason(new_arena: NewArena) -> None:
     arena = new_arena(max_receive_count=2, STORE_TRIES="4")
     arena.feed_refused(2)
     arena.feed(100, repeats=False)
@@ -34,7 +34,7 @@ def test_two_objects_that_fail_for_ever_hold_up_nothing_and_end_dead_with_the_re
     assert '"reason":"store_refused"' in arena.log.read_text().replace(" ", "")
 
 
-def test_a_batch_that_fails_for_ever_holds_up_no_other(new_arena: NewArena) -> None:
+def test_batch_that_always_fails_delays_no_other(new_arena: NewArena) -> None:
     arena = new_arena(
         OBJECT_LAYOUT="batch",
         BATCH_MAX_SECONDS="1",
@@ -54,7 +54,7 @@ def test_a_batch_that_fails_for_ever_holds_up_no_other(new_arena: NewArena) -> N
 
 
 @pytest.mark.parametrize("service", ["sqs", "s3"])
-def test_an_outage_longer_than_the_limit_of_liveness_restarts_nothing(new_arena: NewArena, service: str) -> None:
+def test_outage_longer_than_the_liveness_limit_restarts_nothing(new_arena: NewArena, service: str) -> None:
     liveness_seconds = 12  # the least that the timings of these tests allow
     arena = new_arena(LIVENESS_SECONDS=str(liveness_seconds))
     arena.start()

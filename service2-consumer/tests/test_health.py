@@ -1,7 +1,6 @@
-"""What probes and Prometheus see."""
+"""The routes for probes and Prometheus."""
 
 import json
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service2_consumer.health import HealthServer
-from service2_consumer.metrics import Metrics, collect_process
+from service2_consumer.metrics import Metrics
 
 from .fakes import START
 
@@ -47,7 +46,7 @@ def served() -> Iterator[Served]:
     server.close()
 
 
-def test_health_says_when_it_last_polled_and_how_much_it_stored(served: Served) -> None:
+def test_health_reports_the_last_poll_and_the_stored_messages(served: Served) -> None:
     served.metrics.stored.inc(3)
     served.metrics.duplicates.inc(2)
     status, body = served.get("/health")
@@ -77,19 +76,12 @@ def test_metrics_are_served_with_their_full_names(served: Served) -> None:
     assert 'pillarbox_consumer_invalid_total{reason="invalid_json"} 1.0' in body
 
 
-def test_the_process_and_its_python_are_metrics_too(served: Served) -> None:
-    collect_process(served.metrics.registry)
-    _, body = served.get("/metrics")
-    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "python_info"):
-        assert re.search(rf"^{name}[ {{]", body, re.MULTILINE), name
-
-
-def test_anything_else_is_404(served: Served) -> None:
+def test_other_paths_are_404(served: Served) -> None:
     assert served.get("/")[0] == 404
     assert served.get("/health?probe=1")[0] == 200
 
 
-def test_the_metrics_are_those_of_the_contract() -> None:
+def test_metrics_match_the_contract() -> None:
     names = {metric.name for metric in Metrics(CollectorRegistry()).registry.collect()}
     wanted = (
         "received stored duplicates conflicts invalid store_failures released deleted delete_failures stored_bytes "
@@ -99,7 +91,7 @@ def test_the_metrics_are_those_of_the_contract() -> None:
     assert names == {f"pillarbox_consumer_{name}" for name in wanted.split()}
 
 
-def test_the_totals_count_every_reason_of_invalid_messages() -> None:
+def test_totals_count_every_reason_of_invalid_messages() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.invalid.labels("too_deep").inc()
     metrics.invalid.labels("not_an_email").inc(2)

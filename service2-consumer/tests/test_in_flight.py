@@ -32,12 +32,12 @@ class Holder:
         return self.metrics.registry.get_sample_value(f"pillarbox_consumer_{name}") or 0
 
 
-def test_a_message_that_is_held_has_given_its_body_away() -> None:
+def test_held_message_has_no_body() -> None:
     (message,) = Holder(1).messages
     assert (message.body, message.attributes, message.message_id) == ("", {}, "id of sqs-1")
 
 
-def test_acknowledged_messages_are_deleted_ten_a_call_and_no_longer_held() -> None:
+def test_acknowledge_deletes_ten_messages_per_call_and_forgets_them() -> None:
     holder = Holder(25)
     holder.in_flight.acknowledge(holder.messages)
     assert (len(holder.queue.deleted), holder.queue.delete_calls) == (25, 3)
@@ -45,7 +45,7 @@ def test_acknowledged_messages_are_deleted_ten_a_call_and_no_longer_held() -> No
     assert holder.in_flight.release_all() == 0
 
 
-def test_a_delete_that_fails_is_counted_and_logged_with_the_ids(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_delete_is_counted_and_logged_with_the_ids(caplog: pytest.LogCaptureFixture) -> None:
     holder = Holder(1)
     holder.queue.failing_deletes = True
     holder.in_flight.acknowledge(holder.messages)
@@ -59,14 +59,14 @@ def test_a_delete_that_fails_is_counted_and_logged_with_the_ids(caplog: pytest.L
     assert line.message_ids == ["id of sqs-1"]  # type: ignore[attr-defined]
 
 
-def test_half_of_a_batch_is_released_and_the_rest_waits_for_its_timeout() -> None:
+def test_release_half_releases_every_other_message() -> None:
     holder = Holder(5)
     holder.in_flight.release_half(holder.messages)
     assert holder.queue.visible() == ["sqs-1", "sqs-3", "sqs-5"]
     assert (holder.value("released_total"), holder.value("in_flight")) == (3, 0)
 
 
-def test_a_message_is_hidden_again_at_half_of_its_timeout_and_not_before() -> None:
+def test_message_is_extended_at_half_of_its_timeout() -> None:
     holder = Holder(1)
     assert holder.in_flight.seconds_until_extension(0) == VISIBILITY_SECONDS / 2
     assert holder.in_flight.extend(VISIBILITY_SECONDS / 2 - 1)
@@ -77,14 +77,14 @@ def test_a_message_is_hidden_again_at_half_of_its_timeout_and_not_before() -> No
     assert holder.in_flight.seconds_until_extension(holder.clock.monotonic()) == VISIBILITY_SECONDS / 2
 
 
-def test_an_extension_that_fails_is_repeated_in_an_eighth_of_the_timeout() -> None:
+def test_failed_extension_is_repeated_after_an_eighth_of_the_timeout() -> None:
     holder = Holder(1)
     holder.queue.failing_extensions = True
     assert holder.in_flight.extend(VISIBILITY_SECONDS / 2)
     assert holder.in_flight.seconds_until_extension(VISIBILITY_SECONDS / 2) == VISIBILITY_SECONDS / 8
 
 
-def test_no_extension_leads_past_the_twelve_hours_of_sqs() -> None:
+def test_extension_does_not_exceed_the_twelve_hours_of_sqs() -> None:
     holder = Holder(1)
     holder.clock.advance(MAX_HIDDEN_SECONDS - 200)
     assert holder.in_flight.extend(holder.clock.monotonic())
@@ -92,7 +92,7 @@ def test_no_extension_leads_past_the_twelve_hours_of_sqs() -> None:
     assert not holder.in_flight.extend(MAX_HIDDEN_SECONDS - 100)
 
 
-def test_every_call_shows_that_the_lane_makes_progress() -> None:
+def test_every_call_records_progress() -> None:
     holder, beats = Holder(25), []
     holder.in_flight.beat = lambda: beats.append(1)
     holder.in_flight.release(holder.messages)

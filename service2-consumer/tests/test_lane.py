@@ -27,7 +27,7 @@ def send(harness: LaneHarness, number: int, **changes: str) -> str:
     return harness.queue.send(encode_body(email(number, **changes)), {"message_id": message_id(number)})
 
 
-def test_a_cycle_stores_each_message_and_deletes_them_in_one_call(harness: LaneHarness) -> None:
+def test_cycle_stores_each_message_and_deletes_them_in_one_call(harness: LaneHarness) -> None:
     sent = [send(harness, number) for number in range(10)]
     harness.lane.run_once()
     assert sorted(harness.archive.objects) == sorted(key_of(number) for number in range(10))
@@ -48,7 +48,7 @@ def test_nothing_is_received_before_a_write_has_succeeded() -> None:
     assert harness.queue.deleted == [sent]
 
 
-def test_a_lane_without_its_queue_does_not_pass_the_check_and_turns_all_the_same() -> None:
+def test_lane_without_a_queue_fails_the_check_and_keeps_running() -> None:
     harness = LaneHarness()
     harness.queue.failing = "AWS.SimpleQueueService.NonExistentQueue"
     for _ in range(5):
@@ -58,7 +58,7 @@ def test_a_lane_without_its_queue_does_not_pass_the_check_and_turns_all_the_same
     assert harness.clock.seconds - harness.lane.last_beat_seconds == pytest.approx(harness.clock.waits[-1])
 
 
-def test_the_same_message_twice_gives_one_object_and_both_are_acknowledged(harness: LaneHarness) -> None:
+def test_message_received_twice_is_one_object_and_both_are_acknowledged(harness: LaneHarness) -> None:
     sent = [send(harness, 1), send(harness, 1)]
     harness.lane.run_once()
     assert list(harness.archive.objects) == [key_of(1)]
@@ -66,7 +66,9 @@ def test_the_same_message_twice_gives_one_object_and_both_are_acknowledged(harne
     assert (harness.value("stored_total"), harness.value("duplicates_total")) == (1, 1)
 
 
-def test_another_email_under_a_used_id_is_kept_apart(harness: LaneHarness, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_email_with_the_same_id_is_stored_as_a_conflict(
+    harness: LaneHarness, caplog: pytest.LogCaptureFixture
+) -> None:
     send(harness, 1)
     harness.lane.run_once()
     send(harness, 1, email_content="another text")
@@ -93,7 +95,7 @@ POISON = [
 
 
 @pytest.mark.parametrize(("body", "reason"), POISON)
-def test_poison_is_released_at_once_and_does_not_hold_up_its_neighbours(
+def test_poison_is_released_at_once_without_delaying_other_messages(
     harness: LaneHarness, body: str, reason: str
 ) -> None:
     poison, good = harness.queue.send(body), send(harness, 1)
@@ -116,7 +118,7 @@ def test_poison_reaches_the_dead_letter_queue_and_is_counted_and_logged_once(
     assert "secret" not in caplog.text + line.problem  # type: ignore[attr-defined]
 
 
-def test_poison_is_named_by_the_id_that_its_sender_knows(
+def test_poison_is_logged_with_the_message_id_of_its_sender(
     harness: LaneHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.queue.send("{", {"message_id": message_id(7)})
@@ -124,7 +126,7 @@ def test_poison_is_named_by_the_id_that_its_sender_knows(
     assert [r.message_id for r in caplog.records] == [message_id(7)]  # type: ignore[attr-defined]
 
 
-def test_poison_without_a_dead_letter_queue_slows_down() -> None:
+def test_poison_without_a_dead_letter_queue_is_released_a_limited_number_of_times() -> None:
     harness = LaneHarness(max_receive_count=10_000).checked()
     poison = harness.queue.send("{")
     for _ in range(150):
@@ -134,7 +136,7 @@ def test_poison_without_a_dead_letter_queue_slows_down() -> None:
     assert harness.lane.release_all() == 0
 
 
-def test_an_object_that_s3_will_never_take_is_treated_as_poison(harness: LaneHarness) -> None:
+def test_object_refused_by_s3_is_treated_as_poison(harness: LaneHarness) -> None:
     refused, good = send(harness, 1), send(harness, 2)
     harness.archive.refusing.add(key_of(1))
     harness.lane.run_once()
@@ -149,7 +151,7 @@ def test_messages_without_a_valid_id_are_stored_under_their_sqs_id(harness: Lane
     assert sorted(harness.archive.objects) == [f"messages/2026/12/10/{i}.json" for i in (first, second)]
 
 
-def test_an_outage_of_many_visibility_timeouts_spends_one_receive(harness: LaneHarness) -> None:
+def test_long_outage_uses_one_receive(harness: LaneHarness) -> None:
     sent = [send(harness, number) for number in range(10)]
     harness.archive.failing = SERVER_ERROR
     harness.clock.at(2 * 3600, lambda: setattr(harness.archive, "failing", None))
@@ -162,7 +164,7 @@ def test_an_outage_of_many_visibility_timeouts_spends_one_receive(harness: LaneH
     assert max(b - a for a, b in itertools.pairwise(timestamps)) < harness.visibility_seconds
 
 
-def test_waiting_for_s3_is_being_alive(harness: LaneHarness) -> None:
+def test_lane_waiting_for_s3_makes_progress(harness: LaneHarness) -> None:
     beats: list[float] = []
     send(harness, 1)
     harness.archive.failing = SERVER_ERROR
@@ -172,7 +174,7 @@ def test_waiting_for_s3_is_being_alive(harness: LaneHarness) -> None:
     assert max(beats) <= 30
 
 
-def test_the_pauses_of_an_outage_grow_and_have_jitter() -> None:
+def test_outage_pauses_grow_and_have_jitter() -> None:
     harness = LaneHarness(visibility_seconds=3600).checked()  # no extension falls due and shortens a pause
     send(harness, 1)
     harness.archive.failing = SERVER_ERROR
@@ -185,7 +187,7 @@ def test_the_pauses_of_an_outage_grow_and_have_jitter() -> None:
     assert max(shares) - min(shares) > 0.01
 
 
-def test_after_twelve_hours_messages_go_back_and_none_is_received_until_s3_works(harness: LaneHarness) -> None:
+def test_messages_are_released_after_twelve_hours_and_none_is_received_until_s3_works(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     harness.archive.failing = SERVER_ERROR
     harness.lane.run_once()
@@ -200,7 +202,7 @@ def test_after_twelve_hours_messages_go_back_and_none_is_received_until_s3_works
     assert harness.queue.deleted == [sent]
 
 
-def test_an_extension_that_fails_does_not_end_the_keeping(harness: LaneHarness) -> None:
+def test_failed_extension_does_not_release_the_messages(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     harness.archive.failing = SERVER_ERROR
     harness.queue.failing_extensions = True
@@ -210,7 +212,7 @@ def test_an_extension_that_fails_does_not_end_the_keeping(harness: LaneHarness) 
     assert max(harness.clock.waits) > 10  # and does not hurry the tries
 
 
-def test_an_extension_that_failed_is_tried_again_before_the_message_shows(harness: LaneHarness) -> None:
+def test_failed_extension_is_retried_before_the_timeout(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     harness.archive.failing = SERVER_ERROR
     harness.queue.failing_extensions = True
@@ -221,7 +223,7 @@ def test_an_extension_that_failed_is_tried_again_before_the_message_shows(harnes
     assert harness.queue.deleted == [sent]
 
 
-def test_many_causes_in_one_attempt_are_one_line(harness: LaneHarness, caplog: pytest.LogCaptureFixture) -> None:
+def test_several_causes_in_one_attempt_are_one_log_line(harness: LaneHarness, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(10):
         send(harness, number)
     causes = itertools.cycle([StoreError("timeout"), StoreError("throttled"), StoreError("server_error")])
@@ -230,13 +232,13 @@ def test_many_causes_in_one_attempt_are_one_line(harness: LaneHarness, caplog: p
     )
     with caplog.at_level(logging.INFO):
         harness.lane.run_once()
-    told = [r.message for r in caplog.records if r.message.startswith("S3 ")]
-    assert 2 <= len(told) <= 4
-    assert told[-1] == "S3 works again"
+    lines = [r.message for r in caplog.records if r.message.startswith("S3 ")]
+    assert 2 <= len(lines) <= 4
+    assert lines[-1] == "S3 works again"
 
 
 @pytest.mark.parametrize("cause", ["access_denied", "no_such_bucket", "credentials"])
-def test_what_an_operator_must_mend_is_an_outage_with_a_loud_log(
+def test_outage_that_needs_an_operator_is_logged_as_error(
     harness: LaneHarness, cause: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     sent = send(harness, 1)
@@ -249,21 +251,21 @@ def test_what_an_operator_must_mend_is_an_outage_with_a_loud_log(
     assert harness.value("store_failures_total", cause=cause) > 5
 
 
-def test_store_healthy_falls_while_an_outage_lasts(harness: LaneHarness) -> None:
+def test_store_healthy_is_0_during_an_outage(harness: LaneHarness) -> None:
     seen: list[float] = []
     send(harness, 1)
     harness.archive.failing = SERVER_ERROR
 
-    def mend() -> None:
+    def recover() -> None:
         seen.append(harness.value("store_healthy"))
         harness.archive.failing = None
 
-    harness.clock.at(600, mend)
+    harness.clock.at(600, recover)
     harness.lane.run_once()
     assert [*seen, harness.value("store_healthy")] == [0, 1]
 
 
-def test_a_failed_delete_is_counted_and_left_to_redelivery(harness: LaneHarness) -> None:
+def test_failed_delete_is_counted_and_not_retried(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     harness.queue.failing_deletes = True
     harness.lane.run_once()
@@ -279,7 +281,7 @@ def test_a_failed_delete_is_counted_and_left_to_redelivery(harness: LaneHarness)
     assert (harness.value("stored_total"), harness.value("duplicates_total")) == (1, 1)
 
 
-def test_sqs_trouble_is_one_log_line_a_change_and_growing_pauses(
+def test_sqs_outage_is_logged_once_per_change_with_growing_pauses(
     harness: LaneHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.queue.failing = "RequestThrottled"
@@ -296,7 +298,7 @@ def test_sqs_trouble_is_one_log_line_a_change_and_growing_pauses(
     assert harness.value("polls_total", outcome="error") == 21
 
 
-def test_a_pause_follows_an_empty_poll_only_if_one_is_set() -> None:
+def test_empty_poll_is_followed_by_a_pause_only_if_set() -> None:
     harness = LaneHarness(poll_interval_seconds=7).checked()
     send(harness, 1)
     harness.lane.run_once()
@@ -305,7 +307,7 @@ def test_a_pause_follows_an_empty_poll_only_if_one_is_set() -> None:
     assert harness.clock.waits == [7]
 
 
-def test_what_a_long_poll_brings_after_the_stop_is_released(harness: LaneHarness) -> None:
+def test_messages_received_after_the_stop_are_released(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     harness.queue.when_received = harness.stop
     harness.lane.run()
@@ -314,14 +316,14 @@ def test_what_a_long_poll_brings_after_the_stop_is_released(harness: LaneHarness
     assert (harness.value("released_total"), harness.value("in_flight")) == (1, 0)
 
 
-def test_what_was_being_stored_at_the_stop_is_stored_and_acknowledged(harness: LaneHarness) -> None:
+def test_messages_being_stored_at_the_stop_are_stored_and_acknowledged(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     harness.archive.when_put = harness.stop
     harness.lane.run()
     assert harness.queue.deleted == [sent]
 
 
-def test_a_stop_during_an_outage_releases_what_is_held_after_one_more_try(harness: LaneHarness) -> None:
+def test_stop_during_an_outage_releases_messages_after_one_more_attempt(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     harness.archive.failing = SERVER_ERROR
     harness.clock.at(1000, harness.stop)
@@ -331,7 +333,7 @@ def test_a_stop_during_an_outage_releases_what_is_held_after_one_more_try(harnes
     assert harness.clock.seconds < 1060
 
 
-def test_giving_up_does_not_wait_for_s3_and_still_releases(harness: LaneHarness) -> None:
+def test_abandon_does_not_wait_for_s3_and_releases_messages(harness: LaneHarness) -> None:
     sent = send(harness, 1)
     hang, entered = threading.Event(), threading.Event()
 
@@ -351,7 +353,7 @@ def test_giving_up_does_not_wait_for_s3_and_still_releases(harness: LaneHarness)
     hang.set()
 
 
-def test_a_lane_that_fails_unexpectedly_releases_what_it_holds_and_goes_on(
+def test_unexpected_error_releases_messages_and_the_lane_continues(
     harness: LaneHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     sent = send(harness, 1)
@@ -366,7 +368,7 @@ def test_a_lane_that_fails_unexpectedly_releases_what_it_holds_and_goes_on(
     assert "unforeseen" in caplog.text
 
 
-def test_a_lane_whose_release_fails_as_well_goes_on(harness: LaneHarness, caplog: pytest.LogCaptureFixture) -> None:
+def test_lane_continues_although_the_release_fails(harness: LaneHarness, caplog: pytest.LogCaptureFixture) -> None:
     send(harness, 1)
     failures = ["store", "release"]
 

@@ -33,7 +33,7 @@ def lines(harness: LaneHarness) -> list[int]:
     return [gzip.decompress(item.body).count(b"\n") for _, item in sorted(harness.archive.objects.items())]
 
 
-def test_messages_are_deleted_only_once_their_batch_is_stored(harness: LaneHarness) -> None:
+def test_messages_are_deleted_only_after_their_batch_is_stored(harness: LaneHarness) -> None:
     sent = send(harness, 30)
     harness.lane.run_once()
     harness.lane.run_once()
@@ -44,7 +44,7 @@ def test_messages_are_deleted_only_once_their_batch_is_stored(harness: LaneHarne
     assert harness.value("stored_total") == 30
 
 
-def test_a_long_poll_does_not_outlast_the_age_of_a_batch(harness: LaneHarness) -> None:
+def test_long_poll_ends_when_a_batch_is_due(harness: LaneHarness) -> None:
     send(harness, 3)
     while harness.queue.messages:
         harness.lane.run_once()
@@ -53,7 +53,7 @@ def test_a_long_poll_does_not_outlast_the_age_of_a_batch(harness: LaneHarness) -
     assert harness.clock.seconds == 30
 
 
-def test_a_batch_is_written_in_time_while_sqs_fails(harness: LaneHarness) -> None:
+def test_batch_is_written_in_time_while_sqs_fails(harness: LaneHarness) -> None:
     send(harness, 3)
     harness.lane.run_once()
     harness.queue.failing = "ServiceUnavailable"
@@ -62,7 +62,7 @@ def test_a_batch_is_written_in_time_while_sqs_fails(harness: LaneHarness) -> Non
     assert 30 <= harness.clock.seconds < 31
 
 
-def test_an_outage_spends_one_receive_and_keeps_open_batches_hidden(harness: LaneHarness) -> None:
+def test_outage_uses_one_receive_and_keeps_open_batches_hidden(harness: LaneHarness) -> None:
     send(harness, 5, hours=1)
     send(harness, 30, first=5)
     harness.archive.failing = StoreError("throttled", "SlowDown")
@@ -73,7 +73,7 @@ def test_an_outage_spends_one_receive_and_keeps_open_batches_hidden(harness: Lan
     assert (harness.value("received_total"), harness.queue.dead) == (35, [])
 
 
-def test_a_stop_writes_what_is_open(harness: LaneHarness) -> None:
+def test_stop_writes_open_batches(harness: LaneHarness) -> None:
     sent = send(harness, 3)
     harness.lane.run_once()
     harness.stop()
@@ -82,7 +82,7 @@ def test_a_stop_writes_what_is_open(harness: LaneHarness) -> None:
     assert harness.value("in_flight") == 0
 
 
-def test_a_stop_while_s3_fails_releases_what_is_open(harness: LaneHarness) -> None:
+def test_stop_while_s3_fails_releases_open_batches(harness: LaneHarness) -> None:
     sent = send(harness, 3)
     harness.lane.run_once()
     harness.archive.failing = StoreError("throttled", "SlowDown")
@@ -92,7 +92,7 @@ def test_a_stop_while_s3_fails_releases_what_is_open(harness: LaneHarness) -> No
     assert harness.value("in_flight") == 0
 
 
-def test_the_same_batch_again_after_a_lost_answer_is_a_duplicate(harness: LaneHarness) -> None:
+def test_batch_repeated_after_a_lost_answer_is_a_duplicate(harness: LaneHarness) -> None:
     send(harness, 30)
     harness.queue.failing_deletes = True
     for _ in range(3):
@@ -105,14 +105,14 @@ def test_the_same_batch_again_after_a_lost_answer_is_a_duplicate(harness: LaneHa
     assert (harness.value("stored_total"), harness.value("duplicates_total")) == (30, 30)
 
 
-def test_poison_is_released_although_its_neighbours_wait_in_a_batch(harness: LaneHarness) -> None:
+def test_poison_is_released_while_other_messages_wait_in_a_batch(harness: LaneHarness) -> None:
     poison = harness.queue.send("{")
     send(harness, 3)
     harness.lane.run_once()
     assert harness.queue.visible() == [poison]
 
 
-def test_a_batch_whose_deletes_are_slow_is_no_lane_that_hangs(harness: LaneHarness) -> None:
+def test_slow_deletes_of_a_batch_do_not_fail_liveness(harness: LaneHarness) -> None:
     send(harness, 30)
     silences: list[float] = []
     delete = harness.queue.delete

@@ -62,7 +62,7 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def clients(settings: Settings) -> tuple[Queue, Archive]:
     """Return clients for the environment."""
-    session = new_session(settings.region)
+    session = new_session(settings.aws_region)
     credentials = SessionCredentials(session.get_credentials)
     assert credentials.found()
     credentials.start()
@@ -79,7 +79,7 @@ def wait_until_ready(port: str) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_stores_an_email_and_ends_well_when_told_to(
+def test_process_stores_an_email_and_exits_0_on_sigterm(
     aws: Aws, environment: dict[str, str], stop: signal.Signals
 ) -> None:
     number = int(stop)
@@ -105,7 +105,7 @@ def test_a_process_stores_an_email_and_ends_well_when_told_to(
     assert "hush-hush" not in errors
 
 
-def test_without_validation_a_process_stores_any_body_as_it_is(aws: Aws, environment: dict[str, str]) -> None:
+def test_process_without_validation_stores_any_body_unchanged(aws: Aws, environment: dict[str, str]) -> None:
     url = environment["SQS_QUEUE_URL"]
     message_id = aws.sqs.send_message(QueueUrl=url, MessageBody="no e-mail, ü\r\n")["MessageId"]
     process = start(
@@ -120,7 +120,7 @@ def test_without_validation_a_process_stores_any_body_as_it_is(aws: Aws, environ
     assert process.returncode == 0
 
 
-def test_wrong_settings_are_named_a_line_each_and_no_secret_is_printed(environment: dict[str, str]) -> None:
+def test_invalid_settings_have_a_line_each_without_secrets(environment: dict[str, str]) -> None:
     process = start(environment | {"S3_BUCKET_NAME": "", "LANES": "none", "SQS_QUEUE_URL": "hush-hush"})
     _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 2
@@ -154,7 +154,7 @@ class Overwriting(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_process_refuses_a_store_that_overwrites_and_says_what_to_do(
+def test_process_refuses_an_overwriting_store_with_advice(
     environment: dict[str, str], overwriting_store: ThreadingHTTPServer
 ) -> None:
     store = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{overwriting_store.server_address[1]}"}
@@ -168,7 +168,7 @@ def test_a_process_refuses_a_store_that_overwrites_and_says_what_to_do(
     assert (lines[-1]["reason"], lines[-1]["received"]) == ("refused", 0)
 
 
-def test_a_process_works_with_a_store_that_overwrites_where_that_is_allowed(
+def test_process_accepts_an_overwriting_store_if_allowed(
     environment: dict[str, str], overwriting_store: ThreadingHTTPServer
 ) -> None:
     store = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{overwriting_store.server_address[1]}"}
@@ -182,7 +182,7 @@ def test_a_process_works_with_a_store_that_overwrites_where_that_is_allowed(
     assert process.returncode == 0
 
 
-def test_a_port_in_use_is_named(environment: dict[str, str]) -> None:
+def test_port_in_use_is_reported(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = start(environment | {"PORT": port})
@@ -191,13 +191,13 @@ def test_a_port_in_use_is_named(environment: dict[str, str]) -> None:
     assert errors.splitlines() == [f"PORT: cannot listen on 127.0.0.1:{port}: Address already in use"]
 
 
-def test_a_ca_bundle_that_cannot_be_read_is_named(environment: dict[str, str]) -> None:
+def test_unreadable_ca_bundle_is_reported(environment: dict[str, str]) -> None:
     process = start(environment | {"AWS_CA_BUNDLE": "/nonexistent"})
     _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     assert (process.returncode, errors) == (2, "AWS_CA_BUNDLE: cannot be read: No such file or directory\n")
 
 
-def test_without_credentials_it_says_so(environment: dict[str, str]) -> None:
+def test_missing_credentials_are_reported(environment: dict[str, str]) -> None:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     kept = {name: value for name, value in environment.items() if name not in names}
     process = start(kept | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"})
@@ -214,7 +214,7 @@ def masked() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def test_a_second_signal_gives_up_on_a_store_that_hangs_and_releases(
+def test_second_signal_abandons_a_hanging_store_and_releases(
     aws: Aws, environment: dict[str, str], masked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = environment["SQS_QUEUE_URL"]

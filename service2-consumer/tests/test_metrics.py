@@ -5,14 +5,14 @@ from prometheus_client import CollectorRegistry
 from service2_consumer.metrics import Metrics
 
 
-def test_a_message_is_processed_once_it_is_stored_or_found_stored() -> None:
+def test_messages_processed_counts_stored_duplicate_and_conflict() -> None:
     metrics = Metrics(CollectorRegistry())
     for counter, count in ((metrics.stored, 3), (metrics.duplicates, 2), (metrics.conflicts, 1), (metrics.received, 9)):
         counter.inc(count)
     assert metrics.messages_processed() == 6
 
 
-def test_the_totals_add_up_the_invalid_messages_of_all_reasons() -> None:
+def test_totals_sum_the_invalid_messages_of_all_reasons() -> None:
     metrics = Metrics(CollectorRegistry())
     metrics.received.inc(5)
     metrics.invalid.labels("invalid_json").inc()

@@ -50,7 +50,7 @@ def test_objects_are_written_concurrently() -> None:
 
 
 @pytest.mark.parametrize("error", [StoreError("timeout"), RefusedObjectError("KeyTooLongError")])
-def test_an_error_of_the_store_is_the_result_of_its_object_alone(error: Exception) -> None:
+def test_store_error_is_the_result_of_its_object_only(error: Exception) -> None:
     def put(number: int) -> Outcome:
         if number == 1:
             raise error
@@ -60,7 +60,7 @@ def test_an_error_of_the_store_is_the_result_of_its_object_alone(error: Exceptio
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, TimeoutError])
-def test_any_other_error_is_raised_in_the_lane_and_the_threads_go_on(error: type[Exception]) -> None:
+def test_unexpected_error_is_raised_in_the_lane_and_the_threads_continue(error: type[Exception]) -> None:
     def put(number: int) -> Outcome:
         if number == 0:
             raise error
@@ -72,7 +72,7 @@ def test_any_other_error_is_raised_in_the_lane_and_the_threads_go_on(error: type
     assert threads.write(uploads(1), threading.Event()) == [Outcome.STORED]
 
 
-def test_once_abandoned_a_write_that_hangs_has_no_result() -> None:
+def test_abandoned_write_has_no_result() -> None:
     abandoned, hang = threading.Event(), threading.Event()
     abandoned.set()
 
@@ -85,7 +85,7 @@ def test_once_abandoned_a_write_that_hangs_has_no_result() -> None:
     hang.set()
 
 
-def test_the_threads_do_not_delay_the_exit_of_the_process() -> None:
+def test_threads_do_not_delay_the_process_exit() -> None:
     hang, writing = threading.Event(), threading.Event()
 
     def put(_number: int) -> Outcome:
@@ -104,7 +104,7 @@ def test_the_threads_do_not_delay_the_exit_of_the_process() -> None:
     lane.join(10)
 
 
-def test_the_duration_of_each_attempt_is_a_metric() -> None:
+def test_duration_of_each_attempt_is_a_metric() -> None:
     metrics, archive = Metrics(CollectorRegistry()), FakeArchive()
     archive.failing_keys.add("1")
     ObjectWriter(archive, metrics, 2).write(uploads(0, 1), threading.Event())

@@ -13,7 +13,7 @@ def outage_log(caplog: pytest.LogCaptureFixture) -> OutageLog:
     return OutageLog(logging.getLogger("test"), "S3", "messages are kept")
 
 
-def test_a_single_failure_is_not_logged(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_single_failure_is_not_logged(outage_log: OutageLog, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(5):
         outage_log.failed("timeout")
         outage_log.recovered()
@@ -21,7 +21,7 @@ def test_a_single_failure_is_not_logged(outage_log: OutageLog, caplog: pytest.Lo
     assert not outage_log.active
 
 
-def test_an_outage_is_logged_when_it_begins_changes_and_ends(
+def test_outage_is_logged_when_it_begins_changes_and_ends(
     outage_log: OutageLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     for cause in ["timeout", "timeout", "throttled", "timeout", "throttled"]:
@@ -32,7 +32,7 @@ def test_an_outage_is_logged_when_it_begins_changes_and_ends(
     assert caplog.messages == ["S3 fails: messages are kept", "S3 fails: messages are kept", "S3 works again"]
 
 
-def test_an_outage_that_needs_an_operator_is_an_error_at_once(
+def test_outage_that_needs_an_operator_is_an_error_at_once(
     outage_log: OutageLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     outage_log.failed("access_denied", needs_operator=True)

@@ -26,7 +26,7 @@ def batch(*numbers: int) -> bytes:
     return upload.body
 
 
-def test_the_line_that_removes_repeated_records_does_so(tmp_path: Path) -> None:
+def test_deduplication_command_removes_repeated_records(tmp_path: Path) -> None:
     command = README.read_text().partition("<!-- deduplication -->\n```sh\n")[2].partition("\n```")[0]
     (tmp_path / "batches").mkdir()
     (tmp_path / "batches/a.jsonl.gz").write_bytes(batch(1, 2, 3))
@@ -37,7 +37,7 @@ def test_the_line_that_removes_repeated_records_does_so(tmp_path: Path) -> None:
     assert [record["email_data"] for record in records] == [email(number) for number in range(1, 5)]
 
 
-def test_the_templates_of_the_readme_give_the_keys_beside_them() -> None:
+def test_readme_templates_give_the_documented_keys() -> None:
     rows = [line.split("|")[1:4] for line in README.read_text().splitlines() if line.startswith("| `") and "…" in line]
     examples = [[cell.strip(" `") for cell in row] for row in rows if "{prefix}" in row[1]]
     assert [prefix for prefix, _, _ in examples] == ["messages/", "sqs-messages/", "emails/"]

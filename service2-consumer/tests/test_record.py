@@ -30,7 +30,7 @@ def recorder(template: str = DEFAULT_TEMPLATE, **options: bool) -> Recorder:
     return Recorder(KeyTemplate(template, "messages/"), "1.2.3", **options)
 
 
-def test_the_object_holds_the_email_unchanged_and_where_it_came_from() -> None:
+def test_record_contains_the_unchanged_email_and_its_origin() -> None:
     received_at = datetime(2026, 12, 10, 14, 30, 23, 456_000, tzinfo=UTC)
     envelope = Envelope(message_id(1), received_at, "service1-api", TRACEPARENT)
     sent = email(extra={"kept": [1, None, 12345678901234567890]}, email_content="Grüße \u0000 \uffff 👋")
@@ -52,7 +52,7 @@ def test_the_object_holds_the_email_unchanged_and_where_it_came_from() -> None:
     assert record.conflict_key == f"conflicts/2026/12/10/{message_id(1)}/{record.sha256}.json"
 
 
-def test_a_foreign_message_is_dated_and_named_by_sqs() -> None:
+def test_message_of_another_producer_has_the_id_and_time_of_sqs() -> None:
     record = recorder().record(message(), NOW)
     assert record.key == "messages/2026/12/10/0a1b2c3d-0000-4000-8000-000000000000.json"
     metadata = json.loads(record.body)["metadata"]
@@ -60,19 +60,19 @@ def test_a_foreign_message_is_dated_and_named_by_sqs() -> None:
     assert "source" not in metadata
 
 
-def test_key_and_digest_do_not_depend_on_when_a_message_is_processed() -> None:
+def test_key_and_digest_do_not_depend_on_the_processing_time() -> None:
     first, later = (recorder().record(message(), timestamp) for timestamp in (START, NOW))
     assert (first.key, first.sha256) == (later.key, later.sha256)
 
 
 @given(st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
-def test_a_body_that_is_no_email_is_poison_and_breaks_nothing(body: str) -> None:
+def test_body_other_than_an_email_is_poison(body: str) -> None:
     found = InFlightMessage("sqs-1", "r", body, {"message_id": body, "received_at": body, "source": body}, START, 1)
     with pytest.raises(PoisonError):
         recorder().record(found, NOW)
 
 
-def test_without_validation_an_object_is_the_body_itself() -> None:
+def test_object_without_validation_is_the_body_itself() -> None:
     body = "not JSON\r\n\x00 ü"
     record = recorder(validates=False, raw=True).record(message(body, Envelope(message_id(1))), NOW)
     assert record.body == body.encode()
@@ -80,19 +80,19 @@ def test_without_validation_an_object_is_the_body_itself() -> None:
     assert record.content_type == "text/plain; charset=utf-8"
 
 
-def test_without_validation_a_line_of_a_batch_holds_the_body_as_a_string() -> None:
+def test_batch_line_without_validation_contains_the_body_as_a_string() -> None:
     record = recorder(validates=False).record(message("[1]\n"), NOW)
     assert json.loads(record.body)["body"] == "[1]\n"
     assert b"\n" not in record.body
 
 
-def test_without_validation_half_a_surrogate_pair_is_still_poison() -> None:
+def test_unpaired_surrogate_without_validation_is_poison() -> None:
     with pytest.raises(PoisonError, match="surrogate"):
         recorder(validates=False, raw=True).record(message("\ud800"), NOW)
 
 
 @pytest.mark.parametrize("options", [{}, {"validates": False}, {"validates": False, "raw": True}])
-def test_a_stored_object_tells_the_digest_that_its_message_had(options: dict[str, bool]) -> None:
+def test_stored_object_has_the_digest_of_its_message(options: dict[str, bool]) -> None:
     record = Recorder(KeyTemplate(DEFAULT_TEMPLATE, "messages/"), "1.2.3", **options).record(message(), NOW)
     digests = digests_of(record.body)
     assert record.sha256 in digests.of_content
@@ -100,5 +100,5 @@ def test_a_stored_object_tells_the_digest_that_its_message_had(options: dict[str
 
 
 @pytest.mark.parametrize("stored", [b"", b"<html>", b"\xff", b"[1]", b'{"email_data": 1}', b'{"body": null}', b"{"])
-def test_what_no_consumer_wrote_is_no_document(stored: bytes) -> None:
+def test_object_of_another_writer_is_no_document(stored: bytes) -> None:
     assert digests_of(stored) == Digests(frozenset({hashlib.sha256(stored).hexdigest()}), is_document=False)

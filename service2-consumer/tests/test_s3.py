@@ -47,7 +47,7 @@ def archive_at(
     deadline_seconds: float = 180,
     **encryption: str,
 ) -> S3Archive:
-    """Open an archive; a short deadline is only for replies that hang, since a busy machine may hold up the others."""
+    """Return an archive; a short deadline is only for hanging replies, since a busy machine may delay the others."""
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
     return opened(credentials.for_obstore, url, deadline_seconds, bucket, encryption, allow_overwrite=allow_overwrite)
@@ -86,43 +86,41 @@ def either(request: pytest.FixtureRequest) -> Archive:
     return request.getfixturevalue("archive") if request.param == "s3" else FakeArchive()
 
 
-def test_an_archive_writes_an_object_once(either: Archive) -> None:
+def test_archive_writes_an_object_once(either: Archive) -> None:
     assert [either.put(new_upload()) for _ in range(3)] == [Outcome.STORED, Outcome.DUPLICATE, Outcome.DUPLICATE]
 
 
-def test_an_archive_keeps_another_content_apart_and_once(either: Archive) -> None:
+def test_archive_stores_other_content_once_as_a_conflict(either: Archive) -> None:
     either.put(new_upload("d1"))
     assert [either.put(new_upload("d2")) for _ in range(2)] == [Outcome.CONFLICT, Outcome.CONFLICT]
 
 
-def test_an_archive_takes_a_taken_key_as_stored_where_no_conflict_can_be(either: Archive) -> None:
+def test_existing_key_without_conflict_key_is_a_duplicate(either: Archive) -> None:
     either.put(new_upload("d1"))
     assert either.put(new_upload("d2", conflict=False)) is Outcome.DUPLICATE
 
 
-def test_an_object_has_its_content_type_and_digest(aws: Aws, archive: S3Archive) -> None:
+def test_object_has_its_content_type_and_digest(aws: Aws, archive: S3Archive) -> None:
     archive.put(new_upload())
     found = aws.s3.get_object(Bucket=BUCKET, Key=new_upload().key)
     assert (found["ContentType"], found["Metadata"]) == ("application/json", {"email-sha256": "d1"})
     assert found["Body"].read() == b"body of d1"
 
 
-def test_a_conflict_leaves_the_first_object_alone(aws: Aws, archive: S3Archive) -> None:
+def test_conflict_does_not_change_the_first_object(aws: Aws, archive: S3Archive) -> None:
     archive.put(new_upload("d1"))
     archive.put(new_upload("d2"))
     assert aws.s3.get_object(Bucket=BUCKET, Key=new_upload().key)["Body"].read() == b"body of d1"
     assert aws.s3.get_object(Bucket=BUCKET, Key="conflicts/d2")["Body"].read() == b"body of d2"
 
 
-def test_the_probe_writes_one_fixed_key_again_and_again(aws: Aws, archive: S3Archive) -> None:
+def test_probe_overwrites_one_fixed_key(aws: Aws, archive: S3Archive) -> None:
     archive.probe()
     archive.probe()
     assert [item["Key"] for item in aws.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [PROBE_KEY]
 
 
-def test_the_check_passes_where_objects_are_written_once_however_often_and_with_whomever(
-    aws: Aws, archive: S3Archive
-) -> None:
+def test_check_passes_repeatedly_and_concurrently_with_write_once(aws: Aws, archive: S3Archive) -> None:
     archive.check()
     with ThreadPoolExecutor(10) as replicas:
         checks = [replicas.submit(archive_at(aws.url, aws.session).check) for _ in range(10)]
@@ -130,7 +128,7 @@ def test_the_check_passes_where_objects_are_written_once_however_often_and_with_
     assert [item["Key"] for item in aws.s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == [PROBE_KEY]
 
 
-def test_a_missing_bucket_is_an_outage(aws: Aws) -> None:
+def test_missing_bucket_is_an_outage(aws: Aws) -> None:
     archive = archive_at(aws.url, aws.session, bucket="nobody-has-made-it")
     with pytest.raises(StoreError) as caught:
         archive.put(new_upload())
@@ -139,7 +137,7 @@ def test_a_missing_bucket_is_an_outage(aws: Aws) -> None:
         archive.check()
 
 
-def test_encryption_is_asked_for_with_each_put(aws: Aws, archive: S3Archive) -> None:
+def test_each_put_requests_encryption(aws: Aws, archive: S3Archive) -> None:
     archive_at(aws.url, aws.session, server_side_encryption="AES256").put(new_upload(key="a"))
     key = "arn:aws:kms:eu-central-1:000000000000:key/0"
     archive_at(aws.url, aws.session, server_side_encryption="aws:kms", sse_kms_key_id=key).put(new_upload(key="b"))
@@ -150,7 +148,7 @@ def test_encryption_is_asked_for_with_each_put(aws: Aws, archive: S3Archive) -> 
     assert aws.s3.head_object(Bucket=BUCKET, Key="c")["ServerSideEncryption"] == "aws:kms"
 
 
-# ---- a server that answers as told ----------------------------------------------------------------------------------
+# ---- a server with scripted answers ----------------------------------------------------------------------------------
 
 SESSION = boto3.Session("key", "secret", region_name=REGION)
 FOUND = {"Last-Modified": "Thu, 10 Dec 2026 14:30:22 GMT", "x-amz-meta-email-sha256": "d1"}
@@ -172,9 +170,7 @@ FOUND = {"Last-Modified": "Thu, 10 Dec 2026 14:30:22 GMT", "x-amz-meta-email-sha
         (cut, "connection"),
     ],
 )
-def test_whatever_keeps_an_object_from_being_stored_is_an_outage(
-    server: ScriptedServer, reply: Reply, cause: str
-) -> None:
+def test_store_failure_is_an_outage(server: ScriptedServer, reply: Reply, cause: str) -> None:
     server.replies["PUT"] = [reply]
     archive = archive_at(server.url, SESSION, deadline_seconds=3 if reply is hang else 180)
     with pytest.raises(StoreError) as caught:
@@ -183,7 +179,7 @@ def test_whatever_keeps_an_object_from_being_stored_is_an_outage(
     assert "body of" not in str(caught.value)
 
 
-def test_an_attempt_ends_within_its_deadline_and_does_not_retry(server: ScriptedServer) -> None:
+def test_attempt_ends_within_its_deadline_and_does_not_retry(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(412), hang]
     server.replies["GET"] = [status(200, headers=FOUND)]
     with pytest.raises(StoreError):
@@ -191,28 +187,26 @@ def test_an_attempt_ends_within_its_deadline_and_does_not_retry(server: Scripted
     assert [method for method, _, _ in server.asked] == ["PUT", "GET", "PUT"]
 
 
-def test_nobody_listening_is_an_outage() -> None:
+def test_refused_connection_is_an_outage() -> None:
     with pytest.raises(StoreError, match="connection"):
         archive_at("http://127.0.0.1:1", SESSION).put(new_upload())
 
 
-def test_a_key_that_s3_will_never_take_is_refused(server: ScriptedServer) -> None:
+def test_key_refused_by_s3_is_permanent(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(400, "KeyTooLongError")]
     with pytest.raises(RefusedObjectError, match="KeyTooLongError"):
         archive_at(server.url, SESSION).put(new_upload())
 
 
 @pytest.mark.parametrize("code", [409, 412])
-def test_a_taken_key_is_settled_by_asking_what_lies_there(server: ScriptedServer, code: int) -> None:
+def test_existing_key_is_compared_with_the_stored_object(server: ScriptedServer, code: int) -> None:
     server.replies["PUT"] = [status(code, "ConditionalRequestConflict")]
     server.replies["GET"] = [status(200, headers=FOUND)]
     assert archive_at(server.url, SESSION).put(new_upload()) is Outcome.DUPLICATE
 
 
 @pytest.mark.parametrize("garbled", [garbage, cut, answer(200, "<html>", {"Content-Length": "900"})])
-def test_a_put_that_took_effect_though_its_answer_was_garbage_is_found_stored(
-    server: ScriptedServer, garbled: Reply
-) -> None:
+def test_put_with_a_corrupt_answer_is_found_stored(server: ScriptedServer, garbled: Reply) -> None:
     server.replies["PUT"] = [garbled, status(412, "PreconditionFailed")]
     server.replies["GET"] = [status(200, headers=FOUND)]
     archive = archive_at(server.url, SESSION)
@@ -240,31 +234,29 @@ def settled(server: ScriptedServer, text: str, headers: dict[str, str]) -> Outco
 
 
 @pytest.mark.parametrize("headers", [NO_METADATA, FOUND], ids=["none", "garbled"])
-def test_the_content_decides_where_the_metadata_does_not_say_that_it_is_the_same(
-    server: ScriptedServer, headers: dict[str, str]
-) -> None:
+def test_content_decides_if_metadata_does_not_prove_equality(server: ScriptedServer, headers: dict[str, str]) -> None:
     assert settled(server, stored(dict(reversed(EMAIL.items()))), headers) is Outcome.DUPLICATE
     assert [method for method, _, _ in server.asked] == ["PUT", "GET"]
 
 
-def test_another_email_is_a_conflict_without_metadata_too(server: ScriptedServer) -> None:
+def test_other_email_without_metadata_is_a_conflict(server: ScriptedServer) -> None:
     assert settled(server, stored(EMAIL | {"email_content": "d"}), NO_METADATA) is Outcome.CONFLICT
 
 
-def test_a_raw_body_is_compared_as_it_is(server: ScriptedServer) -> None:
+def test_raw_body_is_compared_unchanged(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(412)]
     server.replies["GET"] = [answer(200, "no e-mail", NO_METADATA)]
     item = new_upload(hashlib.sha256(b"no e-mail").hexdigest())
     assert archive_at(server.url, SESSION).put(item) is Outcome.DUPLICATE
 
 
-def test_an_answer_that_is_no_object_of_ours_is_no_conflict_but_asked_for_again(server: ScriptedServer) -> None:
+def test_unrecognized_object_is_retried_and_no_conflict(server: ScriptedServer) -> None:
     with pytest.raises(StoreError, match="unclear"):
         settled(server, "<html>Bad gateway</html>", NO_METADATA)
     assert [method for method, _, _ in server.asked] == ["PUT", "GET"]
 
 
-def test_a_conflict_with_a_put_that_failed_is_tried_again_and_is_no_conflict_of_emails(server: ScriptedServer) -> None:
+def test_concurrent_failed_put_is_retried_and_no_conflict(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(409, "ConditionalRequestConflict")]
     server.replies["GET"] = [status(404)]
     with pytest.raises(StoreError, match="contended"):
@@ -272,9 +264,7 @@ def test_a_conflict_with_a_put_that_failed_is_tried_again_and_is_no_conflict_of_
 
 
 @pytest.mark.parametrize("conflict", [True, False])
-def test_no_message_is_acknowledged_for_a_put_of_somebody_else_that_may_still_fail(
-    server: ScriptedServer, conflict: bool
-) -> None:
+def test_put_of_another_writer_in_progress_is_not_acknowledged(server: ScriptedServer, conflict: bool) -> None:
     server.replies["PUT"] = [status(412), status(409, "ConditionalRequestConflict")] if conflict else [status(409)]
     server.replies["GET"] = [status(200, headers=FOUND)]
     server.replies["HEAD"] = [status(404)]
@@ -285,13 +275,13 @@ def test_no_message_is_acknowledged_for_a_put_of_somebody_else_that_may_still_fa
 # ---- write-once -----------------------------------------------------------------------------------------------------
 
 
-def test_a_store_that_ignores_if_none_match_is_refused_with_what_to_do(server: ScriptedServer) -> None:
+def test_store_that_ignores_if_none_match_is_refused_with_advice(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(200)] * 3
     with pytest.raises(OverwritesError, match=r"ignores If-None-Match: .* ALLOW_OVERWRITE=true accepts that"):
         archive_at(server.url, SESSION).check()
 
 
-def test_a_store_that_ignores_if_none_match_is_taken_where_that_is_allowed(server: ScriptedServer) -> None:
+def test_store_that_ignores_if_none_match_is_accepted_if_allowed(server: ScriptedServer) -> None:
     server.replies["PUT"] = [status(200)]
     archive_at(server.url, SESSION, allow_overwrite=True).check()
     assert len(server.asked) == 1
@@ -300,9 +290,7 @@ def test_a_store_that_ignores_if_none_match_is_taken_where_that_is_allowed(serve
 @pytest.mark.parametrize(
     "refusals", [[status(412)], [status(409, "ConditionalRequestConflict")], [status(200), status(412)]]
 )
-def test_a_refused_create_proves_write_once_even_after_somebody_emptied_the_bucket(
-    server: ScriptedServer, refusals: list[Reply]
-) -> None:
+def test_refused_create_proves_write_once_in_an_emptied_bucket(server: ScriptedServer, refusals: list[Reply]) -> None:
     server.replies["PUT"] = [status(200), *refusals]
     archive_at(server.url, SESSION).check()
     asked = [{name.lower(): value for name, value in headers.items()} for _, _, headers in server.asked]
@@ -311,7 +299,7 @@ def test_a_refused_create_proves_write_once_even_after_somebody_emptied_the_buck
 
 
 @pytest.mark.parametrize("replies", [[status(503)], [status(200), status(503)], [status(200), status(501)]])
-def test_a_store_that_fails_during_the_check_proves_nothing(server: ScriptedServer, replies: list[Reply]) -> None:
+def test_store_failure_during_the_check_proves_nothing(server: ScriptedServer, replies: list[Reply]) -> None:
     server.replies["PUT"] = replies
     with pytest.raises(StoreError):
         archive_at(server.url, SESSION).check()
@@ -330,7 +318,7 @@ def test_each_put_forbids_overwriting_and_carries_a_signature(server: ScriptedSe
 # ---- credentials ----------------------------------------------------------------------------------------------------
 
 
-def test_credentials_that_cannot_be_had_are_an_outage(server: ScriptedServer) -> None:
+def test_missing_credentials_are_an_outage(server: ScriptedServer) -> None:
     def refresh() -> S3Credential:
         raise CredentialsError("InvalidIdentityToken")
 

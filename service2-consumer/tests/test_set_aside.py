@@ -16,20 +16,20 @@ def upload(key: str, size_bytes: int = 1, messages: int = 1) -> Upload:
 
 
 @pytest.mark.parametrize(("size_bytes", "count"), [(1, MAX_OBJECTS), (MAX_BYTES // 2, 2), (MAX_BYTES, 1)])
-def test_it_is_full_at_a_number_of_objects_or_of_bytes(size_bytes: int, count: int) -> None:
+def test_set_aside_is_full_at_a_number_of_objects_or_bytes(size_bytes: int, count: int) -> None:
     aside = SetAside()
     while not aside.full:
         aside.add([upload(str(len(aside)), size_bytes)], 0, 0)
     assert len(aside) == count
 
 
-def test_it_counts_the_messages_of_all_objects() -> None:
+def test_messages_counts_those_of_all_objects() -> None:
     aside = SetAside()
     aside.add([upload("a", messages=3), upload("b", messages=2)], 0, 0)
     assert aside.messages == 5
 
 
-def test_an_object_is_due_within_a_second_and_not_before_its_pause() -> None:
+def test_object_is_due_after_its_first_pause() -> None:
     aside = SetAside()
     assert aside.seconds_until_due(0) is None
     aside.add([upload("a")], 100, 0)
@@ -41,7 +41,7 @@ def test_an_object_is_due_within_a_second_and_not_before_its_pause() -> None:
     assert len(aside) == 0
 
 
-def test_the_object_due_longest_comes_first_and_no_more_than_the_limit() -> None:
+def test_take_due_returns_the_oldest_first_up_to_the_limit() -> None:
     aside = SetAside()
     for number in range(5):
         aside.add([upload(str(number))], 10 * (5 - number), 0)
@@ -49,7 +49,7 @@ def test_the_object_due_longest_comes_first_and_no_more_than_the_limit() -> None
     assert [item.upload.key for item in aside.take_due(100, 3)] == ["1", "0"]
 
 
-def test_the_pauses_of_an_object_grow_to_five_minutes() -> None:
+def test_object_pauses_grow_to_five_minutes() -> None:
     aside, pauses, now = SetAside(), [], 0.0
     aside.add([upload("a")], now, 0)
     for _ in range(15):
@@ -64,7 +64,7 @@ def test_the_pauses_of_an_object_grow_to_five_minutes() -> None:
     assert all(later > earlier / 2 for earlier, later in itertools.pairwise(pauses[:8]))
 
 
-def test_nothing_is_left_once_it_is_cleared() -> None:
+def test_clear_removes_all_objects() -> None:
     aside = SetAside()
     aside.add([upload("a")], 0, 0)
     aside.clear()

@@ -29,25 +29,25 @@ def lines(monkeypatch: pytest.MonkeyPatch, **variables: str) -> list[str]:
     return explain(Settings, caught.value)
 
 
-def test_three_variables_are_enough() -> None:
+def test_three_variables_are_sufficient() -> None:
     settings = Settings()
     assert (settings.lanes, settings.prefix, settings.port) == (4, "messages/", 8080)
 
 
 @pytest.mark.parametrize("name", ["POLL_INTERVAL_SECONDS", "POLL_INTERVAL"])
-def test_the_pause_has_the_two_names_that_people_use(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_poll_interval_has_two_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "7")
     assert Settings().poll_interval_seconds == 7
 
 
-def test_each_wrong_variable_is_named_on_a_line_that_says_what_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_invalid_variable_has_a_line_with_what_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SQS_QUEUE_URL")
     found = lines(monkeypatch, PORT="0", MAX_MESSAGES_PER_POLL="eleven", POLL_INTERVAL="-1")
     assert [line.partition(":")[0] for line in found] == [
         "SQS_QUEUE_URL",
+        "PORT",
         "MAX_MESSAGES_PER_POLL",
         "POLL_INTERVAL_SECONDS",
-        "PORT",
     ]
     assert found[0].startswith("SQS_QUEUE_URL: is required")
     assert "eleven" not in "".join(found)
@@ -72,7 +72,7 @@ def test_each_wrong_variable_is_named_on_a_line_that_says_what_is_expected(monke
         ("OBJECT_LAYOUT", "message", "file"),
     ],
 )
-def test_bounds_are_held(monkeypatch: pytest.MonkeyPatch, name: str, good: str, bad: str) -> None:
+def test_bounds_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, good: str, bad: str) -> None:
     monkeypatch.setenv(name, good)
     Settings()
     (line,) = lines(monkeypatch, **{name: bad})
@@ -92,7 +92,7 @@ def test_bounds_are_held(monkeypatch: pytest.MonkeyPatch, name: str, good: str, 
         ({"S3_KEY_TEMPLATE": "emails/{message_id}.json"}, "S3_KEY_TEMPLATE"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(
+def test_inconsistent_settings_are_refused(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], named: str
 ) -> None:
     (line,) = lines(monkeypatch, **variables)
@@ -109,7 +109,9 @@ def test_what_does_not_fit_together_is_refused(
         {"S3_KMS_KEY_ID": "key", "S3_SSE": "aws:kms"},
     ],
 )
-def test_what_just_fits_together_is_taken(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+def test_consistent_settings_at_the_bound_are_accepted(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Settings().drain_seconds < 120

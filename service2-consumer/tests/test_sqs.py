@@ -44,14 +44,14 @@ def send(aws: Aws, url: str, body: str = "body", **attributes: str) -> None:
     )
 
 
-def test_a_received_message_has_body_attributes_time_and_count(aws: Aws, url: str) -> None:
+def test_received_message_has_body_attributes_time_and_count(aws: Aws, url: str) -> None:
     send(aws, url, "ünï", source="service1-api", unknown="left out")
     (message,) = opened(aws, url).receive(0)
     assert (message.body, message.attributes["source"], message.receive_count) == ("ünï", "service1-api", 1)
     assert message.sent_at.tzinfo
 
 
-def test_an_attribute_that_is_no_string_is_left_out(aws: Aws, url: str) -> None:
+def test_non_string_attribute_is_omitted(aws: Aws, url: str) -> None:
     aws.sqs.send_message(
         QueueUrl=url,
         MessageBody="body",
@@ -61,7 +61,7 @@ def test_an_attribute_that_is_no_string_is_left_out(aws: Aws, url: str) -> None:
     assert message.attributes == {}
 
 
-def test_a_receive_hides_messages_and_releasing_shows_them(aws: Aws, url: str) -> None:
+def test_receive_hides_messages_and_release_shows_them(aws: Aws, url: str) -> None:
     queue = opened(aws, url)
     send(aws, url)
     (message,) = queue.receive(0)
@@ -70,17 +70,17 @@ def test_a_receive_hides_messages_and_releasing_shows_them(aws: Aws, url: str) -
     assert [m.receive_count for m in queue.receive(0)] == [2]
 
 
-def test_more_messages_than_a_call_takes_are_deleted_in_several(aws: Aws, url: str) -> None:
+def test_delete_removes_ten_messages_in_one_call(aws: Aws, url: str) -> None:
     queue = opened(aws, url)
-    for number in range(25):
+    for number in range(10):
         send(aws, url, str(number))
     receipts = [m.receipt for _ in range(5) for m in queue.receive(0)]
-    assert len(receipts) == 25
+    assert len(receipts) == 10
     assert queue.delete(receipts) == []
     assert queue.depth() == {"visible": 0, "in_flight": 0, "delayed": 0}
 
 
-def test_receipts_that_sqs_does_not_accept_are_named(aws: Aws, url: str) -> None:
+def test_rejected_receipts_are_returned(aws: Aws, url: str) -> None:
     queue = opened(aws, url)
     send(aws, url)
     (message,) = queue.receive(0)
@@ -88,13 +88,13 @@ def test_receipts_that_sqs_does_not_accept_are_named(aws: Aws, url: str) -> None
     assert queue.change_visibility(["no-receipt"], 5) == ["no-receipt"]
 
 
-def test_a_call_that_fails_as_a_whole_fails_each_receipt(aws: Aws, url: str) -> None:
+def test_failed_call_returns_every_receipt(aws: Aws, url: str) -> None:
     queue = opened(aws, f"{url}-gone")
     assert queue.delete(["a", "b"]) == ["a", "b"]
     assert queue.change_visibility(["a"], 0) == ["a"]
 
 
-def test_a_queue_that_is_gone_is_an_error_with_its_code(aws: Aws, url: str) -> None:
+def test_missing_queue_raises_with_its_code(aws: Aws, url: str) -> None:
     queue = opened(aws, f"{url}-gone")
     with pytest.raises(QueueError, match=r"NonExistentQueue|QueueDoesNotExist"):
         queue.receive(0)
@@ -102,35 +102,35 @@ def test_a_queue_that_is_gone_is_an_error_with_its_code(aws: Aws, url: str) -> N
         queue.depth()
 
 
-def test_nobody_listening_is_an_error(aws: Aws) -> None:
+def test_refused_connection_raises(aws: Aws) -> None:
     queue = opened(aws, "http://127.0.0.1:1/000000000000/q")
     with pytest.raises(QueueError, match="NewConnectionError"):
         queue.receive(0)
 
 
-# ---- a server that answers as told ----------------------------------------------------------------------------------
+# ---- a server with scripted answers ----------------------------------------------------------------------------------
 
 OK = answer(200, '{"Successful": [{"Id": "0"}]}')
 NONE = answer(200, "{}")
 
 
-def told(server: ScriptedServer, aws: Aws, *replies: Reply) -> SqsQueue:
+def scripted(server: ScriptedServer, aws: Aws, *replies: Reply) -> SqsQueue:
     server.replies["POST"] = list(replies)
     return opened(aws, f"{server.url}/000000000000/q")
 
 
 @pytest.mark.parametrize(
-    "outage_log",
+    "failure",
     [answer(500, "{}"), answer(503, "<html>"), answer(400, '{"__type":"com.amazonaws.sqs#RequestThrottled"}'), cut],
 )
-def test_a_delete_is_asked_again_when_sqs_stumbles(server: ScriptedServer, aws: Aws, outage_log: Reply) -> None:
-    queue = told(server, aws, outage_log, outage_log, OK)
+def test_delete_is_retried_after_transient_errors(server: ScriptedServer, aws: Aws, failure: Reply) -> None:
+    queue = scripted(server, aws, failure, failure, OK)
     assert queue.delete(["receipt"]) == []
     assert len(server.asked) == 3
 
 
-def test_a_receive_is_asked_once_for_a_lost_answer_has_hidden_its_messages(server: ScriptedServer, aws: Aws) -> None:
-    queue = told(server, aws, answer(500, "{}"), NONE)
+def test_receive_is_not_retried(server: ScriptedServer, aws: Aws) -> None:
+    queue = scripted(server, aws, answer(500, "{}"), NONE)
     with pytest.raises(QueueError, match="HTTP 500"):
         queue.receive(0)
     assert queue.receive(0) == []
@@ -175,14 +175,14 @@ MISSHAPEN = [
 
 
 @pytest.mark.parametrize("entry", MISSHAPEN, ids=range(len(MISSHAPEN)))
-def test_a_message_of_another_shape_is_an_error_alone_and_left_out_among_others(entry: dict[str, object]) -> None:
+def test_malformed_message_is_omitted_and_raises_if_alone(entry: dict[str, object]) -> None:
     with pytest.raises(QueueError, match="MalformedReply"):
         queue_of({"Messages": [entry]}).receive(0)
     (message,) = queue_of({"Messages": [entry, message_entry()]}).receive(0)
     assert message.receipt == "r"
 
 
-def test_numbers_and_attributes_are_taken_as_numbers_or_strings() -> None:
+def test_numbers_are_accepted_as_numbers_or_strings() -> None:
     entry = message_entry(
         Attributes={"SentTimestamp": 1765376000000, "ApproximateReceiveCount": 2},
         MessageAttributes={"source": {"StringValue": "s"}, "odd": None, "number": {"StringValue": 3}},
@@ -192,12 +192,12 @@ def test_numbers_and_attributes_are_taken_as_numbers_or_strings() -> None:
 
 
 @pytest.mark.parametrize("attributes", [None, [], {}, {"ApproximateNumberOfMessages": "many"}], ids=str)
-def test_a_depth_of_another_shape_is_an_error(attributes: object) -> None:
+def test_malformed_depth_raises(attributes: object) -> None:
     with pytest.raises(QueueError, match="MalformedReply"):
         queue_of({"Attributes": attributes}).depth()
 
 
-def test_a_receipt_that_the_reply_does_not_confirm_counts_as_failed() -> None:
+def test_unconfirmed_receipt_is_returned_as_failed() -> None:
     assert queue_of({"Successful": [{"Id": "1"}]}).delete(["a", "b"]) == ["a"]
     assert queue_of({"Successful": "all"}).change_visibility(["a", "b"], 0) == ["a", "b"]
 
@@ -217,7 +217,7 @@ fields = st.sampled_from(["Messages", "Successful", "Failed", "Attributes"])
 
 @settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(fields, json_values | st.lists(json_values | nearly_messages)))
-def test_whatever_json_sqs_answers_is_an_error_of_the_queue_or_a_result(reply: dict[str, Any]) -> None:
+def test_any_json_reply_raises_queue_error_or_returns_a_result(reply: dict[str, Any]) -> None:
     queue = queue_of(reply)
     for ask in (lambda: queue.receive(0), queue.depth):
         with contextlib.suppress(QueueError):
@@ -225,8 +225,8 @@ def test_whatever_json_sqs_answers_is_an_error_of_the_queue_or_a_result(reply: d
     assert set(queue.delete(["a", "b"])) <= {"a", "b"}
 
 
-def test_an_error_of_the_client_is_an_error_of_the_queue_with_the_same_cause(server: ScriptedServer, aws: Aws) -> None:
+def test_client_error_raises_queue_error_with_the_same_cause(server: ScriptedServer, aws: Aws) -> None:
     denied = answer(403, '{"__type":"AccessDenied"}')
     with pytest.raises(QueueError, match="AccessDenied") as caught:
-        told(server, aws, denied).receive(0)
+        scripted(server, aws, denied).receive(0)
     assert isinstance(caught.value.__cause__, SqsError)

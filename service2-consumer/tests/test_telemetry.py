@@ -15,7 +15,7 @@ from .fakes import START
 
 
 class Reports:
-    """One lane's telemetry, its metrics and its lines."""
+    """One lane's telemetry, its metrics and its log lines."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
@@ -40,7 +40,7 @@ def upload(*messages: InFlightMessage) -> Upload:
     return Upload("key", b"12345", "", "", "", "conflicts/key", messages)
 
 
-def test_a_conflict_is_logged_with_the_id_and_the_key_that_took_it(reports: Reports) -> None:
+def test_conflict_is_logged_with_its_id_and_key(reports: Reports) -> None:
     reports.telemetry.object_stored(upload(message()), Outcome.CONFLICT)
     (line,) = reports.caplog.records
     assert line.message == "message id reused with different content; stored under conflicts/"
@@ -48,12 +48,12 @@ def test_a_conflict_is_logged_with_the_id_and_the_key_that_took_it(reports: Repo
 
 
 @pytest.mark.parametrize(("outcome", "size"), [(Outcome.STORED, 5), (Outcome.DUPLICATE, 0), (Outcome.CONFLICT, 5)])
-def test_a_duplicate_writes_no_bytes(reports: Reports, outcome: Outcome, size: int) -> None:
+def test_duplicate_writes_no_bytes(reports: Reports, outcome: Outcome, size: int) -> None:
     reports.telemetry.object_stored(upload(message()), outcome)
     assert reports.value("stored_bytes_total") == size
 
 
-def test_the_messages_of_an_attempt_are_one_line_for_each_outcome(reports: Reports) -> None:
+def test_attempt_is_logged_in_one_line_per_outcome(reports: Reports) -> None:
     messages = {
         Outcome.STORED: [message(1), message(2)],
         Outcome.DUPLICATE: [message(3)],
@@ -73,14 +73,14 @@ def test_poison_is_reported_on_its_first_receive_only(reports: Reports) -> None:
     assert len(reports.caplog.records) == 1
 
 
-def test_a_full_lane_is_logged_as_it_begins_and_as_it_ends(reports: Reports) -> None:
+def test_full_lane_is_logged_at_begin_and_end(reports: Reports) -> None:
     for messages, full in ((3, False), (10, True), (11, True), (2, False), (0, False)):
         reports.telemetry.set_aside(messages, full=full)
         assert (reports.value("set_aside"), reports.value("lanes_full")) == (messages, full)
     assert len(reports.caplog.records) == 2
 
 
-def test_an_outage_names_the_failure_that_needs_an_operator(reports: Reports) -> None:
+def test_outage_names_the_failure_that_needs_an_operator(reports: Reports) -> None:
     reports.telemetry.store_failed([StoreError("timeout"), StoreError("access_denied", "AccessDenied")])
     (line,) = reports.caplog.records
     assert (line.levelname, line.cause) == ("ERROR", "access_denied AccessDenied")  # type: ignore[attr-defined]
@@ -89,20 +89,20 @@ def test_an_outage_names_the_failure_that_needs_an_operator(reports: Reports) ->
     assert (reports.telemetry.store_fails, reports.value("store_healthy")) == (False, 1)
 
 
-def test_a_single_failure_leaves_the_store_healthy(reports: Reports) -> None:
+def test_single_failure_leaves_the_store_healthy(reports: Reports) -> None:
     reports.telemetry.store_works()
     reports.telemetry.store_failed([StoreError("timeout")])
     assert (reports.telemetry.store_fails, reports.value("store_healthy")) == (False, 1)
 
 
-def test_an_object_whose_retries_have_ended_counts_with_each_message(reports: Reports) -> None:
+def test_refused_object_counts_each_of_its_messages(reports: Reports) -> None:
     reports.telemetry.store_refused(upload(message(1), message(2)), "server_error InternalError", 12)
     assert reports.value("invalid_total", reason="store_refused") == 2
     (line,) = reports.caplog.records
     assert (line.message_ids, line.tries) == (["id-1", "id-2"], 12)  # type: ignore[attr-defined]
 
 
-def test_an_object_that_fails_alone_is_logged_with_its_ids(reports: Reports) -> None:
+def test_object_failing_alone_is_logged_with_its_ids(reports: Reports) -> None:
     reports.telemetry.fails_alone(upload(message()), "server_error")
     (line,) = reports.caplog.records
     assert line.message.startswith("fails while the store works")

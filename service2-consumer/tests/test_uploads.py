@@ -49,7 +49,7 @@ def run_until_empty(harness: LaneHarness) -> None:
     raise AssertionError("messages are left")
 
 
-def test_what_fails_alone_holds_up_nothing_behind_it(harness: LaneHarness) -> None:
+def test_object_failing_alone_delays_no_other(harness: LaneHarness) -> None:
     bad = send_bad(harness, 1, 2)
     good = [send(harness, number) for number in range(10, 10 + MANY)]
     for _ in range(MANY // 8):
@@ -60,7 +60,7 @@ def test_what_fails_alone_holds_up_nothing_behind_it(harness: LaneHarness) -> No
     assert harness.value("store_healthy") == 1
 
 
-def test_an_object_that_fails_once_is_stored_at_once_and_not_set_aside(harness: LaneHarness) -> None:
+def test_object_failing_once_is_retried_at_once(harness: LaneHarness) -> None:
     sent = send_bad(harness, 1)
     harness.clock.at(0.01, harness.archive.failing_keys.clear)
     harness.lane.run_once()
@@ -69,7 +69,7 @@ def test_an_object_that_fails_once_is_stored_at_once_and_not_set_aside(harness: 
     assert harness.value("set_aside") == 0
 
 
-def test_one_that_fails_with_no_other_in_hand_is_told_from_an_outage_by_the_probe(harness: LaneHarness) -> None:
+def test_probe_distinguishes_a_failing_object_from_an_outage(harness: LaneHarness) -> None:
     (bad,) = send_bad(harness, 1)
     harness.lane.run_once()
     probes = harness.archive.probes
@@ -79,7 +79,7 @@ def test_one_that_fails_with_no_other_in_hand_is_told_from_an_outage_by_the_prob
     assert probes == 2  # the start check, and this
 
 
-def test_what_was_set_aside_is_stored_as_soon_as_its_retry_succeeds(harness: LaneHarness) -> None:
+def test_object_set_aside_is_stored_when_its_retry_succeeds(harness: LaneHarness) -> None:
     sent = send_bad(harness, 1)
     harness.clock.at(60, harness.archive.failing_keys.clear)
     run_until_empty(harness)
@@ -88,7 +88,7 @@ def test_what_was_set_aside_is_stored_as_soon_as_its_retry_succeeds(harness: Lan
     assert (harness.value("received_total"), harness.value("set_aside"), harness.value("released_total")) == (1, 0, 0)
 
 
-def test_what_fails_alone_for_ever_ends_in_the_dead_letter_queue_with_the_reason(
+def test_object_that_always_fails_reaches_the_dead_letter_queue_with_the_reason(
     harness: LaneHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = send_bad(harness, 1, 2)
@@ -104,7 +104,7 @@ def test_what_fails_alone_for_ever_ends_in_the_dead_letter_queue_with_the_reason
     assert harness.value("in_flight") == 0
 
 
-def test_retries_have_growing_pauses_of_their_own_and_their_messages_stay_hidden(harness: LaneHarness) -> None:
+def test_retries_have_growing_pauses_and_keep_messages_hidden(harness: LaneHarness) -> None:
     (bad,) = send_bad(harness, 1)
     tries: list[float] = []
     harness.archive.when_put = lambda: tries.append(harness.clock.seconds)
@@ -122,9 +122,7 @@ def test_retries_have_growing_pauses_of_their_own_and_their_messages_stay_hidden
 
 
 @pytest.mark.parametrize("retry_first", [False, True], ids=["before", "after"])
-def test_an_outage_spends_one_receive_of_what_is_set_aside_and_of_what_is_new(
-    harness: LaneHarness, retry_first: bool
-) -> None:
+def test_outage_uses_one_receive_of_old_and_new_messages(harness: LaneHarness, retry_first: bool) -> None:
     bad = send_bad(harness, 1, 2)
     harness.lane.run_once()
     if retry_first:
@@ -133,11 +131,11 @@ def test_an_outage_spends_one_receive_of_what_is_set_aside_and_of_what_is_new(
     harness.archive.failing = SERVER_ERROR
     new = [send(harness, number) for number in range(10, 20)]
 
-    def mend() -> None:
+    def recover() -> None:
         harness.archive.failing = None
         harness.archive.failing_keys.clear()
 
-    harness.clock.at(begin + 6 * 3600, mend)
+    harness.clock.at(begin + 6 * 3600, recover)
     run_until_empty(harness)
     assert sorted(harness.queue.deleted) == sorted(bad + new)
     assert harness.value("received_total") == 12
@@ -145,7 +143,7 @@ def test_an_outage_spends_one_receive_of_what_is_set_aside_and_of_what_is_new(
     assert harness.clock.seconds > begin + 6 * 3600
 
 
-def test_an_outage_is_no_fault_of_what_was_set_aside_before(harness: LaneHarness) -> None:
+def test_outage_does_not_count_against_objects_set_aside(harness: LaneHarness) -> None:
     send_bad(harness, 1)
     harness.lane.run_once()
     harness.archive.failing = SERVER_ERROR
@@ -159,9 +157,7 @@ def test_an_outage_is_no_fault_of_what_was_set_aside_before(harness: LaneHarness
 
 
 @pytest.mark.parametrize("cause", ["access_denied", "throttled", "credentials", "no_such_bucket", "timeout"])
-def test_what_may_hit_every_object_but_the_probe_is_an_outage_that_spends_one_receive(
-    harness: LaneHarness, cause: str
-) -> None:
+def test_cause_that_may_affect_all_objects_is_an_outage_that_uses_one_receive(harness: LaneHarness, cause: str) -> None:
     sent = [send(harness, number) for number in range(60)]
     harness.archive.failing_records = StoreError(cause)
     harness.clock.at(8 * 3600, lambda: setattr(harness.archive, "failing_records", None))
@@ -185,9 +181,7 @@ def test_access_denied_counts_against_an_object_once_others_are_stored(harness: 
     assert harness.queue.dead == bad
 
 
-def test_a_lane_whose_room_is_taken_up_receives_no_more_until_there_is_room(
-    harness: LaneHarness, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_full_lane_receives_nothing_until_it_has_room(harness: LaneHarness, caplog: pytest.LogCaptureFixture) -> None:
     send_bad(harness, *range(40))
     with caplog.at_level(logging.INFO):
         run_for(harness, 20)
@@ -206,7 +200,7 @@ def test_a_lane_whose_room_is_taken_up_receives_no_more_until_there_is_room(
     assert harness.value("received_total") == 40
 
 
-def test_a_lane_without_room_turns_and_is_ready(harness: LaneHarness) -> None:
+def test_full_lane_keeps_running_and_is_ready(harness: LaneHarness) -> None:
     send_bad(harness, *range(40))
     run_for(harness, 20)
     assert harness.value("lanes_full") == 1
@@ -217,7 +211,7 @@ def test_a_lane_without_room_turns_and_is_ready(harness: LaneHarness) -> None:
 
 
 @pytest.mark.parametrize("store_fails", [False, True])
-def test_a_stop_releases_what_is_set_aside(harness: LaneHarness, store_fails: bool) -> None:
+def test_stop_releases_messages_set_aside(harness: LaneHarness, store_fails: bool) -> None:
     bad = send_bad(harness, 1, 2)
     run_for(harness, 5)
     if store_fails:
@@ -229,7 +223,7 @@ def test_a_stop_releases_what_is_set_aside(harness: LaneHarness, store_fails: bo
     assert (harness.value("in_flight"), harness.value("set_aside")) == (0, 0)
 
 
-def test_a_lane_that_fails_unexpectedly_releases_what_is_set_aside(harness: LaneHarness) -> None:
+def test_unexpected_error_releases_messages_set_aside(harness: LaneHarness) -> None:
     (bad,) = send_bad(harness, 1)
     harness.lane.run_once()
     receive = harness.queue.receive
@@ -237,19 +231,19 @@ def test_a_lane_that_fails_unexpectedly_releases_what_is_set_aside(harness: Lane
     def breaks(wait_seconds: int) -> list[InFlightMessage]:
         raise RuntimeError("unforeseen")
 
-    def mend() -> None:
+    def recover() -> None:
         harness.queue.receive = receive  # type: ignore[method-assign]
         harness.archive.failing_keys.clear()
         harness.queue.when_received = harness.stop
 
     harness.queue.receive = breaks  # type: ignore[method-assign]
-    harness.clock.at(harness.clock.seconds + 0.01, mend)
+    harness.clock.at(harness.clock.seconds + 0.01, recover)
     harness.lane.run()
     assert harness.queue.receives_of(bad) == 2
     assert harness.value("in_flight") == 0
 
 
-def test_after_twelve_hours_what_is_set_aside_goes_back(harness: LaneHarness) -> None:
+def test_messages_set_aside_are_released_after_twelve_hours(harness: LaneHarness) -> None:
     (sent,) = [send(harness, 1)]
     harness.archive.failing_records = StoreError("throttled", "SlowDown")
     while not harness.queue.visible() or not harness.clock.seconds:
@@ -258,7 +252,7 @@ def test_after_twelve_hours_what_is_set_aside_goes_back(harness: LaneHarness) ->
     assert (harness.queue.receives_of(sent), harness.value("in_flight"), harness.lane.checked) == (1, 0, False)
 
 
-def test_a_pause_after_an_empty_poll_does_not_delay_an_extension() -> None:
+def test_pause_after_an_empty_poll_does_not_delay_an_extension() -> None:
     harness = LaneHarness(long_poll_seconds=1, poll_interval_seconds=300, visibility_seconds=60).checked()
     (bad,) = send_bad(harness, 1)
     while harness.clock.seconds < 600:
@@ -267,7 +261,7 @@ def test_a_pause_after_an_empty_poll_does_not_delay_an_extension() -> None:
     assert harness.queue.receives_of(bad) == 1
 
 
-def test_the_shortest_timings_keep_what_is_set_aside_hidden() -> None:
+def test_shortest_timings_keep_messages_set_aside_hidden() -> None:
     harness = LaneHarness(long_poll_seconds=20, visibility_seconds=3).checked()
     (bad,) = send_bad(harness, 1)
     harness.queue.when_released = harness.stop
@@ -279,7 +273,7 @@ def test_the_shortest_timings_keep_what_is_set_aside_hidden() -> None:
 # ---- batches --------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_that_fails_alone_holds_up_no_other_and_its_messages_find_other_company() -> None:
+def test_failing_batch_delays_no_other_and_its_messages_are_regrouped() -> None:
     batcher = HourlyBatcher("messages/", max_messages=20, max_bytes=1_000_000, max_seconds=30)
     harness = LaneHarness(batcher=batcher, long_poll_seconds=1, max_receive_count=2).checked()
     sent = [send(harness, number) for number in range(20)]
@@ -301,7 +295,7 @@ def test_a_batch_that_fails_alone_holds_up_no_other_and_its_messages_find_other_
     assert set(sent) < set(harness.queue.deleted)
 
 
-def test_open_batches_and_set_aside_ones_stay_hidden_through_an_outage() -> None:
+def test_open_and_set_aside_batches_stay_hidden_during_an_outage() -> None:
     batcher = HourlyBatcher("messages/", max_messages=20, max_bytes=1_000_000, max_seconds=30)
     harness = LaneHarness(batcher=batcher, long_poll_seconds=1).checked()
     for number in range(25):
@@ -312,10 +306,10 @@ def test_open_batches_and_set_aside_ones_stay_hidden_through_an_outage() -> None
     harness.archive.failing = SERVER_ERROR
     harness.archive.when_put = lambda: None
 
-    def mend() -> None:
+    def recover() -> None:
         harness.archive.failing = None
         harness.archive.failing_keys.clear()
 
-    harness.clock.at(6 * 3600, mend)
+    harness.clock.at(6 * 3600, recover)
     run_until_empty(harness)
     assert (harness.value("received_total"), harness.queue.dead) == (25, [])

@@ -1,9 +1,10 @@
 """What is built from the settings."""
 
 import json
+import re
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from pillarbox.message import Envelope, encode_body
 from service2_consumer import wiring
@@ -29,7 +30,7 @@ def message(body: str) -> InFlightMessage:
 
 
 @pytest.mark.parametrize(("layout", "kind"), [("message", SingleBatcher), ("batch", HourlyBatcher)])
-def test_the_layout_is_a_setting(layout: str, kind: type) -> None:
+def test_batcher_depends_on_the_layout(layout: str, kind: type) -> None:
     assert isinstance(wiring.build_batcher(settings(OBJECT_LAYOUT=layout)), kind)
 
 
@@ -37,20 +38,26 @@ def test_lanes_do_not_share_a_batcher() -> None:
     assert wiring.build_batcher(settings()) is not wiring.build_batcher(settings())
 
 
-def test_keys_have_the_prefix_and_the_template_of_the_settings() -> None:
+def test_metrics_include_the_process_and_its_python() -> None:
+    text = generate_latest(wiring.build_metrics().registry).decode()
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "python_info"):
+        assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name
+
+
+def test_recorder_uses_prefix_and_template_of_the_settings() -> None:
     recorder = wiring.build_recorder(settings(S3_PREFIX="emails/", S3_KEY_TEMPLATE="{prefix}{message_id}.eml"))
     assert recorder.record(message(encode_body(email())), START).key == f"emails/{message_id(1)}.eml"
 
 
 @pytest.mark.parametrize(("layout", "raw"), [("message", True), ("batch", False)])
-def test_without_validation_a_body_is_an_object_of_its_own_or_a_field_of_a_line(layout: str, raw: bool) -> None:
+def test_recorder_without_validation_writes_the_body_or_a_line(layout: str, raw: bool) -> None:
     recorder = wiring.build_recorder(settings(MESSAGE_VALIDATION="none", OBJECT_LAYOUT=layout))
     body = recorder.record(message("no e-mail"), START).body
     assert (body == b"no e-mail") is raw
     assert raw or json.loads(body)["body"] == "no e-mail"
 
 
-def test_the_consumer_has_as_many_lanes_as_set_and_a_metric_counts_those_alive() -> None:
+def test_consumer_has_the_configured_lanes_and_a_metric_of_those_alive() -> None:
     metrics, clock = Metrics(CollectorRegistry()), FakeClock()
     queue = FakeQueue(clock)
     consumer = wiring.build_consumer(
@@ -62,7 +69,3 @@ def test_the_consumer_has_as_many_lanes_as_set_and_a_metric_counts_those_alive()
     assert metrics.registry.get_sample_value(alive) == 3
     consumer.stop()
     assert consumer.join(10)
-
-
-def test_the_metrics_hold_those_of_the_process() -> None:
-    assert wiring.build_metrics().registry.get_sample_value("process_cpu_seconds_total") is not None

@@ -1,19 +1,39 @@
 """Settings from environment variables: how both services declare them, read them and explain what is wrong."""
 
+import re
 import sys
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AfterValidator, AliasChoices, AliasGenerator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EXIT_WRONG_SETTINGS = 2
 
 
-class ServiceSettings(BaseSettings):
-    """The base of a service's settings: each field names its variable in `validation_alias` and has a description."""
+def _queue_url(text: str) -> str:
+    if not re.match(r"https?://[^/]+/.", text):
+        raise ValueError("expected a queue URL such as https://sqs.eu-central-1.amazonaws.com/123456789012/name")
+    return text
 
-    model_config = SettingsConfigDict(hide_input_in_errors=True, frozen=True, extra="ignore")
+
+class ServiceSettings(BaseSettings):
+    """What both services read. A field's variable is its name in upper case unless `validation_alias` names another."""
+
+    model_config = SettingsConfigDict(
+        hide_input_in_errors=True,
+        frozen=True,
+        extra="ignore",
+        alias_generator=AliasGenerator(validation_alias=str.upper),
+    )
+
+    aws_region: str = Field(pattern=r"^[a-z]{2}[a-z0-9-]+$", description="AWS region, such as eu-central-1")
+    sqs_queue_url: Annotated[str, AfterValidator(_queue_url)] = Field(description="URL of the queue of the e-mails")
+    bind_host: str = Field("0.0.0.0", min_length=1, description="Address to listen on")  # noqa: S104  # a pod listens on all of its addresses
+    port: int = Field(8080, ge=1, le=65_535, description="TCP port to listen on")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="Least severe level that is logged"
+    )
 
 
 _Settings = TypeVar("_Settings", bound=BaseSettings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import ClientError
+
+from pillarbox.backoff import Backoff
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -56,6 +57,7 @@ class SessionCredentials:
         self._cause = ""
         self._reported: set[str] = set()
         self._failures = 0
+        self._backoff = Backoff(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self._attempting = self._wanted = self._closed = False
 
     def found(self) -> bool:
@@ -78,18 +80,18 @@ class SessionCredentials:
             self._changed.notify_all()
 
     def current(self) -> ReadOnlyCredentials:
-        """Return credentials that are valid now. Raises CredentialsError, after a wait of two seconds at most."""
+        """Return credentials that are valid now. Raise CredentialsError, after a wait of two seconds at most."""
         return self.valid().keys
 
     def valid(self) -> ValidCredentials:
-        """Return valid credentials with their time. Raises CredentialsError, after a wait of two seconds at most."""
+        """Return valid credentials with their time. Raise CredentialsError, after a wait of two seconds at most."""
         valid = self._valid
         if valid is not None and self._clock() < valid.until_seconds:
             return valid
         return self._awaited()
 
     def for_obstore(self) -> S3Credential:
-        """Return the credentials in the form of obstore's `credential_provider`. Raises CredentialsError."""
+        """Return the credentials in the form of obstore's `credential_provider`. Raise CredentialsError."""
         valid = self.valid()
         left = valid.until_seconds - self._clock()
         return {
@@ -101,7 +103,7 @@ class SessionCredentials:
         }
 
     def refresh(self) -> float:
-        """Call botocore once, which calls STS if it is time; return the seconds until the next call. Raises nothing."""
+        """Call botocore once, which calls STS if it is time; return the seconds until the next call. Raise nothing."""
         try:
             valid = self._fetch()
         except Exception as exc:  # noqa: BLE001  # the thread must survive any exception of a provider
@@ -110,6 +112,7 @@ class SessionCredentials:
             logger.info("AWS credentials are refreshed again", extra={"failures": self._failures})
         with self._changed:
             self._valid, self._cause, self._failures = valid, "", 0
+            self._backoff.reset()
             self._reported.clear()
             self._attempt_ended()
         left = valid.until_seconds - self._clock()
@@ -132,13 +135,12 @@ class SessionCredentials:
         left = max(valid.until_seconds - now, 0) if valid else 0
         with self._changed:
             self._failures += 1
-            pause = min(_LONGEST_PAUSE_SECONDS, _SHORTEST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10))
             self._cause = cause
             self._attempt_ended()
         self._report(cause, f"AWS credentials cannot be refreshed: {cause}", valid_for_seconds=round(left))
         if not left:
             self._report("expired", "no valid AWS credentials are left; calls fail until they can be refreshed")
-        pause *= random.uniform(0.5, 1)  # noqa: S311  # jitter
+        pause = self._backoff.next_seconds()
         return min(pause, left) if left else pause
 
     def _report(self, state: str, text: str, **fields: object) -> None:

@@ -70,7 +70,7 @@ def open_store(
 ) -> S3Store:
     """Return a store that sends each request once and waits up to `request_seconds` for its answer.
 
-    `encryption` holds the sse keys of obstore's S3Config. Raises OSError if the CA bundle cannot be read.
+    `encryption` holds the sse keys of obstore's S3Config. Raise OSError if the CA bundle cannot be read.
     """
     config: S3Config = {"region": region, **encryption}  # type: ignore[typeddict-item]
     if endpoint_url:

@@ -46,7 +46,15 @@ class GivesCredentials(Protocol):
     """The source of the credentials that sign the calls."""
 
     def current(self) -> ReadOnlyCredentials:
-        """Return credentials that are valid now. Raises CredentialsError."""
+        """Return credentials that are valid now. Raise CredentialsError."""
+        ...
+
+
+class CallsSqs(Protocol):
+    """The client as the services use it, which tests replace."""
+
+    def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
+        """Return the reply of an action. Raise SqsError."""
         ...
 
 
@@ -54,7 +62,7 @@ class Http(Protocol):
     """The part of urllib3 that sends the calls: a connection pool, or a manager for a proxy."""
 
     def urlopen(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
-        """Send one request. Raises urllib3's HTTPError."""
+        """Send one request. Raise urllib3's HTTPError."""
         ...
 
 
@@ -88,7 +96,7 @@ class SqsClient:
         }
 
     def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
-        """Return the reply of an action, a JSON object. Raises SqsError, and no other exception."""
+        """Return the reply of an action, a JSON object. Raise SqsError, and no other exception."""
         body = orjson.dumps(payload)
         request = AWSRequest(
             "POST", self._url, headers=self._headers | {"X-Amz-Target": f"AmazonSQS.{action}"}, data=body
@@ -128,7 +136,7 @@ def open_client(
 ) -> SqsClient:
     """Return a client for the endpoint of the environment, else of the queue's URL, through the environment's proxy.
 
-    It keeps up to `connections` connections open. Raises OSError if the CA bundle cannot be read.
+    It keeps up to `connections` connections open. Raise OSError if the CA bundle cannot be read.
     """
     url = (endpoint_url(session, "sqs", environ) or "{0.scheme}://{0.netloc}".format(urlsplit(queue_url))).rstrip("/")
     url += "/"
@@ -158,7 +166,7 @@ def open_client(
 def batch_results(reply: Mapping[str, Any], count: int) -> list[str | None]:
     """Return the result of each entry of a batch call whose ids are "0", "1", …: None for done, else an error code.
 
-    An entry missing in the reply is not confirmed. Raises SqsError if the reply differs from the API reference.
+    An entry missing in the reply is not confirmed. Raise SqsError if the reply differs from the API reference.
     """
     results: list[str | None] = [NOT_CONFIRMED] * count
     for entry in entries(reply, "Successful"):
@@ -172,7 +180,7 @@ def batch_results(reply: Mapping[str, Any], count: int) -> list[str | None]:
 
 
 def entries(reply: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return a list of objects of a reply, empty if the reply has none. Raises SqsError for any other value."""
+    """Return a list of objects of a reply, empty if the reply has none. Raise SqsError for any other value."""
     found = reply.get(name)
     if found is None:
         return []

@@ -80,6 +80,11 @@ class Problem(Exception):  # noqa: N818  # the term of RFC 9457
         return PROBLEMS[self.code].status
 
 
+def body_too_large(max_bytes: int) -> Problem:
+    """Return the problem of a request body that exceeds the limit."""
+    return Problem("too_large", f"a request body is at most {max_bytes} bytes")
+
+
 def problem_document(problem: Problem) -> dict[str, object]:
     """Return the members of RFC 9457 and our own: `code`, `errors` (if fields are invalid) and the extensions."""
     kind = PROBLEMS[problem.code]

@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 from pillarbox import strict_json
 from pillarbox.strict_json import JsonError, JsonValue
 from service1_api.metrics import Metrics
-from service1_api.problems import FieldError, Problem
+from service1_api.problems import FieldError, Problem, body_too_large
 from service1_api.tokens import TokensUnavailableError
 
 # Parsing holds the interpreter lock and copies the body. Larger bodies are parsed one at a time, so that /health
@@ -81,7 +81,7 @@ class RequestParser:
         if request.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
             raise Problem("unsupported_media_type", "a Content-Encoding is not supported")
         if (request.content_length or 0) > self._max_bytes:
-            raise self._too_large()
+            raise body_too_large(self._max_bytes)
 
     def _read(self, request: Request) -> bytes:
         try:
@@ -89,13 +89,10 @@ class RequestParser:
         except Exception as exc:  # each WSGI server has its own errors for an incomplete body
             raise Problem("malformed_request", "the body could not be read") from exc
         if len(raw) > self._max_bytes:
-            raise self._too_large()
+            raise body_too_large(self._max_bytes)
         if len(raw) < (request.content_length or 0):
             raise Problem("malformed_request", "the body is shorter than its Content-Length")
         return raw
-
-    def _too_large(self) -> Problem:
-        return Problem("too_large", f"a request body is at most {self._max_bytes} bytes")
 
     def _parsed(self, request: Request) -> JsonValue:
         try:

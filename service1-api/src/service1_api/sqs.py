@@ -1,30 +1,21 @@
 """SQS as the publisher's queue: SendMessageBatch, retried while the deadline allows, and the meaning of errors."""
 
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
 
-from pillarbox_aws.sqs_client import SqsError, batch_results
+from pillarbox.backoff import Backoff
+from pillarbox_aws.sqs_client import CallsSqs, SqsError, batch_results
 from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError
 
 # The codes of a message (or a call, because of its messages) that SQS will never accept; some have a prefix.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors
 _REFUSALS = ("InvalidMessageContents", "BatchRequestTooLong", "InvalidParameterValue", "InvalidAttributeValue")
 
-_PAUSE_SECONDS = 0.1
+_FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
-
-
-class CallsSqs(Protocol):
-    """The part of an SQS client that this module uses."""
-
-    def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
-        """Return the reply of an action. Raise SqsError."""
-        ...
 
 
 class SqsQueue:
@@ -53,13 +44,14 @@ class SqsQueue:
         After a lost reply the queue may hold the messages twice; the consumer detects duplicates by their ids.
         """
         entries = [_entry(number, message) for number, message in enumerate(messages)]
-        pause = _PAUSE_SECONDS
+        backoff: Backoff | None = None
         while True:
             try:
                 return self._sent(entries)
             except SqsError as exc:
                 error = _meaning(exc.cause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1)  # noqa: S311  # jitter
+                backoff = backoff or Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+                pause = backoff.next_seconds()
                 again = self._clock() + pause + self._attempt_seconds <= deadline
                 if isinstance(error, MessageRefusedError) or not again:
                     log.warning("queue did not confirm", extra={"cause": error.cause, "messages": len(entries)})

@@ -1,21 +1,17 @@
-"""The API token: read from SSM off the request path, cached, served stale while SSM fails."""
+"""The API token: read off the request path, cached, served stale while its source fails."""
 
 import hmac
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from botocore.exceptions import ClientError, NoCredentialsError
-
+from pillarbox.backoff import Backoff
 from service1_api.metrics import Metrics
 
-if TYPE_CHECKING:
-    from mypy_boto3_ssm import SSMClient
-
 TICK_SECONDS = 5.0  # interval of the age metric, and the longest pause between attempts while SSM fails
+_FIRST_PAUSE_SECONDS = 0.2
 FIRST_READ_SECONDS = 3.0  # a worker does not accept requests before that, unless SSM takes longer
 EARLY_REFRESHES = 3  # early refreshes that may follow each other at once …
 EARLY_REFRESH_EVERY_SECONDS = 5.0  # … and the time until one more is allowed: far below SSM's 40 requests a second
@@ -39,29 +35,6 @@ class TokenSource(Protocol):
     def read(self) -> str:
         """Return the parameter's text: the valid tokens, one a line. Raise TokenSourceError."""
         ...
-
-
-class SsmTokenSource:
-    """Reads a SecureString of SSM Parameter Store."""
-
-    def __init__(self, new_client: Callable[[], "SSMClient"], parameter_name: str) -> None:
-        # Created at the first read: creating it requires credentials, whose provider may fail at the start.
-        self._new_client = new_client
-        self._client: SSMClient | None = None
-        self._name = parameter_name
-
-    def read(self) -> str:
-        """Return the decrypted value of the parameter. Raise TokenSourceError."""
-        try:
-            self._client = self._client or self._new_client()
-            return self._client.get_parameter(Name=self._name, WithDecryption=True)["Parameter"]["Value"]
-        except ClientError as exc:
-            raise TokenSourceError(exc.response.get("Error", {}).get("Code", "ClientError")) from exc
-        except NoCredentialsError as exc:
-            self._client = None  # a client never searches for credentials again
-            raise TokenSourceError("NoCredentialsError") from exc
-        except Exception as exc:  # a credential provider may raise anything, such as OSError and RuntimeError
-            raise TokenSourceError(type(exc).__name__) from exc
 
 
 class TokenCache:
@@ -88,11 +61,11 @@ class TokenCache:
         self._tokens: tuple[bytes, ...] = ()
         self._read_at = float("-inf")
         self._retry_at = float("-inf")
-        self._failures = 0
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, TICK_SECONDS)
         self._reported: set[str] = set()  # reasons of the current failure that have been logged
         self._waiting = 0
         self._attempts = 0
-        self._requested = self._reading = self._stopped = False
+        self._failing = self._requested = self._reading = self._stopped = False
         self._early_credit = float(EARLY_REFRESHES)
         self._early_credit_at = clock()
 
@@ -142,22 +115,22 @@ class TokenCache:
             self._failed(str(exc))
             return
         self._metrics.token_refreshes_total.labels("success").inc()
-        if self._failures or not self._tokens:
+        if self._failing or not self._tokens:
             log.info("token loaded", extra={"valid_tokens": len(tokens)})
         with self._changed:
-            self._tokens, self._read_at, self._failures = tokens, self._clock(), 0
+            self._tokens, self._read_at, self._failing = tokens, self._clock(), False
+            self._backoff.reset()
             self._reported.clear()
             self._attempt_ended()
 
     def _failed(self, reason: str) -> None:
         self._metrics.token_refreshes_total.labels("failure").inc()
-        pause = min(TICK_SECONDS, 0.2 * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  # jitter
         if reason not in self._reported:
             self._reported.add(reason)
             log.warning("token not read; will be retried", extra={"reason": reason})
         with self._changed:
-            self._failures = min(self._failures + 1, 10)
-            self._retry_at = self._clock() + pause
+            self._failing = True
+            self._retry_at = self._clock() + self._backoff.next_seconds()
             self._attempt_ended()
 
     def _attempt_ended(self) -> None:
@@ -172,7 +145,7 @@ class TokenCache:
             except Exception as exc:  # noqa: BLE001  # top of the thread: a bug must not end the refreshes
                 self._failed(type(exc).__name__)
             with self._changed:
-                pause = TICK_SECONDS if not self._failures else max(self._retry_at - self._clock(), 0.01)
+                pause = TICK_SECONDS if not self._failing else max(self._retry_at - self._clock(), 0.01)
                 self._changed.wait_for(lambda: self._requested or self._stopped, min(pause, self._cache_seconds))
 
     def _matches(self, presented: str) -> bool:
@@ -198,12 +171,12 @@ class TokenCache:
 
     def _waited_for_reading(self) -> bool:
         with self._changed:
-            return self._reading and not self._failures and self._waited_for_attempt()
+            return self._reading and not self._failing and self._waited_for_attempt()
 
     def _refreshed_early(self) -> bool:
         """Request one refresh and wait briefly for it, unless they are too frequent or the last read has failed."""
         with self._changed:
-            if self._failures:
+            if self._failing:
                 return False  # the thread retries soon anyway; waiting for SSM would be useless
             if not self._reading and not self._requested:
                 if not self._may_refresh_early():

@@ -17,14 +17,14 @@ from pillarbox_aws.session import new_session
 from pillarbox_aws.sqs_client import open_client
 from service1_api import SERVICE
 from service1_api.app import create_app
-from service1_api.metrics import Metrics
-from service1_api.metrics_registry import metrics_registry
+from service1_api.metrics import Metrics, metrics_registry
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.server import FLAG
 from service1_api.settings import Settings
 from service1_api.sqs import SqsQueue
-from service1_api.tokens import SsmTokenSource, TokenCache
+from service1_api.ssm import SsmTokenSource
+from service1_api.tokens import TokenCache
 
 _SQS_CONNECTIONS = 8
 _SSM_CONFIG = Config(

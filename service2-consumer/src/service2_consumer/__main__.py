@@ -21,7 +21,7 @@ from pillarbox.settings import EXIT_WRONG_SETTINGS, load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from service2_consumer import wiring
-from service2_consumer.clock import SystemClock
+from service2_consumer.clock import Clock
 from service2_consumer.consumer import Consumer
 from service2_consumer.depth import watch_depth
 from service2_consumer.health import HealthServer
@@ -62,7 +62,7 @@ def run(settings: Settings, consumer: Consumer, queue: Queue, metrics: Metrics) 
 
 def _joined(consumer: Consumer, seconds: float) -> bool:
     """Wait for the lanes; return False if the time is over or a second signal comes."""
-    clock = SystemClock()
+    clock = Clock()
     deadline = clock.monotonic() + seconds
     while not consumer.join(0.1):
         if clock.monotonic() >= deadline or signal.sigpending().intersection(SIGNALS):
@@ -75,7 +75,7 @@ def main() -> int:
     settings = load_or_exit(Settings)
     logs.configure(SERVICE, settings.log_level)
     metrics = wiring.build_metrics()
-    session = new_session(settings.region)
+    session = new_session(settings.aws_region)
     credentials = SessionCredentials(session.get_credentials)
     if not credentials.found():
         return _refuse("AWS credentials: none found")

@@ -1,32 +1,13 @@
-"""Time: the clock as a parameter, back-off with jitter, the intervals of a lane and the events that stop it."""
+"""Time: the clock as a parameter, the intervals of a lane and the events that stop it."""
 
-import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 
-class Clock(Protocol):
-    """The time functions that a test replaces."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go backwards."""
-        ...
-
-    def now(self) -> datetime:
-        """Return the current time in UTC."""
-        ...
-
-    def wait(self, event: threading.Event, seconds: float) -> None:
-        """Return after `seconds`, or as soon as the event is set."""
-        ...
-
-
-class SystemClock:
-    """The clock of the machine."""
+class Clock:
+    """The clock of the machine; tests override its methods."""
 
     def monotonic(self) -> float:
         """Return seconds that never go backwards."""
@@ -39,30 +20,6 @@ class SystemClock:
     def wait(self, event: threading.Event, seconds: float) -> None:
         """Return after `seconds`, or as soon as the event is set."""
         event.wait(seconds)
-
-
-class Backoff:
-    """Delays that double from `first_seconds` to `longest_seconds`, each multiplied by a random factor of 0.5 to 1.
-
-    The factor has a minimum because full jitter makes a tenth of the callers retry almost at once.
-    """
-
-    def __init__(
-        self, first_seconds: float, longest_seconds: float, chance: Callable[[], float] = random.random
-    ) -> None:
-        self._first = first_seconds
-        self._longest = longest_seconds
-        self._chance = chance
-        self._next = first_seconds
-
-    def next_seconds(self) -> float:
-        """Return the next delay."""
-        ceiling, self._next = self._next, min(self._longest, 2 * self._next)
-        return ceiling * (0.5 + self._chance() / 2)
-
-    def reset(self) -> None:
-        """Start again with the first delay."""
-        self._next = self._first
 
 
 @dataclass(frozen=True, slots=True)

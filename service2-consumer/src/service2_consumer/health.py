@@ -35,7 +35,7 @@ class State(Protocol):
 
 
 class HealthServer:
-    """Serves in a daemon thread from construction on. Raises OSError if it cannot listen on the port."""
+    """Serves in a daemon thread from construction on. Raise OSError if it cannot listen on the port."""
 
     def __init__(self, host: str, port: int, state: State, metrics: Metrics) -> None:
         routes = {

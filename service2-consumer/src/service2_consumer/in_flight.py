@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
+from pillarbox.message import MAX_BATCH_ENTRIES
 from service2_consumer.metrics import Metrics
 from service2_consumer.model import InFlightMessage
 from service2_consumer.ports import Queue
@@ -12,8 +13,6 @@ logger = logging.getLogger(__name__)
 # SQS shows a message again twelve hours after its receive, however often its visibility timeout is extended:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 MAX_HIDDEN_SECONDS = 12 * 3600 - 60  # a margin, because SQS counts from the time of its answer
-
-_MAX_PER_CALL = 10
 
 _AFTER_FAILURE = 5 / 8  # of the timeout: a failed extension is repeated after an eighth of it
 
@@ -44,7 +43,7 @@ class InFlightMessages:
         """Delete messages from the queue. Call it only for messages whose object is stored."""
         if not messages:
             return
-        failed = set(self._in_calls(_receipts(messages), self._queue.delete))
+        failed = set(self._in_calls(messages, self._queue.delete))
         self._forget(messages)
         self._metrics.deleted.inc(len(messages) - len(failed))
         if failed:
@@ -56,7 +55,7 @@ class InFlightMessages:
         """Show messages to other consumers at once."""
         if not messages:
             return
-        failed = self._hide(_receipts(messages), 0)
+        failed = self._hide(messages, 0)
         self._forget(messages)
         self._metrics.released.inc(len(messages) - len(failed))
 
@@ -77,13 +76,13 @@ class InFlightMessages:
     def extend(self, now_seconds: float) -> bool:
         """Hide again, for the full timeout, the messages past half of it; return False once the twelve hours end."""
         due = [message for message in self._messages.values() if now_seconds >= self._extension_due(message)]
-        for timeout, receipts in self._by_timeout(due, now_seconds).items():
+        for timeout, messages in self._by_timeout(due, now_seconds).items():
             if timeout <= self._visibility_seconds / 2:
                 return False
-            failed = set(self._hide(receipts, timeout))
-            for receipt in receipts:
-                hidden = self._visibility_seconds * _AFTER_FAILURE if receipt in failed else timeout
-                self._messages[receipt].hidden_until_seconds = now_seconds + hidden
+            failed = set(self._hide(messages, timeout))
+            for message in messages:
+                hidden = self._visibility_seconds * _AFTER_FAILURE if message.receipt in failed else timeout
+                message.hidden_until_seconds = now_seconds + hidden
         return True
 
     def seconds_until_extension(self, now_seconds: float) -> float:
@@ -93,21 +92,22 @@ class InFlightMessages:
     def _extension_due(self, message: InFlightMessage) -> float:
         return message.hidden_until_seconds - self._visibility_seconds / 2
 
-    def _by_timeout(self, messages: Sequence[InFlightMessage], now_seconds: float) -> dict[int, list[str]]:
-        groups: dict[int, list[str]] = {}
+    def _by_timeout(self, messages: Sequence[InFlightMessage], now_seconds: float) -> dict[int, list[InFlightMessage]]:
+        groups: dict[int, list[InFlightMessage]] = {}
         for message in messages:
             left = int(message.received_seconds + MAX_HIDDEN_SECONDS - now_seconds)
-            groups.setdefault(min(self._visibility_seconds, left), []).append(message.receipt)
+            groups.setdefault(min(self._visibility_seconds, left), []).append(message)
         return groups
 
-    def _hide(self, receipts: Sequence[str], seconds: int) -> list[str]:
-        return self._in_calls(receipts, lambda some: self._queue.change_visibility(some, seconds))
+    def _hide(self, messages: Sequence[InFlightMessage], seconds: int) -> list[str]:
+        return self._in_calls(messages, lambda some: self._queue.change_visibility(some, seconds))
 
-    def _in_calls(self, receipts: Sequence[str], call: Callable[[Sequence[str]], list[str]]) -> list[str]:
-        """Call SQS with a few receipts at a time; return those for which it failed."""
+    def _in_calls(self, messages: Sequence[InFlightMessage], call: Callable[[Sequence[str]], list[str]]) -> list[str]:
+        """Call SQS with up to ten receipts at a time; return those for which it failed."""
+        receipts = [message.receipt for message in messages]
         failed: list[str] = []
-        for start in range(0, len(receipts), _MAX_PER_CALL):
-            failed += call(receipts[start : start + _MAX_PER_CALL])
+        for start in range(0, len(receipts), MAX_BATCH_ENTRIES):
+            failed += call(receipts[start : start + MAX_BATCH_ENTRIES])
             self.beat()
         return failed
 
@@ -116,7 +116,3 @@ class InFlightMessages:
         for message in messages:
             self._messages.pop(message.receipt, None)
         self._metrics.in_flight.dec(before - len(self._messages))
-
-
-def _receipts(messages: Sequence[InFlightMessage]) -> list[str]:
-    return [message.receipt for message in messages]

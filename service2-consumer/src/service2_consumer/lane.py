@@ -4,8 +4,9 @@ import logging
 import math
 from datetime import datetime
 
+from pillarbox.backoff import Backoff
 from service2_consumer.batching import Batcher
-from service2_consumer.clock import Backoff, Clock, PollTiming, StopEvents
+from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.in_flight import InFlightMessages
 from service2_consumer.metrics import Metrics
 from service2_consumer.model import InFlightMessage
@@ -89,7 +90,9 @@ class Lane:
         """
         while not self._stop_events.requested.is_set():
             try:
-                self._recover()
+                if self._broken:  # by an unexpected exception in the cycle before
+                    self._release_everything()
+                    self._broken = False
                 self.run_once()
             except OverwritesError as exc:
                 self.refusal = str(exc)
@@ -216,12 +219,6 @@ class Lane:
         released = self._release_everything()
         self.checked = False
         logger.error("messages were held as long as SQS allows; they return to the queue", extra={"messages": released})
-
-    def _recover(self) -> None:
-        """Release everything after an unexpected exception."""
-        if self._broken:
-            self._release_everything()
-            self._broken = False
 
     def _release_everything(self) -> int:
         self._batcher.take_due(self._clock.monotonic(), everything=True)

@@ -1,10 +1,12 @@
 """The metrics of the consumer. All of them are defined here."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _AGE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_400, 86_400)
-_PREFIX = "pillarbox_consumer_"
+_NAMESPACE = "pillarbox_consumer"
 
 
 class Metrics:
@@ -12,15 +14,9 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(_PREFIX + name, text, labels, registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(_PREFIX + name, text, labels, registry=registry)
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(_PREFIX + name, text, buckets=buckets, registry=registry)
+        counter = partial(Counter, namespace=_NAMESPACE, registry=registry)
+        gauge = partial(Gauge, namespace=_NAMESPACE, registry=registry)
+        histogram = partial(Histogram, namespace=_NAMESPACE, registry=registry)
 
         self.received = counter("received_total", "Messages received, redeliveries included")
         self.stored = counter("stored_total", "Messages stored for the first time")
@@ -28,18 +24,20 @@ class Metrics:
         self.conflicts = counter(
             "conflicts_total", "Messages stored under conflicts/: message id reused with different content"
         )
-        self.invalid = counter("invalid_total", "Messages that can never be stored, by reason", "reason")
-        self.store_failures = counter("store_failures_total", "Attempts to store that failed, by cause", "cause")
+        self.invalid = counter("invalid_total", "Messages that can never be stored, by reason", ["reason"])
+        self.store_failures = counter("store_failures_total", "Attempts to store that failed, by cause", ["cause"])
         self.released = counter(
             "released_total", "Messages released to the queue: poison, retries ended, or in flight when stopping"
         )
         self.deleted = counter("deleted_total", "Messages deleted from the queue, after they were stored")
         self.delete_failures = counter("delete_failures_total", "Deletes that failed; SQS delivers the message again")
         self.stored_bytes = counter("stored_bytes_total", "Bytes written to S3")
-        self.polls = counter("polls_total", "Receives, by outcome: messages, empty or error", "outcome")
-        self.receive_seconds = histogram("receive_seconds", "Duration of a receive, including its long poll", _SECONDS)
-        self.store_seconds = histogram("store_seconds", "Duration of one attempt to store", _SECONDS)
-        self.age_seconds = histogram("age_seconds", "Time from sent to stored", _AGE_SECONDS)
+        self.polls = counter("polls_total", "Receives, by outcome: messages, empty or error", ["outcome"])
+        self.receive_seconds = histogram(
+            "receive_seconds", "Duration of a receive, including its long poll", buckets=_SECONDS
+        )
+        self.store_seconds = histogram("store_seconds", "Duration of one attempt to store", buckets=_SECONDS)
+        self.age_seconds = histogram("age_seconds", "Time from sent to stored", buckets=_AGE_SECONDS)
         self.in_flight = gauge("in_flight", "Messages received and not yet deleted or released")
         self.store_healthy = gauge("store_healthy", "1 while S3 takes writes, 0 while it fails and messages are kept")
         self.set_aside = gauge("set_aside", "Messages set aside: their object fails while the store works")
@@ -47,22 +45,16 @@ class Metrics:
             "lanes_full", "Lanes that receive nothing until objects set aside are stored or released"
         )
         self.lanes_alive = gauge("lanes_alive", "Lanes that made progress within LIVENESS_SECONDS")
-        self.queue_messages = gauge("queue_messages", "Messages in the queue as SQS estimates, by state", "state")
+        self.queue_messages = gauge("queue_messages", "Messages in the queue as SQS estimates, by state", ["state"])
 
     def messages_processed(self) -> int:
         """Return the number of messages that are in S3, stored now or after an earlier receive."""
-        names = ("stored_total", "duplicates_total", "conflicts_total")
-        return int(sum(self.registry.get_sample_value(_PREFIX + name) or 0 for name in names))
+        totals = self.totals()
+        return totals["stored"] + totals["duplicates"] + totals["conflicts"]
 
     def totals(self) -> dict[str, int]:
         """Return the counters for the last log line."""
         names = ("received", "stored", "duplicates", "conflicts", "released", "deleted", "delete_failures")
-        totals = {name: int(self.registry.get_sample_value(f"{_PREFIX}{name}_total") or 0) for name in names}
+        totals = {name: int(self.registry.get_sample_value(f"{_NAMESPACE}_{name}_total") or 0) for name in names}
         samples = [sample for metric in self.invalid.collect() for sample in metric.samples]
         return totals | {"invalid": int(sum(s.value for s in samples if s.name.endswith("_total")))}
-
-
-def collect_process(registry: CollectorRegistry) -> None:
-    """Add process_* (CPU, memory, open files; where there is /proc) and python_info to a registry."""
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)

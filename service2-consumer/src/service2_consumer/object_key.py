@@ -21,7 +21,7 @@ _EXAMPLE_ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
 
 
 class KeyTemplate:
-    """Builds object keys from id, timestamp and sender. Raises ValueError unless the keys are safe and distinct."""
+    """Builds object keys from id, timestamp and sender. Raise ValueError unless the keys are safe and distinct."""
 
     def __init__(self, template: str, prefix: str) -> None:
         _check_fields(template)

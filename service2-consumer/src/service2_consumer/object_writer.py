@@ -31,7 +31,7 @@ class ObjectWriter:
     def write(self, uploads: Sequence[Upload], abandoned: threading.Event) -> list[Result | None]:
         """Return the result of each write, in order; None for those not finished once `abandoned` is set.
 
-        Raises any other exception of the archive.
+        Raise any other exception of the archive.
         """
         answers: _Answers = SimpleQueue()
         for index, upload in enumerate(uploads):

@@ -38,19 +38,19 @@ class Queue(Protocol):
     """A queue that hides a received message for a time and delivers it again unless it is deleted."""
 
     def receive(self, wait_seconds: int) -> list[InFlightMessage]:
-        """Return some messages, after waiting up to `wait_seconds` for the first. Raises QueueError."""
+        """Return some messages, after waiting up to `wait_seconds` for the first. Raise QueueError."""
         ...
 
     def delete(self, receipts: Sequence[str]) -> list[str]:
-        """Delete messages; return the receipts that were not deleted."""
+        """Delete up to ten messages; return the receipts that were not deleted."""
         ...
 
     def change_visibility(self, receipts: Sequence[str], seconds: int) -> list[str]:
-        """Hide messages for `seconds` from now (0: show them); return the receipts for which the call failed."""
+        """Hide up to ten messages for `seconds` from now (0: show them); return the receipts for which it failed."""
         ...
 
     def depth(self) -> dict[str, int]:
-        """Return the number of messages by state. Raises QueueError."""
+        """Return the number of messages by state. Raise QueueError."""
         ...
 
 
@@ -58,13 +58,13 @@ class Archive(Protocol):
     """A store in which each object is written once."""
 
     def put(self, upload: Upload) -> Outcome:
-        """Write an object unless it exists. Raises StoreError and RefusedObjectError."""
+        """Write an object unless it exists. Raise StoreError and RefusedObjectError."""
         ...
 
     def probe(self) -> None:
-        """Verify that writing works. Raises StoreError."""
+        """Verify that writing works. Raise StoreError."""
         ...
 
     def check(self) -> None:
-        """Verify that writing works and that objects are not overwritten. Raises StoreError and OverwritesError."""
+        """Verify that writing works and that objects are not overwritten. Raise StoreError and OverwritesError."""
         ...

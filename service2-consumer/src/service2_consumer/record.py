@@ -36,7 +36,7 @@ class Recorder:
         self._raw = raw
 
     def record(self, message: InFlightMessage, now: datetime) -> Record:
-        """Return the record of a message processed at `now`. Raises PoisonError."""
+        """Return the record of a message processed at `now`. Raise PoisonError."""
         envelope = Envelope.from_attributes(message.attributes)
         message_id = envelope.message_id or message.sqs_message_id
         timestamp = time_of(envelope.message_id) if envelope.message_id else message.sent_at

@@ -33,7 +33,7 @@ class S3Archive:
         self._allow_overwrite = allow_overwrite
 
     def put(self, upload: Upload) -> Outcome:
-        """Write an object unless it exists. Raises StoreError and RefusedObjectError."""
+        """Write an object unless it exists. Raise StoreError and RefusedObjectError."""
         if self._created(upload.key, upload):
             return Outcome.STORED
         if upload.conflict_key is None:
@@ -46,13 +46,13 @@ class S3Archive:
         return Outcome.CONFLICT
 
     def probe(self) -> None:
-        """Verify that the bucket accepts writes. Raises StoreError."""
+        """Verify that the bucket accepts writes. Raise StoreError."""
         self._put_probe("overwrite")
 
     def check(self) -> None:
         """Verify that the bucket accepts writes and, unless overwriting is allowed, refuses a second write of a key.
 
-        Raises StoreError and OverwritesError. Replicas may start at the same time: S3 answers a create with 412 if the
+        Raise StoreError and OverwritesError. Replicas may start at the same time: S3 answers a create with 412 if the
         object exists, and with 409 during another write of it.
         """
         self.probe()

@@ -6,7 +6,7 @@ Pure: no I/O, time is passed in.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service2_consumer.clock import Backoff
+from pillarbox.backoff import Backoff
 from service2_consumer.model import Upload
 
 # A lane receives nothing while either limit is reached. The last receive may exceed both, by ten e-mails.

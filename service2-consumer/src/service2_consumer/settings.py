@@ -19,121 +19,79 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(populate_by_name=True)
 
-    region: str = Field(
-        validation_alias="AWS_REGION", pattern=r"^[a-z]{2}[a-z0-9-]+$", description="AWS region, such as eu-central-1"
-    )
-    queue_url: str = Field(
-        validation_alias="SQS_QUEUE_URL", pattern=r"^https?://[^/]+/.+", description="URL of the queue to read"
-    )
     bucket: str = Field(
         validation_alias="S3_BUCKET_NAME",
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         description="Bucket that stores the e-mails",
     )
     prefix: str = Field(
-        default="messages/",
+        "messages/",
         validation_alias="S3_PREFIX",
         description="Literal prefix of all keys; end it with a slash; on AWS the stack's `ObjectPrefix`",
     )
     key_template: str = Field(
-        default="{prefix}{date:%Y/%m/%d}/{message_id}.json",
+        "{prefix}{date:%Y/%m/%d}/{message_id}.json",
         validation_alias="S3_KEY_TEMPLATE",
         description="Object key in Python format syntax; begins with `{prefix}`; fields `date` `message_id` `sender`",
     )
     sse: Literal["", "AES256", "aws:kms"] = Field(
-        default="",
-        validation_alias="S3_SSE",
-        description="Encryption requested with each PUT; empty: the bucket's default",
+        "", validation_alias="S3_SSE", description="Encryption requested with each PUT; empty: the bucket's default"
     )
     kms_key_id: str = Field(
-        default="",
-        validation_alias="S3_KMS_KEY_ID",
-        description="KMS key, with `S3_SSE=aws:kms`; empty: the account's aws/s3",
+        "", validation_alias="S3_KMS_KEY_ID", description="KMS key, with `S3_SSE=aws:kms`; empty: the account's aws/s3"
     )
     allow_overwrite: bool = Field(
-        default=False,
-        validation_alias="ALLOW_OVERWRITE",
+        False,
         description="Start although the store ignores `If-None-Match`: e-mails with the same id overwrite each other",
     )
     message_validation: Literal["email", "none"] = Field(
-        default="email",
-        validation_alias="MESSAGE_VALIDATION",
-        description="`email`: other messages go to the dead-letter queue; `none`: any body is stored unchanged",
+        "email", description="`email`: other messages go to the dead-letter queue; `none`: any body is stored unchanged"
     )
     object_layout: Literal["message", "batch"] = Field(
-        default="message",
-        validation_alias="OBJECT_LAYOUT",
+        "message",
         description="`message`: one object each; `batch`: many per gzip JSON-lines object, at least once after a crash",
     )
-    batch_max_messages: int = Field(
-        default=500, validation_alias="BATCH_MAX_MESSAGES", ge=1, le=10_000, description="Messages in one batch object"
-    )
+    batch_max_messages: int = Field(500, ge=1, le=10_000, description="Messages in one batch object")
     batch_max_bytes: int = Field(
-        default=8 * 1024 * 1024,
-        validation_alias="BATCH_MAX_BYTES",
+        8 * 1024 * 1024,
         ge=1024 * 1024,
         le=64 * 1024 * 1024,
         description="Uncompressed bytes in all open batches of a lane",
     )
-    batch_max_seconds: int = Field(
-        default=30, validation_alias="BATCH_MAX_SECONDS", ge=1, le=3600, description="Age at which a batch is written"
-    )
-    lanes: int = Field(
-        default=4, validation_alias="LANES", ge=1, le=64, description="Lanes (threads) that receive and store"
-    )
-    max_messages_per_poll: int = Field(
-        default=10,
-        validation_alias="MAX_MESSAGES_PER_POLL",
-        ge=1,
-        le=10,
-        description="Maximum number of messages per receive",
-    )
+    batch_max_seconds: int = Field(30, ge=1, le=3600, description="Age at which a batch is written")
+    lanes: int = Field(4, ge=1, le=64, description="Lanes (threads) that receive and store")
+    max_messages_per_poll: int = Field(10, ge=1, le=10, description="Maximum number of messages per receive")
     long_poll_seconds: int = Field(
-        default=20,
-        validation_alias="LONG_POLL_SECONDS",
+        20,
         ge=0,
         le=20,
         description="How long a receive waits for a message; a stop waits for it too, so use 1 or 2 on a laptop",
     )
     poll_interval_seconds: int = Field(
-        default=0,
+        0,
         validation_alias=AliasChoices("POLL_INTERVAL_SECONDS", "POLL_INTERVAL"),
         ge=0,
         le=300,
         description="Pause after an empty poll; long polling already waits",
     )
     visibility_timeout_seconds: int = Field(
-        default=300,
-        validation_alias="VISIBILITY_TIMEOUT_SECONDS",
+        300,
         ge=3,
         le=43_200,
         description="How long a received message is hidden from other consumers, sent with each receive",
     )
-    store_deadline_seconds: int = Field(
-        default=20,
-        validation_alias="STORE_DEADLINE_SECONDS",
-        ge=1,
-        le=100,
-        description="Maximum duration of one attempt to store",
-    )
+    store_deadline_seconds: int = Field(20, ge=1, le=100, description="Maximum duration of one attempt to store")
     store_tries: int = Field(
-        default=12,
-        validation_alias="STORE_TRIES",
+        12,
         ge=1,
         le=100,
         description="Retries of an object that fails while the store works, before it counts towards the DLQ",
     )
     liveness_seconds: int = Field(
-        default=600,
-        validation_alias="LIVENESS_SECONDS",
+        600,
         ge=5,
         le=3600,
         description="`/health` returns 503 if a lane hangs in one call this long; failures of SQS or S3 do not count",
-    )
-    bind_host: str = Field(default="0.0.0.0", validation_alias="BIND_HOST", description="Address of the HTTP server")  # noqa: S104  # a pod's probes come from outside it
-    port: int = Field(default=8080, validation_alias="PORT", ge=1, le=65_535, description="Port of the HTTP server")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        default="INFO", validation_alias="LOG_LEVEL", description="Least severe log lines to write"
     )
 
     @property

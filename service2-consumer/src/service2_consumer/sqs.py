@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from pillarbox_aws.sqs_client import MALFORMED_REPLY, MAX_BATCH_ENTRIES, SqsError, batch_results, entries
-from service2_consumer.clock import Backoff
+from pillarbox.backoff import Backoff
+from pillarbox_aws.sqs_client import MALFORMED_REPLY, CallsSqs, SqsError, batch_results, entries
 from service2_consumer.model import InFlightMessage
 from service2_consumer.ports import QueueError
 from service2_consumer.settings import SQS_CALL_SECONDS
@@ -28,14 +28,6 @@ _PERMANENT = ("ReceiptHandleIsInvalid", "InvalidParameterValue", "QueueDoesNotEx
 logger = logging.getLogger(__name__)
 
 
-class CallsSqs(Protocol):
-    """The part of an SQS client that this module uses."""
-
-    def call(self, action: str, payload: Mapping[str, object], *, read_seconds: float) -> dict[str, Any]:
-        """Return the reply of an action. Raises SqsError."""
-        ...
-
-
 class SqsQueue:
     """One queue."""
 
@@ -51,7 +43,7 @@ class SqsQueue:
         }
 
     def receive(self, wait_seconds: int) -> list[InFlightMessage]:
-        """Return up to a batch of messages, waiting up to `wait_seconds` for the first. Raises QueueError.
+        """Return up to a batch of messages, waiting up to `wait_seconds` for the first. Raise QueueError.
 
         The call is sent once: a lost answer has hidden its messages, and the lane has its own back-off.
         """
@@ -62,15 +54,15 @@ class SqsQueue:
             raise QueueError(exc.cause) from exc
 
     def delete(self, receipts: Sequence[str]) -> list[str]:
-        """Delete messages; return the receipts that SQS did not delete. Raise nothing."""
-        return self._in_batches("DeleteMessageBatch", receipts, {})
+        """Delete up to ten messages; return the receipts that SQS did not delete. Raise nothing."""
+        return self._batch("DeleteMessageBatch", receipts, {})
 
     def change_visibility(self, receipts: Sequence[str], seconds: int) -> list[str]:
-        """Hide messages for `seconds` from now (0: show them again); return the receipts for which SQS did not."""
-        return self._in_batches("ChangeMessageVisibilityBatch", receipts, {"VisibilityTimeout": seconds})
+        """Hide up to ten messages for `seconds` from now (0: show them); return the receipts for which SQS did not."""
+        return self._batch("ChangeMessageVisibilityBatch", receipts, {"VisibilityTimeout": seconds})
 
     def depth(self) -> dict[str, int]:
-        """Return how many messages are visible, in flight and delayed, as SQS estimates them. Raises QueueError."""
+        """Return how many messages are visible, in flight and delayed, as SQS estimates them. Raise QueueError."""
         payload = {"QueueUrl": self._url, "AttributeNames": list(_DEPTHS.values())}
         try:
             attributes = self._call("GetQueueAttributes", payload).get("Attributes")
@@ -78,21 +70,16 @@ class SqsQueue:
         except SqsError as exc:
             raise QueueError(exc.cause) from exc
 
-    def _in_batches(self, action: str, receipts: Sequence[str], fields: Mapping[str, object]) -> list[str]:
-        failed: list[str] = []
-        for some in _chunks(receipts):
-            wanted = [{"Id": str(i), "ReceiptHandle": receipt, **fields} for i, receipt in enumerate(some)]
-            try:
-                reply = self._call(action, {"QueueUrl": self._url, "Entries": wanted})
-                results = batch_results(reply, len(some))
-            except SqsError:
-                failed += some
-            else:
-                failed += [receipt for receipt, code in zip(some, results, strict=True) if code]
-        return failed
+    def _batch(self, action: str, receipts: Sequence[str], fields: Mapping[str, object]) -> list[str]:
+        wanted = [{"Id": str(i), "ReceiptHandle": receipt, **fields} for i, receipt in enumerate(receipts)]
+        try:
+            results = batch_results(self._call(action, {"QueueUrl": self._url, "Entries": wanted}), len(receipts))
+        except SqsError:
+            return list(receipts)
+        return [receipt for receipt, code in zip(receipts, results, strict=True) if code]
 
     def _call(self, action: str, payload: Mapping[str, object]) -> dict[str, Any]:
-        """Return the reply to a call that may be sent a few times. Raises SqsError."""
+        """Return the reply to a call that may be sent a few times. Raise SqsError."""
         backoff = Backoff(0.1, 1)
         for _ in range(_QUICK_ATTEMPTS - 1):
             try:
@@ -107,7 +94,7 @@ class SqsQueue:
 def _messages(reply: Mapping[str, Any]) -> list[InFlightMessage]:
     """Return the messages of a reply without the malformed ones, which their visibility timeout releases.
 
-    Raises SqsError if all are malformed.
+    Raise SqsError if all are malformed.
     """
     found = entries(reply, "Messages")
     messages = [message for entry in found if (message := _message(entry))]
@@ -139,14 +126,9 @@ def _string_attributes(found: object) -> dict[str, str]:
 
 
 def _whole_number(attributes: object, name: str) -> int:
-    """Return a number that SQS writes as a string. Raises SqsError."""
+    """Return a number that SQS writes as a string. Raise SqsError."""
     value = attributes.get(name) if isinstance(attributes, dict) else None
     text = str(value) if isinstance(value, str | int) else ""
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise SqsError(MALFORMED_REPLY)
     return int(text)
-
-
-def _chunks(receipts: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(receipts), MAX_BATCH_ENTRIES):
-        yield list(receipts[start : start + MAX_BATCH_ENTRIES])

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from service2_consumer.clock import Backoff, Clock, PollTiming, StopEvents
+from pillarbox.backoff import Backoff
+from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.in_flight import InFlightMessages
 from service2_consumer.model import InFlightMessage, Outcome, Upload
 from service2_consumer.object_writer import ObjectWriter

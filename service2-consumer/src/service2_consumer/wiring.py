@@ -5,18 +5,18 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 import botocore.session
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.object_store import open_store
 from pillarbox_aws.session import ca_bundle, endpoint_url
 from pillarbox_aws.sqs_client import open_client
 from service2_consumer.batching import Batcher, HourlyBatcher, SingleBatcher
-from service2_consumer.clock import PollTiming, StopEvents, SystemClock
+from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.consumer import Consumer
 from service2_consumer.in_flight import InFlightMessages
 from service2_consumer.lane import Lane
-from service2_consumer.metrics import Metrics, collect_process
+from service2_consumer.metrics import Metrics
 from service2_consumer.object_key import KeyTemplate
 from service2_consumer.object_writer import ObjectWriter
 from service2_consumer.ports import Archive, Queue
@@ -27,18 +27,19 @@ from service2_consumer.sqs import CONNECT_SECONDS, SqsQueue
 
 
 def build_metrics() -> Metrics:
-    """Return the metrics of the service and of its process."""
-    metrics = Metrics(CollectorRegistry())
-    collect_process(metrics.registry)
-    return metrics
+    """Return the metrics of the service, process_* (CPU, memory, open files; where there is /proc) and python_info."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return Metrics(registry)
 
 
 def build_queue(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Queue:
-    """Return the queue, with one connection for each lane and one for the depth. Raises OSError for the CA bundle."""
+    """Return the queue, with one connection for each lane and one for the depth. Raise OSError for the CA bundle."""
     client = open_client(
         session,
         credentials,
-        settings.queue_url,
+        settings.sqs_queue_url,
         environ=os.environ,
         user_agent=f"pillarbox/{SERVICE}",
         connections=settings.lanes + 1,
@@ -46,19 +47,19 @@ def build_queue(settings: Settings, session: botocore.session.Session, credentia
     )
     return SqsQueue(
         client,
-        settings.queue_url,
+        settings.sqs_queue_url,
         batch=settings.max_messages_per_poll,
         visibility_seconds=settings.visibility_timeout_seconds,
     )
 
 
 def build_archive(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Archive:
-    """Return the archive. Raises OSError if the CA bundle cannot be read."""
+    """Return the archive. Raise OSError if the CA bundle cannot be read."""
     encryption = {"server_side_encryption": settings.sse, "sse_kms_key_id": settings.kms_key_id}
     store = open_store(
         credentials.for_obstore,
         settings.bucket,
-        region=settings.region,
+        region=settings.aws_region,
         endpoint_url=endpoint_url(session, "s3", os.environ),
         request_seconds=settings.store_deadline_seconds / MAX_REQUESTS_PER_PUT,
         user_agent="pillarbox-consumer",
@@ -72,7 +73,7 @@ def build_consumer(
     settings: Settings, queue: Queue, archive: Archive, metrics: Metrics, on_refusal: Callable[[], None]
 ) -> Consumer:
     """Return the consumer with its lanes, not started yet."""
-    clock, stop_events = SystemClock(), StopEvents()
+    clock, stop_events = Clock(), StopEvents()
     writer = ObjectWriter(archive, metrics, settings.lanes * settings.max_messages_per_poll)
     recorder = build_recorder(settings)
     lanes = [

@@ -1,7 +1,6 @@
 """All connections of a worker: how many are allowed, how many bytes they may hold, and which is evicted first."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,7 +75,8 @@ class Connections:
         while channel.request is not None:
             if self.budget.has_room(channel.request.held_bytes, count):
                 return True
-            largest = max(self._arriving(), key=lambda other: other.request.held_bytes if other.request else 0)
+            arriving = (other for other in self.open if other.request is not None and not other.requests)
+            largest = max(arriving, key=lambda other: other.request.held_bytes if other.request else 0)
             largest.refuse(Problem("overloaded", "too many bytes of requests are being handled"))
         return False
 
@@ -89,9 +89,6 @@ class Connections:
         for channel in list(self.open):
             channel.expire(now)
         return True
-
-    def _arriving(self) -> Iterable["Channel"]:
-        return (channel for channel in self.open if channel.request is not None and not channel.requests)
 
 
 def _eviction_order(channel: "Channel") -> tuple[int, float]:

@@ -6,6 +6,8 @@ take quadratic time on long white space. Every check here takes linear time.
 
 import re
 
+from service1_api.problems import Problem
+
 MAX_HEAD_BYTES = 32 * 1024
 MAX_REQUEST_LINE_BYTES = 4094
 MAX_FIELDS = 64
@@ -19,33 +21,24 @@ _LENGTH = re.compile(r"0*[0-9]{1,18}")
 _HOST = re.compile(r"[^\s,/?#@\\]*")
 
 
-class HeadError(Exception):
-    """A rejected head; `code` is a key of PROBLEMS, and the text never quotes the input."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-
-
 def checked(head: bytes) -> bytes:
-    """Return a whole head (RFC 9112, 2.1) with its version normalized to 1.0 or 1.1. Raise HeadError."""
+    """Return a whole head (RFC 9112, 2.1) with its version normalized to 1.0 or 1.1. Raise Problem."""
     request_line, _, fields = head.partition(b"\r\n")
     if len(request_line) > MAX_REQUEST_LINE_BYTES:
-        raise HeadError("uri_too_long", f"a request line is at most {MAX_REQUEST_LINE_BYTES} bytes")
+        raise Problem("uri_too_long", f"a request line is at most {MAX_REQUEST_LINE_BYTES} bytes")
     if fields.count(b"\r\n") - 1 > MAX_FIELDS:
-        raise HeadError("headers_too_large", f"a request has at most {MAX_FIELDS} headers")
+        raise Problem("headers_too_large", f"a request has at most {MAX_FIELDS} headers")
     if len(fields) > MAX_FIELD_BYTES and max(map(len, fields.split(b"\r\n"))) > MAX_FIELD_BYTES:
-        raise HeadError("headers_too_large", f"a header is at most {MAX_FIELD_BYTES} bytes")
+        raise Problem("headers_too_large", f"a header is at most {MAX_FIELD_BYTES} bytes")
     if _CONTROL.search(head.replace(b"\r\n", b"")):
-        raise HeadError("malformed_request", "the head contains a control character")
+        raise Problem("malformed_request", "the head contains a control character")
     if fields.startswith((b" ", b"\t")) or b"\r\n " in fields or b"\r\n\t" in fields:
-        raise HeadError("malformed_request", "a header is folded over several lines")
+        raise Problem("malformed_request", "a header is folded over several lines")
     if _LONG_WHITE_SPACE.search(head):
-        raise HeadError("malformed_request", "the head contains 64 or more white space characters in a row")
+        raise Problem("malformed_request", "the head contains 64 or more white space characters in a row")
     parts = _REQUEST_LINE.fullmatch(request_line)
     if not parts:
-        raise HeadError("malformed_request", "the request line is not valid HTTP/1.1")
+        raise Problem("malformed_request", "the request line is not valid HTTP/1.1")
     version = b"0" if parts[2] == b"0" else b"1"  # a later minor version is answered as 1.1 (RFC 9110, 2.5)
     _check_transfer_encoding(head, version)
     return parts[1] + version + b"\r\n" + fields
@@ -59,23 +52,23 @@ def _check_transfer_encoding(head: bytes, version: bytes) -> None:
     if not codings:
         return
     if [coding.strip(b" \t").lower() for coding in codings] != [b"chunked"]:
-        raise HeadError("malformed_request", "the Transfer-Encoding must be chunked and appear once")
+        raise Problem("malformed_request", "the Transfer-Encoding must be chunked and appear once")
     if version == b"0" or b"\r\ncontent-length:" in head.lower():
-        raise HeadError("malformed_request", "chunked requires HTTP/1.1 and no Content-Length")
+        raise Problem("malformed_request", "chunked requires HTTP/1.1 and no Content-Length")
 
 
 def check_fields(version: str, headers: dict[str, str]) -> None:
-    """Check the fields that waitress has parsed (upper case, `_` for `-`, repeated ones joined). Raise HeadError."""
+    """Check the fields that waitress has parsed (upper case, `_` for `-`, repeated ones joined). Raise Problem."""
     host = headers.get("HOST")
     if version == "1.1" and host is None:
-        raise HeadError("malformed_request", "HTTP/1.1 requires a Host header")
+        raise Problem("malformed_request", "HTTP/1.1 requires a Host header")
     if host is not None and not _HOST.fullmatch(host):
-        raise HeadError("malformed_request", "the Host header is invalid or repeated")
+        raise Problem("malformed_request", "the Host header is invalid or repeated")
     length = headers.get("CONTENT_LENGTH")
     if length is not None and not _LENGTH.fullmatch(length):
-        raise HeadError("malformed_request", "the Content-Length is invalid or repeated")
+        raise Problem("malformed_request", "the Content-Length is invalid or repeated")
     if version == "1.1" and headers.get("EXPECT", "100-continue").lower() != "100-continue":
-        raise HeadError("expectation_failed", "the only supported expectation is 100-continue")
+        raise Problem("expectation_failed", "the only supported expectation is 100-continue")
 
 
 def connection_option(connection: str, version: str) -> str:

@@ -4,9 +4,9 @@ from typing import Any
 
 from waitress.parser import HTTPRequestParser, ParsingError  # type: ignore[import-untyped]
 
-from service1_api.problems import Problem
+from service1_api.problems import Problem, body_too_large
 from service1_api.server.budget import Budget
-from service1_api.server.head import HeadError, check_fields, checked, connection_option
+from service1_api.server.head import check_fields, checked, connection_option
 
 _CHUNK_PIECE_BYTES = 8 * 1024  # waitress copies the rest of a piece at each chunk: time is quadratic in the piece
 _MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024  # besides an eighth of the data: tiny chunks cost much time
@@ -53,9 +53,9 @@ class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes ar
             super().parse_header(checked(head))
             check_fields(self.version, self.headers)
             if self.content_length > self._max_body_bytes:
-                raise HeadError("too_large", self._too_large)
-        except HeadError as exc:
-            self.problem = Problem(exc.code, exc.detail)
+                raise body_too_large(self._max_body_bytes)
+        except Problem as exc:
+            self.problem = exc
             raise ParsingError(exc.code) from exc
         except ValueError as exc:  # a target that urllib cannot split, or a number with too many digits
             raise ParsingError("malformed_request") from exc
@@ -82,13 +82,9 @@ class Request(HTTPRequestParser):  # type: ignore[misc]  # waitress's classes ar
             self._budget.give_back(held)
         super().close()
 
-    @property
-    def _too_large(self) -> str:
-        return f"a request body is at most {self._max_body_bytes} bytes"
-
     def _check_body_size(self) -> None:
         size = len(self.body_rcv)
         if size + getattr(self.body_rcv, "chunk_remainder", 0) > self._max_body_bytes:
-            self.refuse(Problem("too_large", self._too_large))
+            self.refuse(body_too_large(self._max_body_bytes))
         elif self.body_bytes_received - size > _MAX_CHUNK_OVERHEAD_BYTES + size // 8:
             self.refuse(Problem("too_large", "the body has too many small chunks"))

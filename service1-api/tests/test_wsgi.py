@@ -1,0 +1,90 @@
+"""The composition root: what is built from the settings."""
+
+import importlib
+import json
+import logging
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from pillarbox import logs
+from pillarbox.settings import load_or_exit
+from pillarbox_aws.credentials import SessionCredentials
+from service1_api.settings import Settings
+from service1_api.tokens import TokenCache
+
+from .aws_stub import AwsStub
+from .conftest import logging_restored
+from .server import BODY
+
+
+@pytest.fixture
+def wsgi(environment: pytest.MonkeyPatch, aws: AwsStub) -> Iterator[ModuleType]:
+    """The module, imported with the stub of AWS. The threads that it starts end with the test."""
+    environment.setenv("AWS_ACCESS_KEY_ID", "testing")
+    environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    environment.setenv("AWS_ENDPOINT_URL", aws.url)
+    environment.setenv("SQS_QUEUE_URL", f"{aws.url}/000000000000/emails")
+    ends = []
+    environment.setattr(logs, "buffer", lambda _service: None)  # its thread would write to the standard error of pytest
+    for kind, end in ((TokenCache, "stop"), (SessionCredentials, "close")):
+
+        def start(self: object, start: object = kind.start, end: str = end) -> object:
+            ends.append(getattr(self, end))
+            return start(self)  # type: ignore[operator]
+
+        environment.setattr(kind, "start", start)
+    with logging_restored():
+        module = importlib.import_module("service1_api.wsgi")
+    yield module
+    for stop in ends:
+        stop()
+
+
+def test_application_publishes_to_the_queue_with_the_token_of_ssm(wsgi: ModuleType, aws: AwsStub) -> None:
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    assert client.get("/ready").status_code == 200
+    answer = client.post("/api/message", data=BODY, content_type="application/json")
+    assert answer.status_code == 200
+    assert aws.messages[answer.get_json()["message_id"]] == 1
+
+
+def test_limits_are_those_of_the_settings(wsgi: ModuleType, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RATE_LIMIT", "1/minute")
+    environment.setenv("MAX_REQUEST_BYTES", "1024")
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    large = json.dumps({"data": "a" * 1024}).encode()
+    statuses = [client.post("/api/message", data=large, content_type="application/json").status_code for _ in range(2)]
+    assert statuses == [413, 429]
+
+
+def test_requests_are_not_counted_without_a_rate_limit(wsgi: ModuleType) -> None:
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    assert {client.post("/api/message").status_code for _ in range(3)} == {415}
+
+
+def test_two_attempts_to_publish_fit_into_the_deadline(wsgi: ModuleType, environment: pytest.MonkeyPatch) -> None:
+    built = []
+
+    class Recorded(wsgi.Publisher):  # type: ignore[name-defined, misc]
+        def __init__(self, *arguments: object, **options: float) -> None:
+            built.append(options)
+            super().__init__(*arguments, **options)
+
+    environment.setattr(wsgi, "Publisher", Recorded)
+    environment.setenv("PUBLISH_DEADLINE_SECONDS", "4")
+    wsgi.build(load_or_exit(Settings))
+    (options,) = built
+    assert 2 * options["attempt_seconds"] < options["deadline_seconds"] == 4
+
+
+def test_start_is_logged_with_the_settings_and_no_secret(
+    wsgi: ModuleType, environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.setenv("RATE_LIMIT_STORAGE", "redis://:hunter2@127.0.0.1:1")
+    caplog.set_level(logging.INFO)
+    wsgi.build(load_or_exit(Settings))
+    (line,) = [vars(record) for record in caplog.records if record.message == "started"]
+    assert (line["aws_region"], line["workers"]) == ("eu-central-1", 1)
+    assert "hunter2" not in str(line)
