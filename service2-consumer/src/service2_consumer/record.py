@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from isal import igzip
@@ -65,15 +65,14 @@ class Recorder:
         now: datetime,
     ) -> Record:
         """Return the record of an e-mail file that an event of S3 names, processed at `now`."""
-        version = event.version or found.etag
-        message_id = object_message_id(found.last_modified, event.bucket, event.key, version)
+        message_id = object_message_id(found.last_modified, event.bucket, event.key, event.version, found.etag)
         source: dict[str, JsonValue] = {"bucket": event.bucket, "key": event.key, "etag": found.etag}
         if event.version:
             source["version"] = event.version
         metadata = self._metadata(message, found.last_modified, _FILE_SOURCE) | {"source_object": source}
         content: dict[str, JsonValue] = {
             "email_data": file.email_data,
-            "attachments": [asdict(attachment) for attachment in file.attachments],
+            "attachments": list(file.attachments),
             "metadata": metadata | file.metadata,
         }
         timestamp = time_of(message_id)

@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from service2_consumer.intake.email_file import is_client_side_encrypted, is_ses_setup, parse_file
+from service2_consumer.intake.email_file import parse_file
+from service2_consumer.intake.object_id import NULL_VERSION
 from service2_consumer.intake.s3_events import ObjectCreated, parse_events
+from service2_consumer.intake.special_objects import is_client_side_encrypted, is_ses_setup
 from service2_consumer.model import Download, InFlightMessage, PoisonError, Reading, Record, StoredObject
 from service2_consumer.ports import ObjectChangedError, ObjectMissingError, ObjectSource, ObjectTooLargeError
 from service2_consumer.record import Recorder
@@ -111,8 +113,9 @@ class FileIntake:
 
     def _get(self, event: ObjectCreated) -> StoredObject:
         limit = self._size(event)
+        version = None if event.version == NULL_VERSION else event.version  # that of a later object, too
         try:
-            return self._source.read(event.key, version=event.version, etag=event.etag, max_bytes=limit)
+            return self._source.read(event.key, version=version, etag=event.etag, max_bytes=limit)
         except ObjectTooLargeError:
             if event.size_bytes is None:
                 raise PoisonError("too_large", f"the file exceeds MAX_FILE_BYTES ({limit})") from None
