@@ -7,7 +7,7 @@ import pytest
 from pillarbox.ids import message_id_at
 from pillarbox.message import encode_body
 from pillarbox.payload import Pointer
-from service2_consumer.batching import HourlyBatcher
+from service2_consumer.batching import HourlyBatcher, SingleBatcher
 from service2_consumer.intake.message_filter import MessageFilter
 from service2_consumer.intake.messages import MessageIntake, PayloadStore
 from service2_consumer.model import Download, InFlightMessage, PoisonError, Reading
@@ -167,9 +167,7 @@ def test_a_lane_that_waits_for_the_budget_keeps_its_messages_hidden_and_stops_wh
     harness.checked()
     sent = harness.send_pointer(1)
     harness.budget.take([1000], lambda: False)  # by another lane
-    harness.queue.when_received = lambda: harness.clock.advance(200)
-    harness.clock.at(200, lambda: None)
-    harness.lane._transfers._may_wait = lambda: harness.stop() or False  # type: ignore[func-returns-value]
+    harness.lane._transfers._beat = harness.stop
     harness.lane.run_once()
     harness.lane.drain()
     assert (harness.queue.visible(), harness.source.asked) == ([sent], [])
@@ -211,8 +209,7 @@ class Scripted:
 
 def scripted_harness(batcher: HourlyBatcher | None = None) -> tuple[Scripted, LaneHarness]:
     intake = Scripted()
-    options = {"batcher": batcher} if batcher else {}
-    return intake, LaneHarness(long_poll_seconds=1, intake=intake, **options).checked()
+    return intake, LaneHarness(batcher or SingleBatcher(), long_poll_seconds=1, intake=intake).checked()
 
 
 def records(harness: LaneHarness, *numbers: int) -> Reading:

@@ -239,7 +239,14 @@ def test_second_signal_abandons_a_hanging_store_and_releases(
             time.sleep(0.01)
         signal.pthread_kill(main_thread, signal.SIGTERM)
 
-    consumer = wiring.build_consumer(settings, queue, archive, metrics, root.request_stop)
+    consumer = wiring.build_consumer(
+        settings,
+        queue=queue,
+        archive=archive,
+        intake=LaneHarness().message_intake(),
+        metrics=metrics,
+        on_refusal=root.request_stop,
+    )
     sender = threading.Thread(target=signal_twice)
     sender.start()
     assert settings.drain_seconds > DEADLINE_SECONDS

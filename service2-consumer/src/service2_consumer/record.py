@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from isal import igzip
+from isal import igzip, igzip_lib
 
 from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
@@ -105,7 +105,7 @@ def digests_of(stored: bytes) -> Digests:
     if stored.startswith(_GZIP_MAGIC):
         try:
             stored = igzip.decompress(stored)
-        except (EOFError, OSError, igzip.IsalError):
+        except (EOFError, OSError, igzip_lib.IsalError):
             return Digests(frozenset(), is_document=False)
     raw = hashlib.sha256(stored).hexdigest()
     try:
