@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service2_consumer.intake import mime_parts
 from service2_consumer.intake.defects import Defect, Defects
 from service2_consumer.intake.header_block import read_headers
-from service2_consumer.intake.mime_parts import MAX_DEPTH, MAX_PARTS, Leaf, find_leaves
+from service2_consumer.intake.mime_parts import MAX_BOUNDARY_LENGTH, MAX_DEPTH, MAX_PARTS, Leaf, find_leaves
 
 PIECES = st.sampled_from(
     [
@@ -137,3 +138,26 @@ def test_leaves_are_in_order_and_never_overlap(content: bytes) -> None:
     places = [place for leaf in found for place in (leaf.start, leaf.end)]
     assert places == sorted(places)
     assert all(0 <= place <= len(content) for place in places)
+
+
+@pytest.mark.parametrize("length", [MAX_BOUNDARY_LENGTH, MAX_BOUNDARY_LENGTH + 1])
+def test_a_boundary_past_the_limit_is_none(length: int) -> None:
+    boundary = b"b" * length
+    content = (
+        b"Content-Type: multipart/mixed; boundary="
+        + boundary
+        + b"\n\n--"
+        + boundary
+        + b"\n\none\n--"
+        + boundary
+        + b"--"
+    )
+    assert leaves(content)[1] == (set() if length <= MAX_BOUNDARY_LENGTH else {Defect.MISSING_BOUNDARY})
+
+
+def test_lines_that_only_begin_like_a_delimiter_end_the_search_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mime_parts, "MAX_HYPHEN_LINES", 10)
+    assert bodies(mixed(b"--a\n\none\n--a--" + b"\n--x" * 50)) == ([("text/plain", b"one")], set())
+    found, defects = bodies(mixed(b"--a\n\none" + b"\n--x" * 50 + b"\n--a\n\ntwo\n--a--"))
+    assert len(found) == 1
+    assert Defect.TOO_MANY_PARTS in defects

@@ -7,7 +7,7 @@ import pytest
 from pillarbox.message import EARLIEST_TIMESTAMP, END_OF_TIMESTAMPS
 from service2_consumer.intake.defects import Defect, Defects
 from service2_consumer.intake.header_block import read_headers
-from service2_consumer.intake.timestream import timestream_of
+from service2_consumer.intake.timestream import MAX_RECEIVED_FIELDS, timestream_of
 
 STORED = datetime(2026, 12, 11, tzinfo=UTC)
 NOON = int(datetime(2026, 12, 10, 12, 0, 0, tzinfo=UTC).timestamp())
@@ -93,3 +93,9 @@ def test_the_bounds_are_exact(second: bytes, source: str) -> None:
     assert timestream(b"Date: Fri, 31 Dec 1999 " + second + b"\n")[1] == source
     assert timestream(b"Date: Sat, 01 Jan 2000 00:00:00 +0000\n")[:2] == (EARLIEST_TIMESTAMP, "date")
     assert timestream(b"Date: Thu, 31 Dec 2099 23:59:59 +0000\n")[:2] == (END_OF_TIMESTAMPS - 1, "date")
+
+
+def test_received_fields_past_the_limit_do_not_count() -> None:
+    valid = b"Received: by b; Thu, 10 Dec 2026 12:00:00 +0000\n"
+    assert timestream(b"Received: by a\n" * (MAX_RECEIVED_FIELDS - 1) + valid)[1] == "received"
+    assert timestream(b"Received: by a\n" * MAX_RECEIVED_FIELDS + valid)[1] == "last_modified"
