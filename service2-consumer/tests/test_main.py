@@ -27,7 +27,7 @@ from service2_consumer.ports import Archive, Queue
 from service2_consumer.settings import Settings
 
 from .conftest import BUCKET, REGION, Aws
-from .fakes import email, message_id
+from .fakes import LaneHarness, email, message_id
 
 DEADLINE_SECONDS = 60
 

@@ -66,11 +66,10 @@ class TransferThreads:
 
     def _perform(self, transfer: Transfer, now: datetime) -> Result | Exception:
         begin = time.perf_counter()
-        is_download = isinstance(transfer, Download)
+        seconds = self._metrics.read_seconds if isinstance(transfer, Download) else self._metrics.store_seconds
         try:
-            return transfer.read(now) if is_download else self._archive.put(transfer)
+            return transfer.read(now) if isinstance(transfer, Download) else self._archive.put(transfer)
         except Exception as exc:  # noqa: BLE001  # a result, or raised in the lane
             return exc
         finally:
-            seconds = self._metrics.read_seconds if is_download else self._metrics.store_seconds
             seconds.observe(time.perf_counter() - begin)

@@ -1,7 +1,6 @@
 """Reads and stores the objects of a lane: attempts, outages, and objects that fail while S3 works."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from pillarbox.backoff import Backoff
 from service2_consumer.clock import Clock, PollTiming, StopEvents
@@ -11,24 +10,11 @@ from service2_consumer.ports import Archive, Intake, RefusedObjectError, StoreEr
 from service2_consumer.read_budget import ReadBudget
 from service2_consumer.set_aside import SetAside, SetAsideTransfer
 from service2_consumer.telemetry import Telemetry
+from service2_consumer.transfer_failure import Failure, own_fault
 from service2_consumer.transfer_threads import TransferThreads
 
 # One attempt transfers no more than one receive can bring: there are that many threads for each lane.
 _MAX_PER_ATTEMPT = 10
-
-# These causes affect all objects. They never count against one.
-_NEVER_OWN_FAULT = frozenset({"throttled", "credentials", "no_such_bucket"})
-# These count against an object only if another object was transferred meanwhile. The probe is small and has its own
-# key: it can succeed while a policy denies all other keys, or while the network drops all longer requests.
-_OWN_FAULT_IF_OTHERS_SUCCEEDED = frozenset({"access_denied", "timeout", "connection"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A transfer that failed in one attempt; `error` is None if the attempt was abandoned."""
-
-    transfer: Transfer
-    error: StoreError | None
 
 
 class Transfers:
@@ -148,16 +134,16 @@ class Transfers:
             failures = {id(failure.transfer): failure for failure in self._attempt([item.transfer for item in due])}
             self._judge([(item, failures[id(item.transfer)]) for item in due if id(item.transfer) in failures])
 
-    def _judge(self, failed: Sequence[tuple[SetAsideTransfer, _Failure]]) -> None:
+    def _judge(self, failed: Sequence[tuple[SetAsideTransfer, Failure]]) -> None:
         """Put back the objects that failed again; release those that failed too often through their own fault."""
         if not failed:
             return
         works = self._s3_works([failure for _, failure in failed], min(item.succeeded_before for item, _ in failed))
         for item, failure in failed:
             succeeded = self._succeeded[type(item.transfer)]
-            own_fault = works and _own_fault(failure, others_succeeded=succeeded > item.succeeded_before)
-            item.faults += own_fault
-            if own_fault and item.faults == 1:
+            is_own_fault = works and own_fault(failure, others_succeeded=succeeded > item.succeeded_before)
+            item.faults += is_own_fault
+            if is_own_fault and item.faults == 1:
                 self._telemetry.fails_alone(item.transfer, str(failure.error))
             if item.faults >= self._timing.max_retries_alone:
                 self._telemetry.store_refused(item.transfer, str(failure.error), item.faults)
@@ -165,7 +151,7 @@ class Transfers:
             else:
                 self._aside.put_back(item, self._clock.monotonic(), succeeded)
 
-    def _s3_works(self, failures: Sequence[_Failure], succeeded_before: int) -> bool:
+    def _s3_works(self, failures: Sequence[Failure], succeeded_before: int) -> bool:
         """Return whether S3 works although these transfers failed: another one or the probe has succeeded."""
         kind = type(failures[0].transfer)
         errors = [failure.error for failure in failures if failure.error]
@@ -181,17 +167,17 @@ class Transfers:
             return False
         finally:
             self._beat()
-        if all(_own_fault(failure, others_succeeded=False) for failure in failures):
+        if all(own_fault(failure, others_succeeded=False) for failure in failures):
             self._telemetry.store_works()
         else:
             self._telemetry.store_failed(errors)
         return True
 
-    def _attempt(self, transfers: Sequence[Transfer]) -> list[_Failure]:
+    def _attempt(self, transfers: Sequence[Transfer]) -> list[Failure]:
         """Try each transfer once; delete the messages of stored objects, release the refused, return the failed."""
         results = self._threads.run(transfers, self._clock.now(), self._stop_events.abandoned, self._may_wait)
         self._beat()
-        failures: list[_Failure] = []
+        failures: list[Failure] = []
         refused: list[InFlightMessage] = []
         stored: dict[Outcome, list[Upload]] = {outcome: [] for outcome in Outcome}
         for transfer, result in zip(transfers, results, strict=True):
@@ -206,7 +192,7 @@ class Transfers:
                 for message, message_id in zip(transfer.messages, transfer.message_ids, strict=True):
                     self._telemetry.poison(message, message_id, "refused_by_store", str(result))
             elif result is None or isinstance(result, StoreError):
-                failures.append(_Failure(transfer, result))
+                failures.append(Failure(transfer, result))
         self._stored(stored)
         self._in_flight.release(refused)
         errors = [failure.error for failure in failures if failure.error]
@@ -236,10 +222,3 @@ class Transfers:
         self._beat()
         until_extension = self._in_flight.seconds_until_extension(self._clock.monotonic())
         self._clock.wait(self._stop_events.requested, min(seconds, max(1.0, until_extension)))
-
-
-def _own_fault(failure: _Failure, *, others_succeeded: bool) -> bool:
-    """Return whether an object fails through its own fault, given that S3 works."""
-    if failure.error is None or failure.error.cause in _NEVER_OWN_FAULT:
-        return False
-    return others_succeeded or failure.error.cause not in _OWN_FAULT_IF_OTHERS_SUCCEEDED

@@ -14,7 +14,7 @@ from service2_consumer.object_key import KeyTemplate
 from service2_consumer.ports import StoreError
 from service2_consumer.record import Recorder
 
-from .fakes import START, FakeSource, LaneHarness, message_id
+from ..fakes import START, FakeSource, LaneHarness, message_id
 
 EMAIL = (
     b"From: Jane Doe <jane@example.com>\r\nTo: box@example.com\r\nSubject: Hello\r\n"

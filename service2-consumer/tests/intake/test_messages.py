@@ -11,7 +11,7 @@ from service2_consumer.object_key import KeyTemplate
 from service2_consumer.ports import StoreError
 from service2_consumer.record import Recorder
 
-from .fakes import DEFAULT_TEMPLATE, START, FakeSource, email, message_id
+from ..fakes import DEFAULT_TEMPLATE, START, FakeSource, email, message_id
 
 BODY = encode_body(email(email_content="Grüße " * 50))
 KEY = "payloads/2026/12/10/a.json"
