@@ -14,6 +14,7 @@ from pathlib import Path
 
 OURS = ("-m", "service2_consumer")
 NAIVE = ("-m", "bench.naive_consumer")
+NAIVE_FILES = ("-m", "bench.naive_files")
 IMAGE_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}  # of service2-consumer/Dockerfile
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -83,11 +84,17 @@ def running(
 
 
 def measure(
-    module: Sequence[str], settings: Mapping[str, str], *, latency_ms: float, count: int, size_bytes: int
+    module: Sequence[str],
+    settings: Mapping[str, str],
+    *,
+    latency_ms: float,
+    count: int,
+    size_bytes: int,
+    fill: str = "fill",
 ) -> Cost:
-    """Let a consumer empty a queue of `count` messages; cost is that of the middle four fifths."""
+    """Let a consumer empty a queue of `count` messages; the cost is that of the middle four fifths."""
     with running(module, latency_ms, settings) as (stub, consumer):
-        stub.call("fill", count=count, bytes=size_bytes)
+        stub.call(fill, count=count, bytes=size_bytes)
         first = _when_deleted(stub, consumer, count * _WARM_UP)
         last = _when_deleted(stub, consumer, count * (1 - _WARM_UP))
         rss_mb = memory_mb(consumer.pid, "VmHWM")

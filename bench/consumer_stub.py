@@ -13,48 +13,18 @@ import secrets
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import orjson
 
+from bench.stub_content import BUCKET, email_file_of, email_of, event_of, key_of
 from pillarbox.ids import new_message_id
 from pillarbox.message import Envelope, encode_body
-from pillarbox.strict_json import JsonValue
 from pillarbox.trace import new_traceparent
 
-_WORDS = [
-    "winter",
-    "letter",
-    "parcel",
-    "archive",
-    "morning",
-    "station",
-    "garden",
-    "signal",
-    "harbour",
-    "window",
-    "paper",
-    "stamp",
-    "rain",
-    "bridge",
-    "clock",
-]
+_DIFFERENT_FILES = 20
 _STATUS = {200: "OK", 400: "Bad Request", 404: "Not Found", 412: "Precondition Failed"}
-
-
-def email_of(number: int, size_bytes: int) -> dict[str, JsonValue]:
-    """Give a made-up e-mail of about `size_bytes`, a different one for each number."""
-    digest = hashlib.sha256(str(number).encode()).hexdigest()
-    words = [_WORDS[int(digit, 16) % len(_WORDS)] + digest[:3] for digit in digest]
-    sentence = " ".join(words) + f" {number} "
-    content = sentence * (size_bytes // len(sentence) + 1)
-    return {
-        "email_subject": f"Letter {number}",
-        "email_sender": f"sender{number % 97}@example.com",
-        "email_timestream": "1693561101",
-        "email_content": content[: max(1, size_bytes - 150)],
-    }
 
 
 @dataclass(slots=True)
@@ -92,11 +62,10 @@ class Queue:
         self.deleted = 0
         self.received = 0
 
-    def fill(self, count: int, size_bytes: int) -> None:
-        """Add `count` e-mails, each with the attributes that the API writes."""
-        for number in range(count):
+    def fill(self, bodies: Iterable[str]) -> None:
+        """Add messages, each with the attributes that the API writes."""
+        for body in bodies:
             envelope = Envelope(message_id=new_message_id(), source="service1-api", traceparent=new_traceparent())
-            body = encode_body(email_of(number, size_bytes))
             self._visible.append(Queued(body, envelope.to_attributes(), int(time.time() * 1000)))
         for event in self._waiting:
             event.set()
@@ -176,6 +145,7 @@ class Stub:
         self.latency_seconds = latency_seconds
         self.queue = Queue()
         self.objects: dict[str, dict[str, str]] = {}
+        self.files: dict[str, bytes] = {}
         self.lines_stored = 0
         self.refused = 0
 
@@ -199,6 +169,8 @@ class Stub:
         return plain[action]()
 
     def _s3(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
+        if method == "GET" and path in self.files:
+            return 200, self.files[path], self._file_headers(self.files[path])
         if method in ("HEAD", "GET"):  # the metadata says all that a consumer asks for
             found = self.objects.get(path)
             extra = "".join(f"{name}: {value}\r\n" for name, value in (found or {}).items())
@@ -213,10 +185,19 @@ class Stub:
         self.objects[path] = kept | {"etag": etag, "last-modified": "Thu, 10 Dec 2026 14:30:22 GMT"}
         return 200, b"", f"etag: {etag}\r\n"
 
+    @staticmethod
+    def _file_headers(content: bytes) -> str:
+        etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return f'etag: "{etag}"\r\nlast-modified: Thu, 10 Dec 2026 14:30:22 GMT\r\n'
+
     def _control(self, action: str, body: bytes) -> dict[str, object]:
+        wanted = json.loads(body)
         if action == "fill":
-            wanted = json.loads(body)
-            self.queue.fill(wanted["count"], wanted["bytes"])
+            self.queue.fill(encode_body(email_of(n, wanted["bytes"])) for n in range(wanted["count"]))
+        if action == "fill-files":
+            contents = [email_file_of(n, wanted["bytes"]) for n in range(_DIFFERENT_FILES)]
+            self.files = {f"/{BUCKET}/{key_of(n)}": contents[n % _DIFFERENT_FILES] for n in range(wanted["count"])}
+            self.queue.fill(event_of(n, contents[n % _DIFFERENT_FILES]) for n in range(wanted["count"]))
         return {
             "cpu_seconds": time.process_time(),
             "received": self.queue.received,

@@ -110,6 +110,13 @@ def test_the_probe_succeeds_where_its_key_is_free_and_fails_without_the_bucket(i
     assert error.value.cause == "no_such_bucket"
 
 
+def test_a_404_without_a_code_is_a_missing_object(server: ScriptedServer) -> None:
+    server.replies["GET"] = [status(404), status(404)]
+    source_at(server.url).probe()
+    with pytest.raises(ObjectMissingError):
+        read(source_at(server.url), "a")
+
+
 @pytest.mark.parametrize("key", ["a", "a//b"])
 @pytest.mark.parametrize(
     ("reply", "cause"),

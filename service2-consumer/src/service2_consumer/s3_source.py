@@ -51,11 +51,9 @@ class S3Source:
         """Verify that the bucket can be read. Raise StoreError."""
         try:
             obstore.get(self._store, self._probe_key)
-        except FileNotFoundError as exc:
-            if failure_of(exc).code not in _MISSING_CODES:
-                raise _store_error(exc) from exc
         except (BaseError, OSError, ValueError) as exc:
-            raise _store_error(exc) from exc
+            if not _is_missing(exc):
+                raise _store_error(exc) from exc
 
     def _read(self, key: str, version: str | None, etag: str | None, max_bytes: int) -> StoredObject:
         options: GetOptions = {}
@@ -74,7 +72,7 @@ class S3Source:
         except PreconditionError as exc:
             raise ObjectChangedError from exc
         except (BaseError, OSError, ValueError) as exc:
-            if failure_of(exc).code in _MISSING_CODES:
+            if _is_missing(exc):
                 raise ObjectMissingError from exc
             raise _store_error(exc) from exc
 
@@ -104,6 +102,12 @@ class S3Source:
 
 def _obstore_can_name(key: str) -> bool:
     return key.isprintable() and all(part not in ("", ".", "..") for part in key.split("/"))
+
+
+def _is_missing(exc: Exception) -> bool:
+    """Return whether the object does not exist. Some gateways answer 404 without a code."""
+    code = failure_of(exc).code
+    return code in _MISSING_CODES or (isinstance(exc, FileNotFoundError) and not code)
 
 
 def _store_error(exc: Exception) -> StoreError:
