@@ -250,9 +250,7 @@ def test_file_intake_is_on_unless_it_is_switched_off(cloud: Cloud, outputs: dict
 @pytest.mark.parametrize("notifications", ["s3", "eventbridge"])
 def test_switched_off_it_leaves_nothing(cloud: Cloud, notifications: str) -> None:
     stack = f"pillarbox-off-{notifications}"
-    outputs = cloud.deploy(
-        stack, FileIntake="false", InboxNotifications=notifications, PodIdentity="yes"
-    )
+    outputs = cloud.deploy(stack, FileIntake="false", InboxNotifications=notifications, PodIdentity="yes")
     assert not (NAMES | {"FileIntakeRoleArn"}) & set(outputs)
     made = cloud.cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
     names = {resource["LogicalResourceId"] for resource in made}
