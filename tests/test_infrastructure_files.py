@@ -47,7 +47,8 @@ def bucket_policy(cloud: Cloud, bucket: str) -> dict[str, Any]:
 
 def events(cloud: Cloud, outputs: dict[str, str], *keys: str) -> list[dict[str, Any]]:
     """Put objects of these keys into the inbox and return what the queue gets, without the test event."""
-    s3, sqs, found = cloud.client("s3"), cloud.client("sqs"), []
+    s3, sqs = cloud.client("s3"), cloud.client("sqs")
+    found: list[dict[str, Any]] = []
     for key in keys:
         s3.put_object(Bucket=outputs["InboxBucketName"], Key=key, Body=b"Subject: x\n\nx")
 
