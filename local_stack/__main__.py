@@ -117,7 +117,8 @@ def _stay(stack: LocalStack) -> None:
         if ended:
             raise StackError(f"{ended.name} ended by itself with exit code {ended.exit_code()}{ended.log_end()}")
         try:
-            line = str(live.read(stack.environment["API_URL"], f"http://127.0.0.1:{stack.options.consumer_port}"))
+            ports = (stack.options.consumer_port, stack.options.file_intake_port)
+            line = str(live.read(stack.environment["API_URL"], *(f"http://127.0.0.1:{port}" for port in ports)))
         except (OSError, http.client.HTTPException):
             line = "a service does not answer at this moment"
         if terminal:

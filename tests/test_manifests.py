@@ -36,6 +36,7 @@ INTERNAL_ROUTES = {"/ready", "/metrics"}
 FILLED_IN = {  # what deploy.sh puts in place of the placeholders
     "AWS_REGION": "eu-west-1",
     "SQS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/pillarbox-prod-emails",
+    "INBOX_BUCKET_NAME": "pillarbox-prod-inbox-123456789012-eu-west-1",
     "S3_BUCKET_NAME": "pillarbox-prod-archive-123456789012-eu-west-1",
 }
 
@@ -151,7 +152,10 @@ def test_a_pod_gets_the_settings_of_its_own_service(service: str) -> None:
     assert generator in [{name: g[name] for name in generator} for g in generators]
 
 
-@pytest.mark.parametrize(("service", "model"), [("service1-api", ApiSettings), ("service2-consumer", ConsumerSettings)])
+@pytest.mark.parametrize(
+    ("service", "model"),
+    [("service1-api", ApiSettings), ("service2-consumer", ConsumerSettings), ("file-intake", ConsumerSettings)],
+)
 def test_each_key_of_the_settings_is_one_that_the_service_reads(service: str, model: Any) -> None:
     aliases = [field.validation_alias for field in model.model_fields.values()]
     known = {name for alias in aliases for name in ([alias] if isinstance(alias, str) else alias.choices)}
@@ -172,6 +176,17 @@ def test_the_api_serves_on_while_the_load_balancer_learns_that_the_pod_leaves() 
     readiness = container_of("service1-api")["readinessProbe"]
     noticed_seconds = readiness["periodSeconds"] * readiness.get("failureThreshold", 3)
     assert ApiSettings().drain_seconds > noticed_seconds
+
+
+@pytest.mark.parametrize("complete_environment", ["file-intake"], indirect=True)
+@pytest.mark.usefixtures("complete_environment")
+def test_file_intake_s_settings_fit_together_and_its_memory_holds_what_it_reads() -> None:
+    settings = ConsumerSettings()
+    assert settings.intake == "files"
+    limit = container_of("file-intake")["resources"]["limits"]["memory"]
+    assert limit.endswith("Mi")
+    # The bytes as read, the parsed parts and the records of them; the process itself takes some 60 MiB.
+    assert 3 * settings.read_budget_bytes + 64 * 2**20 < int(limit.removesuffix("Mi")) * 2**20
 
 
 @pytest.mark.parametrize("complete_environment", ["service2-consumer"], indirect=True)
