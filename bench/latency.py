@@ -20,7 +20,7 @@ def main() -> None:
     """Take the sample e-mail through a stack of its own many times, then print and write the figures."""
     with (
         tempfile.TemporaryDirectory() as directory,
-        LocalStack(Options(Path(directory), free_port(), free_port(), free_port())) as stack,
+        LocalStack(Options(Path(directory), free_port(), free_port(), free_port(), free_port())) as stack,
     ):
         milliseconds = [take_through(stack.environment).seconds * 1000 for _ in range(_EMAILS)]
     percentiles = statistics.quantiles(milliseconds, n=100)

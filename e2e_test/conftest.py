@@ -134,7 +134,10 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         api_port=free_port(),
         consumer_port=free_port(),
         emulator_port=free_port(),
-        template_parameters={"VisibilityTimeoutSeconds": str(VISIBILITY_TIMEOUT_SECONDS)},
+        file_intake_port=free_port(),
+        template_parameters=dict.fromkeys(
+            ("VisibilityTimeoutSeconds", "FilesVisibilitySeconds"), str(VISIBILITY_TIMEOUT_SECONDS)
+        ),
         service_environment={
             "VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_TIMEOUT_SECONDS),
             "STORE_DEADLINE_SECONDS": "1",

@@ -23,7 +23,7 @@ class Run:
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory = directory
-        ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT")}
+        ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT", "FILE_INTAKE_PORT")}
         self.process = subprocess.Popen(
             [PYTHON, "-m", "local_stack", "--directory", str(directory)],
             cwd=REPOSITORY,

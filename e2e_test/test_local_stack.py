@@ -25,6 +25,9 @@ NAMES = [
     "SQS_DLQ_URL",
     "S3_BUCKET_NAME",
     "SSM_PARAMETER_NAME",
+    "INBOX_BUCKET_NAME",
+    "FILES_QUEUE_URL",
+    "PAYLOAD_BUCKET",
 ]
 
 
@@ -100,11 +103,12 @@ def test_a_port_in_use_is_named(runs: list[Run], tmp_path: Path) -> None:
         assert run.exit_code() == 1
 
 
-def test_two_equal_ports_are_refused(runs: list[Run], tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["CONSUMER_PORT", "FILE_INTAKE_PORT"])
+def test_two_equal_ports_are_refused(runs: list[Run], tmp_path: Path, other: str) -> None:
     port = str(free_port())
-    run = Run(tmp_path, PORT=port, CONSUMER_PORT=port)
+    run = Run(tmp_path, **{"PORT": port, other: port})
     runs.append(run)
-    run.wait_line("must be three different ports")
+    run.wait_line("must be four different ports")
     assert run.exit_code() == 2
 
 

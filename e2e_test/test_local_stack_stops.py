@@ -38,7 +38,7 @@ def test_what_was_stored_outlives_a_terminal_that_goes_away_and_an_impatient_sto
 def test_runs_that_are_killed_in_whole_or_in_part_lose_neither_objects_nor_token(
     runs: list[Run], tmp_path: Path
 ) -> None:
-    ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT")}
+    ports = {name: str(free_port()) for name in ("PORT", "CONSUMER_PORT", "EMULATOR_PORT", "FILE_INTAKE_PORT")}
     first = Run(tmp_path, **ports)
     runs.append(first)
     first.stored_key()

@@ -62,11 +62,15 @@ def _options() -> Options:
             api_port=_port("PORT", 8080),
             consumer_port=_port("CONSUMER_PORT", 8081),
             emulator_port=_port("EMULATOR_PORT", 4566),
+            file_intake_port=_port("FILE_INTAKE_PORT", 8083),
         )
     except ValueError as exc:
         parser.error(str(exc))
-    if len({options.api_port, options.consumer_port, options.emulator_port}) < 3:
-        parser.error("PORT (8080), CONSUMER_PORT (8081) and EMULATOR_PORT (4566) must be three different ports")
+    if len({options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port}) < 4:
+        parser.error(
+            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083) and EMULATOR_PORT (4566) "
+            "must be four different ports"
+        )
     return options
 
 
@@ -96,6 +100,8 @@ def _show_journey(stack: LocalStack) -> None:
     _say("Post another one from a second terminal:\n")
     _say(f'  . {env_file}; curl "$API_URL/api/message" -H "Authorization: Bearer $API_TOKEN" \\')
     _say(f"    -H 'Content-Type: application/json' -d '{data}'\n")
+    _say("Drop an e-mail as a file, or as many as you like:\n")
+    _say(f'  . {env_file}; aws s3 cp mail.eml "s3://$INBOX_BUCKET_NAME/inbox/"\n')
     _say("The archive, in the emulator's S3 and as files:\n")
     _say(f'  . {env_file}; aws s3 ls --recursive "s3://$S3_BUCKET_NAME/messages/"')
     _say(f"  {stack.options.directory / 'emulator' / 's3'}\n")
@@ -111,7 +117,8 @@ def _stay(stack: LocalStack) -> None:
         if ended:
             raise StackError(f"{ended.name} ended by itself with exit code {ended.exit_code()}{ended.log_end()}")
         try:
-            line = str(live.read(stack.environment["API_URL"], f"http://127.0.0.1:{stack.options.consumer_port}"))
+            ports = (stack.options.consumer_port, stack.options.file_intake_port)
+            line = str(live.read(stack.environment["API_URL"], *(f"http://127.0.0.1:{port}" for port in ports)))
         except (OSError, http.client.HTTPException):
             line = "a service does not answer at this moment"
         if terminal:

@@ -1,7 +1,7 @@
 """The live line of a running stack: accepted, stored, waiting, failed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -11,23 +11,33 @@ from local_stack.processes import direct
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts of e-mails: all since the services started, but `waiting`, which is what is in the queue now."""
+    """Counts of e-mails: all since the services started, but `waiting`, which is what is in the queues now."""
 
     accepted: int
     stored: int
     waiting: int
     failed: int
+    files: int = 0
 
     def __str__(self) -> str:
-        return f"accepted {self.accepted}   stored {self.stored}   waiting {self.waiting}   failed {self.failed}"
+        line = f"accepted {self.accepted}   stored {self.stored}   waiting {self.waiting}   failed {self.failed}"
+        return f"{line}   files {self.files}" if self.files else line
 
 
-def read(api_url: str, consumer_url: str) -> Figures:
-    """Read both services' /metrics. Raises OSError or HTTPException when one does not answer.
+def read(api_url: str, consumer_url: str, file_intake_url: str) -> Figures:
+    """Read the services' /metrics. Raises OSError or HTTPException when one does not answer.
 
-    `failed` adds what the API refused to what the consumer found unfit to store.
+    `failed` adds what the API refused to what the consumers found unfit to store; `files` are those archived.
     """
-    return figures(_metrics(api_url) + _metrics(consumer_url))
+    emails = figures(_metrics(api_url) + _metrics(consumer_url))
+    return with_files(emails, figures(_metrics(file_intake_url)))
+
+
+def with_files(emails: Figures, files: Figures) -> Figures:
+    """Add the figures of file-intake to those of the e-mails."""
+    return replace(
+        emails, waiting=emails.waiting + files.waiting, failed=emails.failed + files.failed, files=files.stored
+    )
 
 
 def figures(metrics: str) -> Figures:

@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import ParameterTypeDef
     from mypy_boto3_ssm import SSMClient
 
-NAMES = ("API_TOKEN", "SQS_QUEUE_URL", "SQS_DLQ_URL", "S3_BUCKET_NAME", "SSM_PARAMETER_NAME")
+NAMES = (
+    "API_TOKEN",
+    "SQS_QUEUE_URL",
+    "SQS_DLQ_URL",
+    "S3_BUCKET_NAME",
+    "SSM_PARAMETER_NAME",
+    "INBOX_BUCKET_NAME",
+    "FILES_QUEUE_URL",
+    "PAYLOAD_BUCKET",
+)
 
 STACK_NAME = "pillarbox-local"
 TOKEN_PARAMETER = "/email-service/api-token"  # noqa: S105  the parameter's name, not a token
 _TEMPLATE = Path(__file__).resolve().parent.parent / "infrastructure" / "pipeline.yaml"
+_PARAMETERS = {"PayloadStore": "true"}  # besides the template's defaults; the caller's go before them
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 
 
@@ -53,7 +63,7 @@ def create_resources(environment: Mapping[str, str], parameters: Mapping[str, st
     Raises StackError.
     """
     try:
-        outputs = _deploy(client(environment, "cloudformation"), parameters)
+        outputs = _deploy(client(environment, "cloudformation"), _PARAMETERS | dict(parameters))
         token = _token(client(environment, "ssm"))
     except (BotoCoreError, ClientError) as exc:
         raise StackError(f"the emulator did not set up what the services need: {exc}") from exc
@@ -64,6 +74,9 @@ def create_resources(environment: Mapping[str, str], parameters: Mapping[str, st
         "SQS_DLQ_URL": _at(endpoint, outputs["DeadLetterQueueUrl"]),
         "S3_BUCKET_NAME": outputs["BucketName"],
         "SSM_PARAMETER_NAME": TOKEN_PARAMETER,
+        "INBOX_BUCKET_NAME": outputs["InboxBucketName"],
+        "FILES_QUEUE_URL": _at(endpoint, outputs["FilesQueueUrl"]),
+        "PAYLOAD_BUCKET": outputs["PayloadBucketName"],
     }
 
 

@@ -1,8 +1,9 @@
-"""The pieces put together: start the emulator, create the stack and the token, start both services, stop in order."""
+"""The pieces put together: start the emulator, create the stack and the token, start the services, stop in order."""
 
 import fcntl
 import os
 import shlex
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ DEFAULT_DIRECTORY = REPOSITORY / ".local"
 _REGION = "us-east-1"
 _START_SECONDS = 60
 _STOP_SECONDS = 20
-_NAMES = ("service1-api", "service2-consumer", "emulator")  # in the order of stopping
+_NAMES = ("service1-api", "service2-consumer", "file-intake", "emulator")  # in the order of stopping
+_ATTRIBUTES = ("api", "consumer", "file_intake", "emulator")  # those of LocalStack, in the same order
 _HERE = "127.0.0.1,localhost"
 
 
@@ -30,12 +32,16 @@ class Options:
     api_port: int = 8080
     consumer_port: int = 8081
     emulator_port: int = 4566
+    file_intake_port: int = 8083
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class LocalStack:
-    """The running pipeline. `emulator`, `api` and `consumer` are its processes; a test may kill and start each."""
+    """The running pipeline. Its processes are `emulator`, `api`, `consumer` and `file_intake`.
+
+    A test may kill and start each.
+    """
 
     def __init__(self, options: Options, announce: Callable[[str], None] = lambda _text: None) -> None:
         self.options = options
@@ -61,9 +67,10 @@ class LocalStack:
         self.emulator = self._emulator()
         self.api: Process
         self.consumer: Process
+        self.file_intake: Process
 
     def start(self) -> None:
-        """Start everything and return when both services are ready.
+        """Start everything and return when the services are ready.
 
         Raises StackError when a port is taken, the directory is in use, or a process ends or is not ready in time.
         """
@@ -73,23 +80,28 @@ class LocalStack:
             (self.options.api_port, "PORT"),
             (self.options.consumer_port, "CONSUMER_PORT"),
             (self.options.emulator_port, "EMULATOR_PORT"),
+            (self.options.file_intake_port, "FILE_INTAKE_PORT"),
         ):
             require_free_port(port, variable)
         self._announce("[1/4] starting the AWS emulator")
         self._start_emulator()
-        self._announce("[2/4] creating queue, dead-letter queue and bucket from infrastructure/pipeline.yaml")
+        self._announce("[2/4] creating queues, dead-letter queues and buckets from infrastructure/pipeline.yaml")
         self._provision()
         self._announce("[3/4] starting service1-api")
         self.api = self.new_api("service1-api", self.options.api_port)
         self.api.start()
-        self._announce("[4/4] starting service2-consumer")
+        self._announce("[4/4] starting service2-consumer, and once more for files")
         self.consumer = self.new_consumer("service2-consumer", self.options.consumer_port)
         self.consumer.start()
-        self.api.wait_ready(_START_SECONDS)
-        self.consumer.wait_ready(_START_SECONDS)
+        self.file_intake = self.new_file_intake("file-intake", self.options.file_intake_port)
+        self.file_intake.start()
+        for process in (self.api, self.consumer, self.file_intake):
+            process.wait_ready(_START_SECONDS)
 
     def stop(self) -> None:
-        """Stop what runs: first the API, then the consumer, the emulator last, for it saves the queues as it ends."""
+        """Stop what runs: first the API, then the consumers, the emulator last, for it saves the queues as it ends."""
+        if file_intake := getattr(self, "file_intake", None):
+            file_intake.signal(signal.SIGTERM)  # it drains while the others do
         for process in self._started():
             process.stop(_STOP_SECONDS)
         if self._lock:
@@ -103,7 +115,7 @@ class LocalStack:
                 process.kill()
 
     def _started(self) -> list[Process]:
-        return [process for name in ("api", "consumer", "emulator") if (process := getattr(self, name, None))]
+        return [process for name in _ATTRIBUTES if (process := getattr(self, name, None))]
 
     def _start_emulator(self) -> None:
         self.emulator.start()
@@ -120,7 +132,7 @@ class LocalStack:
 
     def dead(self) -> Process | None:
         """Give a process that ended by itself, None while all run."""
-        return next((p for p in (self.emulator, self.api, self.consumer) if p.exit_code() is not None), None)
+        return next((process for process in reversed(self._started()) if process.exit_code() is not None), None)
 
     def new_api(self, name: str, port: int, **settings: str) -> Process:
         """Describe an API process of this stack, not started yet; `settings` are environment variables."""
@@ -134,6 +146,11 @@ class LocalStack:
         # A long poll is never aborted, so a short one is what lets Ctrl-C end within seconds.
         short = {"LONG_POLL_SECONDS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
         return self._service(name, "service2-consumer", (program, "-m", "service2_consumer"), port, short | settings)
+
+    def new_file_intake(self, name: str, port: int, **settings: str) -> Process:
+        """Describe a process of the consumer that archives files, not started yet; `settings` as for a consumer."""
+        files = {"INTAKE": "files", "SQS_QUEUE_URL": self.environment["FILES_QUEUE_URL"]}
+        return self.new_consumer(name, port, **files | settings)
 
     def _service(
         self, name: str, folder: str, command: tuple[str | Path, ...], port: int, settings: dict[str, str]

@@ -68,6 +68,9 @@ def test_the_check_names_what_a_fresh_environment_lacks_one_a_line(name: str, tm
         ("STACK_MaxReceives=5", "infrastructure/pipeline.yaml has no parameter MaxReceives"),
         ("API_SETTING_LANES=2", "service1-api reads no setting LANES"),
         ("CONSUMER_SETTING_S3_PREFIX=x/", "S3_PREFIX comes from the stack"),
+        ("FILE_INTAKE=true", 'FILE_INTAKE: expected yes or no, got "true"'),
+        ("FILE_INTAKE_SETTING_LANE=2", "service2-consumer reads no setting LANE"),
+        ("FILE_INTAKE_SETTING_INBOX_BUCKET_NAME=x", "INBOX_BUCKET_NAME comes from the stack"),
     ],
 )
 def test_a_wrong_line_is_named_with_what_is_expected_and_exit_code_2(line: str, complaint: str, tmp_path: Path) -> None:
@@ -82,6 +85,7 @@ def test_a_wrong_line_is_named_with_what_is_expected_and_exit_code_2(line: str, 
         ("API_MIN_REPLICAS=11", "API_MIN_REPLICAS (11) is more than API_MAX_REPLICAS (10)"),
         ("CONSUMER_MIN_REPLICAS=21", "CONSUMER_MIN_REPLICAS (21) is more than CONSUMER_MAX_REPLICAS (20)"),
         ("CONSUMER_MAX_REPLICAS=1", "KEDA_FALLBACK_REPLICAS (2) is more than CONSUMER_MAX_REPLICAS (1)"),
+        ("FILE_INTAKE_MIN_REPLICAS=21", "FILE_INTAKE_MIN_REPLICAS (21) is more than FILE_INTAKE_MAX_REPLICAS (20)"),
         (f"CERTIFICATE_ARN={CERTIFICATE}", "CERTIFICATE_ARN needs API_HOST_NAME"),
         ("API_HOST_NAME=mail.example.com", "API_HOST_NAME needs CERTIFICATE_ARN"),
     ],

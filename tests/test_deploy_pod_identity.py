@@ -12,7 +12,11 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 CLUSTER = "pillarbox-dev"
 STEP = ("--only", "infrastructure", "--image-tag", "v1", "--yes")
-ACCOUNTS = {"pillarbox/service1-api": "ApiRoleArn", "pillarbox-consumer/service2-consumer": "ConsumerRoleArn"}
+ACCOUNTS = {
+    "pillarbox/service1-api": "ApiRoleArn",
+    "pillarbox-consumer/service2-consumer": "ConsumerRoleArn",
+    "pillarbox-consumer/file-intake": "FileIntakeRoleArn",
+}
 
 
 @pytest.fixture(scope="module")

@@ -129,6 +129,19 @@ def test_from_keda_to_fixed_replicas_keda_s_objects_go_before_the_manifests_come
     assert cluster.objects()[CONSUMER]["spec"]["replicas"] == 2
 
 
+def test_where_file_intake_is_switched_off_its_objects_go(cluster: Stage) -> None:
+    verified(cluster, "v1")
+    with_files = {key for key in cluster.objects() if "/file-intake" in key}
+    assert {key.partition("/")[0] for key in with_files} >= {"deployment", "scaledobject", "serviceaccount"}
+    folder = cluster.folder / "environments"
+    folder.mkdir()
+    (folder / "dev.env").write_text("FILE_INTAKE=no\n")
+    cluster.aws["ENVIRONMENTS_FOLDER"] = str(folder)
+    verified(cluster, "v2")
+    left = {key for key in cluster.objects() if "/file-intake" in key}
+    assert {key.partition("/")[0] for key in left} == {"configmap"}, "the settings stay for an undo"
+
+
 def test_roll_back_leaves_alone_what_it_did_not_apply(cluster: Stage) -> None:
     verified(cluster, "v1", *FIXED)
     before = cluster.objects()
@@ -218,7 +231,7 @@ def test_keda_must_be_able_to_read_the_queue(cluster: Stage) -> None:
     file = str(cluster.folder / "v1.yaml")
     run = cluster.deploy("--only", "wait", "--rendered", file, STAND_IN_KEDA="False")
     assert run.code == 1
-    assert "KEDA cannot scale the consumer" in run.said
+    assert "KEDA cannot scale file-intake" in run.said
     assert "Ready=False Played" in run.said
     assert cluster.deploy("--only", "wait", "--rendered", file).code == 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
-from tests.deploy.manifests import Manifest, documents, one
+from tests.deploy.manifests import WORKLOADS, Manifest, documents, one
 from tests.deploy.stage import Stage, cluster_alone
 from tests.test_manifests_render import OWN_KINDS, VERSIONS
 
@@ -54,8 +54,19 @@ def test_every_environment_renders_what_kubernetes_accepts(
         assert labels["app.kubernetes.io/version"] == "v1"
     assert bool([m for m in manifests if m["kind"] == "ScaledObject"]) is ("fixed" not in components)
     assert bool([m for m in manifests if m["kind"] == "PodMonitor"]) is ("monitor" in components)
-    annotations = one("ServiceAccount", "service1-api", manifests)["metadata"].get("annotations", {})
-    assert ("eks.amazonaws.com/role-arn" in annotations) is (pod_identity == "no")
+    accounts = [m for m in manifests if m["kind"] == "ServiceAccount"]
+    assert {account["metadata"]["name"] for account in accounts} == set(WORKLOADS)
+    for account in accounts:
+        annotations = account["metadata"].get("annotations", {})
+        assert ("eks.amazonaws.com/role-arn" in annotations) is (pod_identity == "no")
+
+
+@pytest.mark.parametrize("components", ["", "fixed-replicas service-monitor"])
+def test_where_file_intake_is_off_nothing_of_it_is_rendered(cluster: Stage, components: str) -> None:
+    manifests = rendered(cluster, f"FILE_INTAKE=no\nCOMPONENTS={components}\nPROMETHEUS_RELEASE=x\n")
+    assert "file-intake" not in str(manifests)
+    deployments = [m["metadata"]["name"] for m in manifests if m["kind"] == "Deployment"]
+    assert sorted(deployments) == ["service1-api", "service2-consumer"]
 
 
 def test_the_load_balancer_is_as_the_file_says(cluster: Stage) -> None:
@@ -101,6 +112,9 @@ CONSUMER_MIN_REPLICAS=4
 CONSUMER_MAX_REPLICAS=40
 KEDA_QUEUE_LENGTH=500
 KEDA_FALLBACK_REPLICAS=5
+FILE_INTAKE_MIN_REPLICAS=3
+FILE_INTAKE_MAX_REPLICAS=33
+FILE_INTAKE_QUEUE_LENGTH=7
 PROGRESS_DEADLINE_SECONDS=600
 PLATFORMS=linux/arm64
 """
@@ -111,7 +125,10 @@ PLATFORMS=linux/arm64
     assert (consumer["minReplicaCount"], consumer["maxReplicaCount"]) == (4, 40)
     assert consumer["fallback"]["replicas"] == 5
     assert consumer["triggers"][0]["metadata"]["queueLength"] == "500"
-    for name in ("service1-api", "service2-consumer"):
+    files = one("ScaledObject", "file-intake", manifests)["spec"]
+    assert (files["minReplicaCount"], files["maxReplicaCount"]) == (3, 33)
+    assert files["triggers"][0]["metadata"]["queueLength"] == "7"
+    for name in WORKLOADS:
         spec = one("Deployment", name, manifests)["spec"]
         assert spec["progressDeadlineSeconds"] == 600
         affinity = spec["template"]["spec"]["affinity"]["nodeAffinity"]
@@ -119,12 +136,46 @@ PLATFORMS=linux/arm64
         assert term["matchExpressions"] == [{"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]}]
     fixed = rendered(cluster, f"{text}COMPONENTS=fixed-replicas\n")
     assert one("Deployment", "service2-consumer", fixed)["spec"]["replicas"] == 4
+    assert one("Deployment", "file-intake", fixed)["spec"]["replicas"] == 3
 
 
 @pytest.mark.parametrize(("overlay", "least"), [("dev", 0), ("prod", 1)])
 def test_production_keeps_one_consumer_unless_its_file_says_otherwise(cluster: Stage, overlay: str, least: int) -> None:
     manifests = rendered(cluster, f"OVERLAY={overlay}\n{HTTPS}", "live")
     assert one("ScaledObject", "service2-consumer", manifests)["spec"]["minReplicaCount"] == least
+    assert one("ScaledObject", "file-intake", manifests)["spec"]["minReplicaCount"] == 0
+
+
+def settings_maps(manifests: list[Manifest]) -> dict[str, dict[str, str]]:
+    """Return the settings of each workload by its name."""
+    maps = [m for m in manifests if m["kind"] == "ConfigMap"]
+    return {m["metadata"]["name"].partition("-settings-")[0]: m["data"] for m in maps}
+
+
+def test_file_intake_runs_the_consumer_s_image_with_settings_of_its_own(cluster: Stage) -> None:
+    manifests = rendered(cluster, "LOG_LEVEL=WARNING\nFILE_INTAKE_SETTING_LANES=4\n")
+    (files,) = one("Deployment", "file-intake", manifests)["spec"]["template"]["spec"]["containers"]
+    (emails,) = one("Deployment", "service2-consumer", manifests)["spec"]["template"]["spec"]["containers"]
+    assert files["image"] == emails["image"]
+    assert files["image"].endswith("/pillarbox/service2-consumer:v1")
+    maps = settings_maps(manifests)
+    assert (maps["file-intake"]["INTAKE"], maps["file-intake"]["LOG_LEVEL"]) == ("files", "WARNING")
+    assert (maps["file-intake"]["LANES"], maps["service2-consumer"]["LANES"]) == ("4", "2")
+    assert "INTAKE" not in maps["service2-consumer"]
+
+
+def test_how_the_archive_looks_is_said_once_and_what_the_consumer_does_is_its_own(cluster: Stage) -> None:
+    text = """CONSUMER_SETTING_S3_KEY_TEMPLATE={prefix}{message_id}.json
+CONSUMER_SETTING_OBJECT_LAYOUT=batch
+CONSUMER_SETTING_BATCH_MAX_SECONDS=10
+CONSUMER_SETTING_LANES=3
+FILE_INTAKE_SETTING_BATCH_MAX_SECONDS=20
+"""
+    files = settings_maps(rendered(cluster, text))["file-intake"]
+    assert files["S3_KEY_TEMPLATE"] == "{prefix}{message_id}.json"
+    assert files["OBJECT_LAYOUT"] == "batch"
+    assert files["BATCH_MAX_SECONDS"] == "20"
+    assert files["LANES"] == "2"
 
 
 def test_a_setting_goes_into_the_service_s_settings_as_it_stands(cluster: Stage) -> None:
@@ -133,10 +184,8 @@ API_SETTING_RATE_LIMIT=100/minute
 API_SETTING_TRUSTED_PROXY_HOPS=2
 CONSUMER_SETTING_S3_KEY_TEMPLATE={prefix}{date:%Y/%m/%d/%H}/"{message_id}".json
 """
-    maps = {
-        m["metadata"]["name"].rpartition("-")[0]: m["data"] for m in rendered(cluster, text) if m["kind"] == "ConfigMap"
-    }
-    api, consumer = maps["service1-api-settings"], maps["service2-consumer-settings"]
+    maps = settings_maps(rendered(cluster, text))
+    api, consumer = maps["service1-api"], maps["service2-consumer"]
     assert (api["RATE_LIMIT"], api["TRUSTED_PROXY_HOPS"], api["LOG_LEVEL"]) == ("100/minute", "2", "WARNING")
     assert consumer["S3_KEY_TEMPLATE"] == '{prefix}{date:%Y/%m/%d/%H}/"{message_id}".json'
     assert consumer["LOG_LEVEL"] == "WARNING"
@@ -145,7 +194,8 @@ CONSUMER_SETTING_S3_KEY_TEMPLATE={prefix}{date:%Y/%m/%d/%H}/"{message_id}".json
 def test_the_monitors_bear_the_label_that_prometheus_selects_by(cluster: Stage) -> None:
     text = "COMPONENTS=service-monitor\nPROMETHEUS_RELEASE=kube-prometheus-stack\nPROMETHEUS_NAMESPACE=observability\n"
     manifests = rendered(cluster, text)
-    for kind, name in (("ServiceMonitor", "service1-api"), ("PodMonitor", "service2-consumer")):
+    monitors = {"service1-api": "ServiceMonitor", "service2-consumer": "PodMonitor", "file-intake": "PodMonitor"}
+    for name, kind in monitors.items():
         assert one(kind, name, manifests)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
     policies = [m for m in manifests if m["metadata"]["name"] == "metrics"]
     assert len(policies) == 2

@@ -17,6 +17,8 @@ TEXT = (ROOT / "docs/operations.md").read_text()
 FIELDS_OF_LOGS_AND_CAUSES = {
     *("message_id", "message_ids", "valid_for_seconds"),
     *("access_denied", "no_such_bucket", "server_error"),
+    *("not_an_email", "too_large", "missing_object", "client_side_encrypted", "foreign_bucket", "not_an_event"),
+    *("own_output",),
 }
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
@@ -73,7 +75,7 @@ def test_each_option_of_deploy_sh_is_one_that_it_takes() -> None:
 
 def test_each_setting_is_one_that_a_service_reads() -> None:
     words = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)[=`]", TEXT))
-    of_deploy_sh = {"IMAGE_TAG", "API_SETTING_NAME", "CONSUMER_SETTING_NAME"}
+    of_deploy_sh = {"IMAGE_TAG", "API_SETTING_NAME", "CONSUMER_SETTING_NAME", "FILE_INTAKE_SETTING_NAME"}
     of_deploy_sh |= set(re.findall(r"\$\{([A-Z_]+):-", DEPLOY_SH))
     of_deploy_sh |= set(re.findall(r"^  key ([A-Z_]+) ", DEPLOY_SH, re.MULTILINE))
     assert words & settings()

@@ -14,7 +14,11 @@ STACK = "pillarbox-test"
 KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-2222-3333-4444-555555555555"
 QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{STACK}-emails"
 BUCKET_ARN = f"arn:aws:s3:::{STACK}-archive-{ACCOUNT_ID}-{REGION}"
+FILES_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{STACK}-files"
+INBOX_ARN = f"arn:aws:s3:::{STACK}-inbox-{ACCOUNT_ID}-{REGION}"
 TOKEN_ARN = f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/email-service/api-token"
+
+WRITES_THE_ARCHIVE = ("Archive", "ProveAtStart", "TellMissingFromForbidden")
 
 
 def allow(sid: str, action: str | list[str], resource: str | list[str]) -> dict[str, Any]:
@@ -34,7 +38,13 @@ def outputs(cloud: Cloud) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def outputs_with_keys(cloud: Cloud) -> dict[str, str]:
-    return cloud.deploy("pillarbox-keys", BucketKmsKeyArn=KEY_ARN, TokenKmsKeyArn=KEY_ARN)
+    keys = dict.fromkeys(("BucketKmsKeyArn", "TokenKmsKeyArn", "InboxKmsKeyArn"), KEY_ARN)
+    return cloud.deploy("pillarbox-keys", PayloadStore="true", **keys)
+
+
+@pytest.fixture(scope="module")
+def outputs_with_payloads(cloud: Cloud) -> dict[str, str]:
+    return cloud.deploy("pillarbox-payloads", PayloadStore="true")
 
 
 def test_the_api_may_publish_and_read_its_token_and_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
@@ -67,9 +77,54 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
     }
 
 
-def test_keda_may_read_the_length_of_the_queue_and_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
+def test_file_intake_may_empty_its_queue_read_files_and_write_the_archive_and_nothing_else(
+    cloud: Cloud, outputs: dict[str, str]
+) -> None:
+    granted = cloud.statements(outputs["FileIntakePolicyArn"])
+    assert granted == {
+        # sqs: receive, delete in batches, extend and release, the depth that its metric shows
+        "ConsumeFiles": allow(
+            "ConsumeFiles",
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
+            FILES_ARN,
+        ),
+        # GET of an object by key with If-Match, and by the version that the event names, which is a right of its own
+        "ReadFiles": allow("ReadFiles", ["s3:GetObject", "s3:GetObjectVersion"], f"{INBOX_ARN}/inbox/*"),
+        # 404 rather than 403 to that GET: ON_MISSING_OBJECT decides about a missing object, a refused one is an outage
+        "TellMissingFileFromForbidden": allow("TellMissingFileFromForbidden", "s3:ListBucket", INBOX_ARN),
+    } | {sid: cloud.statements(outputs["ConsumerPolicyArn"])[sid] for sid in WRITES_THE_ARCHIVE}
+
+
+@pytest.mark.parametrize("policy", ["ApiPolicyArn", "ConsumerPolicyArn", "FileIntakePolicyArn", "KedaPolicyArn"])
+def test_no_service_may_delete_an_object(cloud: Cloud, outputs_with_keys: dict[str, str], policy: str) -> None:
+    for statement in cloud.statements(outputs_with_keys[policy]).values():
+        actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        assert not [action for action in actions if "*" in action or action.startswith("s3:Delete")]
+
+
+def test_the_api_may_only_put_payloads(cloud: Cloud, outputs_with_payloads: dict[str, str]) -> None:
+    bucket_arn = f"arn:aws:s3:::{outputs_with_payloads['PayloadBucketName']}"
+    granted = cloud.statements(outputs_with_payloads["ApiPolicyArn"])
+    assert set(granted) == {"Publish", "ReadToken", "PutPayloads"}
+    # the write-once PUT; the key holds the content's digest, so that an object that exists needs no look
+    assert granted["PutPayloads"] == allow("PutPayloads", "s3:PutObject", f"{bucket_arn}/payloads/*")
+
+
+def test_the_consumer_may_only_get_payloads(cloud: Cloud, outputs_with_payloads: dict[str, str]) -> None:
+    bucket_arn = f"arn:aws:s3:::{outputs_with_payloads['PayloadBucketName']}"
+    granted = cloud.statements(outputs_with_payloads["ConsumerPolicyArn"])
+    added = {"ReadPayloads", "TellMissingPayloadFromForbidden"}
+    assert set(granted) == {"Consume", *WRITES_THE_ARCHIVE} | added
+    # GET of the object that a pointer names
+    assert granted["ReadPayloads"] == allow("ReadPayloads", "s3:GetObject", f"{bucket_arn}/payloads/*")
+    # 404 rather than 403 to that GET: the missing payload is poison, a refused one an outage
+    missing = allow("TellMissingPayloadFromForbidden", "s3:ListBucket", bucket_arn)
+    assert granted["TellMissingPayloadFromForbidden"] == missing
+
+
+def test_keda_may_read_the_length_of_the_queues_and_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
     assert cloud.statements(outputs["KedaPolicyArn"]) == {
-        "ReadQueueLength": allow("ReadQueueLength", "sqs:GetQueueAttributes", QUEUE_ARN)
+        "ReadQueueLength": allow("ReadQueueLength", "sqs:GetQueueAttributes", [QUEUE_ARN, FILES_ARN])
     }
 
 
@@ -91,8 +146,9 @@ def test_the_verifier_may_read_the_token_and_its_object_and_remove_it_and_nothin
 def test_the_consumer_may_write_below_a_second_prefix_while_the_prefix_changes(cloud: Cloud) -> None:
     outputs = cloud.deploy("pillarbox-prefixes", ObjectPrefix="sqs-messages/", SecondObjectPrefix="messages/")
     bucket = outputs["BucketArn"]
-    resources = cloud.statements(outputs["ConsumerPolicyArn"])["Archive"]["Resource"]
-    assert resources == [f"{bucket}/sqs-messages/*", f"{bucket}/messages/*", f"{bucket}/conflicts/*"]
+    for policy in ("ConsumerPolicyArn", "FileIntakePolicyArn"):
+        resources = cloud.statements(outputs[policy])["Archive"]["Resource"]
+        assert resources == [f"{bucket}/sqs-messages/*", f"{bucket}/messages/*", f"{bucket}/conflicts/*"]
 
 
 @pytest.mark.parametrize(
@@ -100,10 +156,13 @@ def test_the_consumer_may_write_below_a_second_prefix_while_the_prefix_changes(c
     [
         ("ApiPolicyArn", "ssm", allow("DecryptToken", "kms:Decrypt", KEY_ARN)),
         ("ConsumerPolicyArn", "s3", allow("EncryptArchive", ["kms:GenerateDataKey", "kms:Decrypt"], KEY_ARN)),
+        ("FileIntakePolicyArn", "s3", allow("EncryptArchive", ["kms:GenerateDataKey", "kms:Decrypt"], KEY_ARN)),
+        ("FileIntakePolicyArn", "s3", allow("DecryptFiles", "kms:Decrypt", KEY_ARN)),
+        ("ApiPolicyArn", "s3", allow("EncryptPayloads", "kms:GenerateDataKey", KEY_ARN)),
         ("VerifierPolicyArn", "ssm", allow("DecryptToken", "kms:Decrypt", KEY_ARN)),
         ("VerifierPolicyArn", "s3", allow("DecryptObject", "kms:Decrypt", KEY_ARN)),
     ],
-    ids=["api", "consumer", "verifier-token", "verifier-object"],
+    ids=["api", "consumer", "files-archive", "files-inbox", "api-payloads", "verifier-token", "verifier-object"],
 )
 def test_a_key_may_be_used_only_through_its_service(
     cloud: Cloud, outputs_with_keys: dict[str, str], policy: str, service: str, statement: dict[str, Any]
@@ -117,5 +176,5 @@ def test_the_service_that_uses_a_key_has_the_domain_of_its_partition() -> None:
     # In China the domain is amazonaws.com.cn, and a condition on amazonaws.com never holds.
     template = (ROOT / "infrastructure/pipeline.yaml").read_text()
     services = re.findall(r'"kms:ViaService": !Sub "([^"]+)"', template)
-    assert len(services) == 4
+    assert len(services) == 7
     assert {service.partition(".")[2] for service in services} == {"${AWS::Region}.${AWS::URLSuffix}"}

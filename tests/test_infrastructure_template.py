@@ -1,6 +1,7 @@
 """What the templates say where the emulator does not listen: encryption, lifecycle, deletion, repositories."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,10 +39,16 @@ def test_cfn_lint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_bucket_is_encrypted_with_aes256_or_with_the_key_given() -> None:
-    (rule,) = resources("pipeline.yaml")["Bucket"]["Properties"]["BucketEncryption"][
-        "ServerSideEncryptionConfiguration"
-    ]
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.name))
+def test_a_template_fits_into_a_call_without_a_bucket(template: Path) -> None:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    assert template.stat().st_size <= 51_200
+
+
+@pytest.mark.parametrize("bucket", ["Bucket", "InboxBucket", "PayloadBucket"])
+def test_a_bucket_is_encrypted_with_aes256_or_with_the_key_given(bucket: str) -> None:
+    encryption = resources("pipeline.yaml")[bucket]["Properties"]["BucketEncryption"]
+    (rule,) = encryption["ServerSideEncryptionConfiguration"]
     condition, with_key, without_key = rule["If"]
     assert condition == "EncryptsBucketWithKms"
     assert with_key["ServerSideEncryptionByDefault"] == {

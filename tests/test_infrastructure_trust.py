@@ -18,11 +18,13 @@ SUBJECTS: dict[str, str | list[str]] = {
         "system:serviceaccount:pillarbox-consumer:service2-consumer",
         "system:serviceaccount:pillarbox:service2-consumer",
     ],
+    "FileIntakeRoleArn": "system:serviceaccount:pillarbox-consumer:file-intake",
     "KedaOperatorRoleArn": "system:serviceaccount:keda:keda-operator",
 }
 PODS = {
     "ApiRoleArn": ("pillarbox", "service1-api"),
     "ConsumerRoleArn": ("pillarbox-consumer", "service2-consumer"),
+    "FileIntakeRoleArn": ("pillarbox-consumer", "file-intake"),
     "KedaOperatorRoleArn": ("keda", "keda-operator"),
 }
 
@@ -97,7 +99,7 @@ def test_two_clusters_get_the_roles_by_both_ways_during_a_move(cloud: Cloud) -> 
         ClusterName="blue",
         SecondClusterName="green",
     )
-    for output in ("ApiRoleArn", "ConsumerRoleArn"):
+    for output in ("ApiRoleArn", "ConsumerRoleArn", "FileIntakeRoleArn"):
         assert cloud.trust(outputs[output]) == [
             by_irsa(PROVIDER, SUBJECTS[output]),
             by_irsa(SECOND_PROVIDER, SUBJECTS[output]),
@@ -112,8 +114,9 @@ def test_the_second_provider_alone_is_enough(cloud: Cloud) -> None:
 
 def test_without_an_identity_there_are_policies_and_no_roles(cloud: Cloud) -> None:
     outputs = cloud.deploy("pillarbox-bare")
-    assert not {"ApiRoleArn", "ConsumerRoleArn", "KedaOperatorRoleArn"} & set(outputs)
-    assert {"ApiPolicyArn", "ConsumerPolicyArn", "KedaPolicyArn", "VerifierPolicyArn"} <= set(outputs)
+    assert not set(SUBJECTS) & set(outputs)
+    policies = {"ApiPolicyArn", "ConsumerPolicyArn", "FileIntakePolicyArn", "KedaPolicyArn", "VerifierPolicyArn"}
+    assert policies <= set(outputs)
 
 
 # ---- KEDA's operator -------------------------------------------------------------------------------------------------

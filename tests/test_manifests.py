@@ -18,7 +18,17 @@ from service2_consumer.metrics import Metrics as ConsumerMetrics
 from service2_consumer.settings import SPOT_NOTICE_SECONDS, SQS_CALL_SECONDS
 from service2_consumer.settings import Settings as ConsumerSettings
 from tests.deploy.emulator import ROOT
-from tests.deploy.manifests import K8S, SERVICES, base, container_of, namespace_of, one, pod_of, settings_of
+from tests.deploy.manifests import (
+    IMAGES,
+    K8S,
+    WORKLOADS,
+    base,
+    container_of,
+    namespace_of,
+    one,
+    pod_of,
+    settings_of,
+)
 from tests.test_infrastructure_template import TemplateLoader
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -26,6 +36,7 @@ INTERNAL_ROUTES = {"/ready", "/metrics"}
 FILLED_IN = {  # what deploy.sh puts in place of the placeholders
     "AWS_REGION": "eu-west-1",
     "SQS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/pillarbox-prod-emails",
+    "INBOX_BUCKET_NAME": "pillarbox-prod-inbox-123456789012-eu-west-1",
     "S3_BUCKET_NAME": "pillarbox-prod-archive-123456789012-eu-west-1",
 }
 
@@ -87,11 +98,12 @@ def test_the_api_answers_the_path_of_each_probe(probe: str) -> None:
 
 
 @pytest.mark.parametrize("probe", PROBES)
-def test_the_consumer_answers_the_path_of_each_probe(probe: str, consumer_url: str) -> None:
-    assert request(consumer_url + container_of("service2-consumer")[probe]["httpGet"]["path"]).status == 200
+@pytest.mark.parametrize("service", ["service2-consumer", "file-intake"])
+def test_the_consumer_answers_the_path_of_each_probe(service: str, probe: str, consumer_url: str) -> None:
+    assert request(consumer_url + container_of(service)[probe]["httpGet"]["path"]).status == 200
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WORKLOADS)
 def test_liveness_asks_whether_it_is_alive_and_readiness_whether_it_can_work(service: str) -> None:
     container = container_of(service)
     assert container["livenessProbe"]["httpGet"]["path"] == "/health"
@@ -131,16 +143,19 @@ def test_the_load_balancer_closes_idle_connections_before_the_api_does() -> None
 # ---- settings and timings --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WORKLOADS)
 def test_a_pod_gets_the_settings_of_its_own_service(service: str) -> None:
     (source,) = container_of(service)["envFrom"]
     assert source == {"configMapRef": {"name": f"{service}-settings"}}
     generators = yaml.safe_load((K8S / "base/kustomization.yaml").read_text())["configMapGenerator"]
     generator = {"name": f"{service}-settings", "namespace": namespace_of(service), "envs": [f"{service}.env"]}
-    assert generator in generators
+    assert generator in [{name: g[name] for name in generator} for g in generators]
 
 
-@pytest.mark.parametrize(("service", "model"), [("service1-api", ApiSettings), ("service2-consumer", ConsumerSettings)])
+@pytest.mark.parametrize(
+    ("service", "model"),
+    [("service1-api", ApiSettings), ("service2-consumer", ConsumerSettings), ("file-intake", ConsumerSettings)],
+)
 def test_each_key_of_the_settings_is_one_that_the_service_reads(service: str, model: Any) -> None:
     aliases = [field.validation_alias for field in model.model_fields.values()]
     known = {name for alias in aliases for name in ([alias] if isinstance(alias, str) else alias.choices)}
@@ -163,12 +178,32 @@ def test_the_api_serves_on_while_the_load_balancer_learns_that_the_pod_leaves() 
     assert ApiSettings().drain_seconds > noticed_seconds
 
 
+@pytest.mark.parametrize("complete_environment", ["file-intake"], indirect=True)
+@pytest.mark.usefixtures("complete_environment")
+def test_file_intake_s_settings_fit_together_and_its_memory_holds_what_it_reads() -> None:
+    settings = ConsumerSettings()
+    assert settings.intake == "files"
+    limit = container_of("file-intake")["resources"]["limits"]["memory"]
+    assert limit.endswith("Mi")
+    # The bytes as read, the parsed parts and the records of them; the process itself takes some 60 MiB.
+    assert 3 * settings.read_budget_bytes + 64 * 2**20 < int(limit.removesuffix("Mi")) * 2**20
+
+
 @pytest.mark.parametrize("complete_environment", ["service2-consumer"], indirect=True)
 @pytest.mark.usefixtures("complete_environment")
 def test_the_consumer_s_grace_period_has_room_for_its_drain_and_fits_a_spot_notice() -> None:
     settings = ConsumerSettings()
     grace_seconds = pod_of("service2-consumer")["spec"]["terminationGracePeriodSeconds"]
     assert settings.drain_seconds + SQS_CALL_SECONDS < grace_seconds < SPOT_NOTICE_SECONDS
+
+
+def test_file_intake_leaves_as_a_consumer_does_and_hides_files_as_long_as_their_queue() -> None:
+    files, emails = settings_of("file-intake"), settings_of("service2-consumer")
+    grace_seconds = {pod_of(service)["spec"]["terminationGracePeriodSeconds"] for service in IMAGES}
+    assert len(grace_seconds) == 1
+    assert int(files["VISIBILITY_TIMEOUT_SECONDS"]) == parameters()["FilesVisibilitySeconds"]
+    assert files["S3_PREFIX"] == emails["S3_PREFIX"]
+    assert (files["INTAKE"], emails.get("INTAKE")) == ("files", None)
 
 
 @pytest.mark.parametrize("complete_environment", ["service2-consumer"], indirect=True)
@@ -179,7 +214,7 @@ def test_queue_and_consumer_agree_on_the_visibility_timeout_and_the_prefix() -> 
     assert settings.prefix == parameters()["ObjectPrefix"]
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WORKLOADS)
 def test_a_pod_listens_on_the_port_that_it_declares(service: str) -> None:
     (port,) = container_of(service)["ports"]
     assert port == {"name": "http", "containerPort": int(settings_of(service)["PORT"])}
@@ -188,7 +223,7 @@ def test_a_pod_listens_on_the_port_that_it_declares(service: str) -> None:
 # ---- names -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WORKLOADS)
 def test_a_role_trusts_the_service_account_of_its_pods(service: str) -> None:
     account = pod_of(service)["spec"]["serviceAccountName"]
     assert "eks.amazonaws.com/role-arn" in one("ServiceAccount", account)["metadata"]["annotations"]
@@ -207,7 +242,7 @@ def test_each_selector_finds_the_pods_of_its_service(kind: str) -> None:
             assert labels.items() <= pod_of(name)["metadata"]["labels"].items()
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WORKLOADS)
 def test_the_image_has_the_name_that_make_images_gives_it(service: str) -> None:
-    assert container_of(service)["image"] == f"pillarbox/{service}"
+    assert container_of(service)["image"] == f"pillarbox/{IMAGES[service]}"
     assert '--tag "pillarbox/$service:$TAG"' in (ROOT / "infrastructure/build_images.sh").read_text()

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.system
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 OVERLAYS = ("dev", "prod")
 ADDED = ("fixed-replicas", "https", "service-monitor")
+LAST = "no-file-intake"  # takes out of the others, so it follows them
 SETS = [components for size in range(len(ADDED) + 1) for components in combinations(ADDED, size)]
+SETS += [(LAST,), (*ADDED, LAST)]
 OWN_KINDS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor"}  # of KEDA and Prometheus
 
 
@@ -25,11 +27,11 @@ def test_every_component_is_in_an_overlay_or_among_those_added_here() -> None:
         for overlay in OVERLAYS
         for component in yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["components"]
     }
-    assert {path.name for path in (K8S / "components").iterdir()} == in_overlays | set(ADDED)
+    assert {path.name for path in (K8S / "components").iterdir()} == in_overlays | {*ADDED, LAST}
     assert {path.name for path in (K8S / "overlays").iterdir()} == set(OVERLAYS)
 
 
-@pytest.mark.parametrize("components", SETS, ids="+".join)
+@pytest.mark.parametrize("components", SETS, ids=lambda components: "+".join(components) or "none")
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_render_is_valid_for_every_kubernetes_that_eks_offers(
     overlay: str, components: tuple[str, ...], tmp_path: Path
@@ -60,9 +62,44 @@ def test_keda_scales_the_consumer_with_the_queue(overlay: str, least: int, tmp_p
     assert authentication["spec"]["podIdentity"]["provider"] == "aws"
 
 
-def test_without_keda_two_consumers_run_and_nothing_of_keda_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_keda_scales_file_intake_with_its_own_queue_down_to_nobody(overlay: str, tmp_path: Path) -> None:
+    manifests = render(tmp_path, overlay, ())
+    spec = one("ScaledObject", "file-intake", manifests)["spec"]
+    assert spec["scaleTargetRef"]["name"] == one("Deployment", "file-intake", manifests)["metadata"]["name"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (0, 20)
+    assert (spec["pollingInterval"], spec["cooldownPeriod"]) == (10, 60)
+    assert spec["fallback"] == {"failureThreshold": 3, "replicas": 1}
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"]["queueLength"] == "10"
+    assert trigger["metadata"]["queueURLFromEnv"] in settings(manifests, "file-intake")
+    authentication = one("TriggerAuthentication", trigger["authenticationRef"]["name"], manifests)
+    assert authentication["spec"]["podIdentity"]["provider"] == "aws"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize(
+    "components", [(), ("fixed-replicas",), ("service-monitor",)], ids=lambda components: "+".join(components) or "none"
+)
+def test_without_file_intake_all_of_it_is_gone_and_nothing_else(
+    overlay: str, components: tuple[str, ...], tmp_path: Path
+) -> None:
+    def found(folder: Path, *more: str) -> set[tuple[str, str]]:
+        return {(m["kind"], m["metadata"]["name"]) for m in render(folder, overlay, (*components, *more))}
+
+    before, after = found(tmp_path / "with"), found(tmp_path / "without", "no-file-intake")
+    assert after < before
+    kinds = {kind for kind, _ in before - after}
+    scaling = set() if components == ("fixed-replicas",) else {"ScaledObject", "TriggerAuthentication"}
+    monitor = {"PodMonitor"} if components == ("service-monitor",) else set()
+    assert kinds == {"ConfigMap", "Deployment", "ServiceAccount"} | scaling | monitor
+    assert all(name.startswith("file-intake") for _, name in before - after)
+
+
+def test_without_keda_two_consumers_and_one_file_intake_run_and_nothing_of_keda_is_left(tmp_path: Path) -> None:
     manifests = render(tmp_path, "prod", ("fixed-replicas",))
     assert one("Deployment", "service2-consumer", manifests)["spec"]["replicas"] == 2
+    assert one("Deployment", "file-intake", manifests)["spec"]["replicas"] == 1
     assert not [manifest for manifest in manifests if manifest["apiVersion"].startswith("keda.sh")]
 
 

@@ -143,6 +143,8 @@ check_image_tag() {
 
 check_lists() {
   local value
+  WORKLOADS=("${SERVICES[@]}")
+  if [[ "$(setting FILE_INTAKE)" == yes ]]; then WORKLOADS+=(file-intake); fi
   read -ra COMPONENTS <<<"$(setting COMPONENTS)"
   for value in "${EXTRA_COMPONENTS[@]}"; do
     require_match --component "$value" 'fixed-replicas|service-monitor' "fixed-replicas or service-monitor"
@@ -164,6 +166,7 @@ check_pairs() {
   fi
   at_most API_MIN_REPLICAS API_MAX_REPLICAS
   at_most CONSUMER_MIN_REPLICAS CONSUMER_MAX_REPLICAS
+  at_most FILE_INTAKE_MIN_REPLICAS FILE_INTAKE_MAX_REPLICAS
   at_most KEDA_FALLBACK_REPLICAS CONSUMER_MAX_REPLICAS
   [[ -z "$CERTIFICATE_ARN" || -n "$API_HOSTNAME" || "$OVERLAY" == prod ]] || wrong_usage "CERTIFICATE_ARN needs API_HOST_NAME"
   [[ -z "$API_HOSTNAME" || -n "$CERTIFICATE_ARN" || "$OVERLAY" == prod ]] || wrong_usage "API_HOST_NAME needs CERTIFICATE_ARN"

@@ -79,7 +79,7 @@ step_infrastructure() {
   STACK_CHANGED=no
   deploy_stack "$REGION" "pillarbox-$ENVIRONMENT" infrastructure/pipeline.yaml "$(cost_tags)" \
     "TokenParameterName=/email-service/$ENVIRONMENT/api-token" "AlarmTopicArn=$(setting ALARM_TOPIC_ARN)" \
-    "KedaOperatorRole=$(setting KEDA_OPERATOR_ROLE)" "${identity[@]}" "${STACK_PARAMETERS[@]}" "${PARAMETERS[@]}" \
+    "KedaOperatorRole=$(setting KEDA_OPERATOR_ROLE)" "FileIntake=$(file_intake)" "${identity[@]}" "${STACK_PARAMETERS[@]}" "${PARAMETERS[@]}" \
     2>&1 | tee "$WORK/stack-said" >&2
   OUTPUTS=()
   if [[ "$DRY_RUN" == yes ]]; then return; fi
@@ -91,6 +91,8 @@ step_infrastructure() {
   fi
   if [[ "$STACK_CHANGED" == yes ]]; then verify_running_release; fi
 }
+
+file_intake() { if [[ "$(setting FILE_INTAKE)" == yes ]]; then echo true; else echo false; fi; }
 
 # Lists the parameters that say how the pods get their roles; nothing and a line of complaint when they cannot.
 identity_parameters() {
@@ -118,8 +120,10 @@ oidc_provider_arn() {
 }
 
 associate_pod_identities() {
-  associate "$API_NAMESPACE" service1-api "$(output ApiRoleArn)"
-  associate "$CONSUMER_NAMESPACE" service2-consumer "$(output ConsumerRoleArn)"
+  local workload
+  for workload in "${WORKLOADS[@]}"; do
+    associate "$(namespace_of "$workload")" "$workload" "$(role_of "$workload")"
+  done
   if [[ -n "${OUTPUTS[KedaOperatorRoleArn]:-}" ]]; then associate keda keda-operator "${OUTPUTS[KedaOperatorRoleArn]}"; fi
 }
 

@@ -5,7 +5,8 @@
 declare -A SETTINGS=() PATTERNS=() EXPECTED=() # by key; SETTINGS starts with the defaults
 readonly TEMPLATE=infrastructure/pipeline.yaml
 # What the stack and the pods must agree on comes from the stack's outputs.
-readonly SETTINGS_OF_THE_STACK=" AWS_REGION SQS_QUEUE_URL SSM_PARAMETER_NAME S3_BUCKET_NAME S3_PREFIX VISIBILITY_TIMEOUT_SECONDS PORT "
+readonly SETTINGS_OF_THE_STACK=" AWS_REGION SQS_QUEUE_URL SSM_PARAMETER_NAME S3_BUCKET_NAME S3_PREFIX VISIBILITY_TIMEOUT_SECONDS PORT \
+INTAKE INBOX_BUCKET_NAME PAYLOAD_BUCKET "
 
 key() { # name, default, pattern of a value, what is expected
   SETTINGS[$1]=$2 PATTERNS[$1]=$3 EXPECTED[$1]=$4
@@ -37,6 +38,10 @@ declare_keys() {
   key PROGRESS_DEADLINE_SECONDS 300 '[1-9][0-9]{0,3}' "a whole number from 1 to 9999"
   key KEDA_QUEUE_LENGTH 3000 '[1-9][0-9]{0,6}' "a whole number from 1 to 9999999"
   key KEDA_FALLBACK_REPLICAS 2 "$count" "a whole number from 1 to 999"
+  key FILE_INTAKE yes "$yes_no" "yes or no"
+  key FILE_INTAKE_MIN_REPLICAS 0 "0|$count" "a whole number from 0 to 999"
+  key FILE_INTAKE_MAX_REPLICAS 20 "$count" "a whole number from 1 to 999"
+  key FILE_INTAKE_QUEUE_LENGTH 10 '[1-9][0-9]{0,6}' "a whole number from 1 to 9999999"
   key KEDA_OPERATOR_ROLE none '[A-Za-z0-9+=,.@_-]{1,64}' "none, create, or the name of an IAM role"
   key COMPONENTS "" '(fixed-replicas|service-monitor)( (fixed-replicas|service-monitor))*' \
     "fixed-replicas, service-monitor, or both with a space between"
@@ -79,6 +84,7 @@ take_setting() { # file:line, name, value
     STACK_*) check_parameter "$1" "${2#STACK_}" "$3" ;;
     API_SETTING_*) check_service_setting "$1" service1-api "${2#API_SETTING_}" ;;
     CONSUMER_SETTING_*) check_service_setting "$1" service2-consumer "${2#CONSUMER_SETTING_}" ;;
+    FILE_INTAKE_SETTING_*) check_service_setting "$1" service2-consumer "${2#FILE_INTAKE_SETTING_}" ;;
     *)
       [[ -n "${PATTERNS[$2]:-}" ]] || wrong_line "$1" "unknown key $2 (docs/operations.md, \"Environments\", lists them)"
       if [[ -z "$3" ]]; then return; fi # empty: the default

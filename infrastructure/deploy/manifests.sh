@@ -4,9 +4,21 @@
 # shellcheck disable=SC2153  # arguments.sh sets what is read here
 
 readonly API_NAMESPACE=pillarbox CONSUMER_NAMESPACE=pillarbox-consumer
+# How the archive looks: the consumer and file-intake write it alike, so CONSUMER_SETTING_... gives these to both.
+readonly SETTINGS_OF_THE_ARCHIVE='^(S3_KEY_TEMPLATE|OBJECT_[A-Z]+|BATCH_[A-Z_]+|ALLOW_OVERWRITE)='
 
-namespace_of() { # service
+# Each workload is a Deployment with a service account, a role and settings: the two services, and file-intake, which runs
+# the consumer's image once more. WORKLOADS holds those of the environment.
+namespace_of() { # workload
   if [[ "$1" == service1-api ]]; then echo "$API_NAMESPACE"; else echo "$CONSUMER_NAMESPACE"; fi
+}
+
+role_of() { # workload
+  case "$1" in
+    service1-api) output ApiRoleArn ;;
+    service2-consumer) output ConsumerRoleArn ;;
+    file-intake) output FileIntakeRoleArn ;;
+  esac
 }
 
 has_component() { [[ " ${COMPONENTS[*]} " == *" $1 "* ]]; }
@@ -39,24 +51,49 @@ write_settings() {
   {
     printf 'AWS_REGION=%s\nSQS_QUEUE_URL=%s\n' "$REGION" "$(output QueueUrl)"
     printf 'SSM_PARAMETER_NAME=%s\nLOG_LEVEL=%s\n' "$(output TokenParameterName)" "$(setting LOG_LEVEL)"
+    payload_setting
     settings_after API_SETTING_
   } >"$WORK/service1-api.env"
   {
-    printf 'AWS_REGION=%s\nSQS_QUEUE_URL=%s\n' "$REGION" "$(output QueueUrl)"
-    printf 'S3_BUCKET_NAME=%s\nS3_PREFIX=%s\n' "$(output BucketName)" "$(output ObjectPrefix)"
-    printf 'VISIBILITY_TIMEOUT_SECONDS=%s\nLOG_LEVEL=%s\n' "$(output VisibilityTimeoutSeconds)" "$(setting LOG_LEVEL)"
+    consumer_settings "$(output QueueUrl)" "$(output VisibilityTimeoutSeconds)"
+    payload_setting
     settings_after CONSUMER_SETTING_
   } >"$WORK/service2-consumer.env"
+  {
+    consumer_settings "$(output FilesQueueUrl)" "$(output FilesVisibilitySeconds)"
+    printf 'INBOX_BUCKET_NAME=%s\n' "$(output InboxBucketName)"
+    file_intake_settings
+  } >"$WORK/file-intake.env"
+}
+
+consumer_settings() { # queue's URL, visibility timeout
+  printf 'AWS_REGION=%s\nSQS_QUEUE_URL=%s\n' "$REGION" "$1"
+  printf 'S3_BUCKET_NAME=%s\nS3_PREFIX=%s\n' "$(output BucketName)" "$(output ObjectPrefix)"
+  printf 'VISIBILITY_TIMEOUT_SECONDS=%s\nLOG_LEVEL=%s\n' "$2" "$(setting LOG_LEVEL)"
+}
+
+# Only a stack with PayloadStore=true has the output.
+payload_setting() {
+  if [[ -n "${OUTPUTS[PayloadBucketName]:-}" ]]; then printf 'PAYLOAD_BUCKET=%s\n' "${OUTPUTS[PayloadBucketName]}"; fi
+}
+
+# Its own settings, which win over the consumer's for the archive. A key that is there twice would be an error.
+file_intake_settings() {
+  {
+    settings_after CONSUMER_SETTING_ | { grep -E "$SETTINGS_OF_THE_ARCHIVE" || true; }
+    settings_after FILE_INTAKE_SETTING_
+  } | awk '{ name = $0; sub(/=.*/, "", name); line[name] = $0 } END { for (name in line) print line[name] }' | LC_ALL=C sort
 }
 
 write_overlay() {
-  local component service
+  local component service without_files=""
+  if [[ "$(setting FILE_INTAKE)" == no ]]; then without_files=yes; fi
   {
     echo "apiVersion: kustomize.config.k8s.io/v1beta1"
     echo "kind: Kustomization"
     echo "resources: [../../k8s/overlays/$OVERLAY]"
     echo "components:"
-    for component in "${COMPONENTS[@]}" ${CERTIFICATE_ARN:+https}; do echo "  - ../../k8s/components/$component"; done
+    for component in "${COMPONENTS[@]}" ${CERTIFICATE_ARN:+https} ${without_files:+no-file-intake}; do echo "  - ../../k8s/components/$component"; done
     echo "labels:"
     echo "  - {pairs: {app.kubernetes.io/version: \"$IMAGE_TAG\"}, includeTemplates: true}"
     echo "  - {pairs: {app.kubernetes.io/part-of: pillarbox, app.kubernetes.io/instance: pillarbox-$ENVIRONMENT}, includeTemplates: true}"
@@ -65,11 +102,13 @@ write_overlay() {
       echo "  - {name: pillarbox/$service, newName: $REGISTRY/pillarbox/$service, newTag: \"$IMAGE_TAG\"}"
     done
     echo "configMapGenerator:"
-    for service in "${SERVICES[@]}"; do
+    for service in "${WORKLOADS[@]}"; do
       echo "  - {name: $service-settings, namespace: $(namespace_of "$service"), behavior: merge, envs: [$service.env]}"
     done
     if has_component fixed-replicas; then
-      echo "replicas: [{name: service2-consumer, count: $(fixed_consumers)}]"
+      echo "replicas:"
+      echo "  - {name: service2-consumer, count: $(at_least 2 CONSUMER_MIN_REPLICAS)}"
+      if [[ -z "$without_files" ]]; then echo "  - {name: file-intake, count: $(at_least 1 FILE_INTAKE_MIN_REPLICAS)}"; fi
     fi
     echo "patches:"
     service_patches
@@ -79,11 +118,12 @@ write_overlay() {
   } >"$WORK/kustomization.yaml"
 }
 
-# Two, so that one may be replaced, unless the environment asks for more.
-fixed_consumers() {
-  local least
-  least=$(setting CONSUMER_MIN_REPLICAS)
-  echo $((least > 2 ? least : 2))
+# How many run without KEDA: two consumers, so that one may be replaced, and one file-intake, whose files can wait for
+# its replacement; more where the environment asks for more.
+at_least() { # number, key
+  local wanted
+  wanted=$(setting "$2")
+  echo $((wanted > $1 ? wanted : $1))
 }
 
 patch() { # kind, name, then operation, path and value for each change
@@ -97,13 +137,11 @@ patch() { # kind, name, then operation, path and value for each change
 
 service_patches() {
   local service role=/metadata/annotations/eks.amazonaws.com~1role-arn
-  for service in "${SERVICES[@]}"; do
+  for service in "${WORKLOADS[@]}"; do
     if [[ "$(setting POD_IDENTITY)" == yes ]]; then
       patch ServiceAccount "$service" remove "$role" "" # with it the SDK would prefer IRSA to Pod Identity
-    elif [[ "$service" == service1-api ]]; then
-      patch ServiceAccount "$service" replace "$role" "\"$(output ApiRoleArn)\""
     else
-      patch ServiceAccount "$service" replace "$role" "\"$(output ConsumerRoleArn)\""
+      patch ServiceAccount "$service" replace "$role" "\"$(role_of "$service")\""
     fi
     patch Deployment "$service" \
       replace /spec/progressDeadlineSeconds "$(setting PROGRESS_DEADLINE_SECONDS)" \
@@ -121,6 +159,11 @@ scaling_patches() {
     replace /spec/maxReplicaCount "$(setting CONSUMER_MAX_REPLICAS)" \
     replace /spec/fallback/replicas "$(setting KEDA_FALLBACK_REPLICAS)" \
     replace /spec/triggers/0/metadata/queueLength "\"$(setting KEDA_QUEUE_LENGTH)\"" \
+    replace /spec/triggers/0/metadata/awsRegion "\"$REGION\""
+  patch ScaledObject file-intake \
+    replace /spec/minReplicaCount "$(setting FILE_INTAKE_MIN_REPLICAS)" \
+    replace /spec/maxReplicaCount "$(setting FILE_INTAKE_MAX_REPLICAS)" \
+    replace /spec/triggers/0/metadata/queueLength "\"$(setting FILE_INTAKE_QUEUE_LENGTH)\"" \
     replace /spec/triggers/0/metadata/awsRegion "\"$REGION\""
 }
 
@@ -156,7 +199,7 @@ monitor_patches() {
   patch NetworkPolicy metrics \
     replace /spec/ingress/0/from/0/namespaceSelector/matchLabels/kubernetes.io~1metadata.name "\"$(setting PROMETHEUS_NAMESPACE)\""
   if [[ -z "$(setting PROMETHEUS_RELEASE)" ]]; then return; fi
-  for service in ServiceMonitor/service1-api PodMonitor/service2-consumer; do
+  for service in ServiceMonitor/service1-api PodMonitor/service2-consumer PodMonitor/file-intake; do
     patch "${service%/*}" "${service#*/}" add /metadata/labels/release "\"$(setting PROMETHEUS_RELEASE)\""
   done
 }
@@ -173,6 +216,11 @@ inventory() { # file
     part == "metadata:" && /^  namespace: / { namespace = $2 }
     END { finish() }
   ' "$1" | LC_ALL=C sort -u
+}
+
+# Lists the Deployments of a file, a line each: NAME NAMESPACE.
+deployments_of() { # file
+  inventory "$1" | awk '$1 == "Deployment.apps" { print $3, $2 }'
 }
 
 # Gives the documents of a file that belong to one of the namespaces (in the first line of them: the Namespaces too).

@@ -118,7 +118,7 @@ step_rollback() {
 go_back() {
   remove_other_scalers "$WORK/last.yaml"
   apply "$WORK/last.yaml" >&2
-  wait_for_rollouts
+  wait_for_rollouts "$WORK/last.yaml"
   leftovers "$WORK/last.yaml" | LC_ALL=C comm -23 - "$WORK/kept" | remove_objects
   end_attempt
   log "      rolled back to the release verified last"

@@ -14,11 +14,11 @@ interruptible() {
 
 # Ends the script unless the cluster holds what was rendered: the pods of another deployment prove nothing.
 require_live() {
-  local service live=""
-  for service in "${SERVICES[@]}"; do
-    live+=$(in_cluster --namespace "$(namespace_of "$service")" get deployment "$service" --ignore-not-found --output \
-      'jsonpath={.spec.template.spec.containers[*].image}{"\n"}{.spec.template.spec.containers[*].envFrom[*].configMapRef.name}{"\n"}')$'\n'
-  done
+  local name namespace live=""
+  while read -r name namespace; do
+    live+=$(in_cluster --namespace "$namespace" get deployment "$name" --ignore-not-found --output \
+      'jsonpath={.spec.template.spec.containers[*].image}{"\n"}{.spec.template.spec.containers[*].envFrom[*].configMapRef.name}{"\n"}' </dev/null)$'\n'
+  done < <(deployments_of "$MANIFESTS")
   live=$(sed '/^$/d' <<<"$live" | LC_ALL=C sort -u)
   if [[ "$live" == "$(fingerprint "$MANIFESTS")" ]]; then return; fi
   APPLIED=no # what runs is not this run's, so it is not this run's to roll back
@@ -33,62 +33,62 @@ step_wait() {
     return
   fi
   require_live
-  wait_for_rollouts || {
+  wait_for_rollouts "$MANIFESTS" || {
     require_live
     fail "the rollout failed"
   }
   require_live
-  wait_for_replicas service1-api "$(least API)"
-  wait_for_replicas service2-consumer "$(least CONSUMER)"
-  if grep -q '^kind: ScaledObject$' "$MANIFESTS"; then wait_for_keda; fi
+  local name namespace
+  while read -r name namespace; do
+    wait_for_replicas "$name" "$namespace" "$(least "$name")"
+  done < <(deployments_of "$MANIFESTS")
+  while read -r name namespace; do
+    wait_for_keda "$name" "$namespace"
+  done < <(inventory "$MANIFESTS" | awk '$1 == "ScaledObject.keda.sh" { print $3, $2 }')
 }
 
 # The Deployment's own condition says when a rollout has failed (progressDeadlineSeconds without progress); the
-# time-out is a last bound, for a Deployment that someone has paused.
-wait_for_rollouts() {
-  local service
+# time-out is a last bound, for a Deployment that someone has paused. One that is scaled to nobody is complete.
+wait_for_rollouts() { # file
+  local name namespace
   connect
-  for service in "${SERVICES[@]}"; do
-    interruptible kubectl --namespace "$(namespace_of "$service")" rollout status "deployment/$service" \
-      --timeout="${ROLLOUT_TIMEOUT_SECONDS:-3600}s" || return 1
-  done
+  while read -r name namespace; do
+    interruptible kubectl --namespace "$namespace" rollout status "deployment/$name" \
+      --timeout="${ROLLOUT_TIMEOUT_SECONDS:-3600}s" </dev/null || return 1
+  done < <(deployments_of "$1")
 }
 
 # Gives the least number of pods that the manifests ask an autoscaler for; nothing where there is no autoscaler.
-least() { # API or CONSUMER
-  if [[ "$1" == API ]]; then
-    sed -n 's/^  minReplicas: //p' "$MANIFESTS"
-  else
-    sed -n 's/^  minReplicaCount: //p' "$MANIFESTS"
-  fi
+least() { # workload
+  documents_of "$MANIFESTS" "^(HorizontalPodAutoscaler|ScaledObject) [^ ]+ $1\$" | sed -nE 's/^  min(Replicas|ReplicaCount): //p'
 }
 
 # A first rollout is complete with one pod; the autoscaler adds the others afterwards.
-wait_for_replicas() { # service, number
+wait_for_replicas() { # workload, namespace, number
   local deadline=$((SECONDS + ${REPLICAS_TIMEOUT_SECONDS:-180})) ready=""
   while true; do
-    ready=$(in_cluster --namespace "$(namespace_of "$1")" get deployment "$1" --output 'jsonpath={.status.readyReplicas}')
-    if [[ "${ready:-0}" -ge "${2:-0}" ]]; then return; fi
-    [[ "$SECONDS" -lt "$deadline" ]] || fail "$1: ${ready:-0} of at least $2 pods are ready"
+    ready=$(in_cluster --namespace "$2" get deployment "$1" --output 'jsonpath={.status.readyReplicas}' </dev/null)
+    if [[ "${ready:-0}" -ge "${3:-0}" ]]; then return; fi
+    [[ "$SECONDS" -lt "$deadline" ]] || fail "$1: ${ready:-0} of at least $3 pods are ready"
     sleep 2
   done
 }
 
 # KEDA says for a moment that all is well, until its first look at the queue.
-wait_for_keda() {
+wait_for_keda() { # workload, namespace
   local settled=$((${APPLIED_AT:-$SECONDS} + ${KEDA_SETTLE_SECONDS:-15})) deadline state=""
   deadline=$((settled + ${REPLICAS_TIMEOUT_SECONDS:-180}))
-  log "      waiting for KEDA"
+  log "      waiting for KEDA to look at the queue of $1"
   while true; do
-    state=$(in_cluster --namespace "$CONSUMER_NAMESPACE" get scaledobject service2-consumer --output \
-      'jsonpath={.status.conditions[?(@.type=="Ready")].status}/{.status.conditions[?(@.type=="Fallback")].status}')
+    state=$(in_cluster --namespace "$2" get scaledobject "$1" --output \
+      'jsonpath={.status.conditions[?(@.type=="Ready")].status}/{.status.conditions[?(@.type=="Fallback")].status}' </dev/null)
     if [[ "$SECONDS" -ge "$settled" && "$state" == True/* && "$state" != */True ]]; then return; fi
     if [[ "$SECONDS" -ge "$deadline" ]]; then break; fi
     sleep 2
   done
-  in_cluster --namespace "$CONSUMER_NAMESPACE" get scaledobject service2-consumer --output \
-    'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}' >&2
-  fail "KEDA cannot scale the consumer: may its operator read the queue (KEDA_OPERATOR_ROLE; docs/operations.md, \"Scaling\")?"
+  in_cluster --namespace "$2" get scaledobject "$1" --output \
+    'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}' </dev/null >&2
+  fail "KEDA cannot scale $1: may its operator read the queue (KEDA_OPERATOR_ROLE; docs/operations.md, \"Scaling\")?"
 }
 
 # What clients call, by the Ingress that was looked at last.

@@ -20,10 +20,14 @@ import boto3
 
 from tests.cluster.cluster import Cluster, eventually
 from tests.deploy.emulator import ACCOUNT_ID, ROOT
-from tests.deploy.manifests import SERVICES
+from tests.deploy.manifests import SERVICES, WORKLOADS
 from tests.deploy.stage import REGISTRY, Run, Stage, client_options, services, stack_outputs, stage
 
-NAMESPACES = {"service1-api": "pillarbox", "service2-consumer": "pillarbox-consumer"}
+NAMESPACES = {
+    "service1-api": "pillarbox",
+    "service2-consumer": "pillarbox-consumer",
+    "file-intake": "pillarbox-consumer",
+}
 KINDS = (
     "configmap,deployment,horizontalpodautoscaler,ingress,networkpolicy,poddisruptionbudget,replicaset,scaledobject,"
     "service,serviceaccount,triggerauthentication"
@@ -134,7 +138,9 @@ class Scene:
 
     def images(self) -> set[str]:
         """The tags that the Deployments name."""
-        found = [self.deployment(service)["spec"]["template"]["spec"]["containers"][0]["image"] for service in SERVICES]
+        found = [
+            self.deployment(service)["spec"]["template"]["spec"]["containers"][0]["image"] for service in WORKLOADS
+        ]
         return {image.rpartition(":")[2] for image in found}
 
     def replicas(self, service: str) -> int:
@@ -151,7 +157,7 @@ class Scene:
 
         Of the autoscaler it is the specification: the status, which counts as well, follows the load.
         """
-        objects = [o for namespace in NAMESPACES.values() for o in self.cluster.items(KINDS, namespace)]
+        objects = [o for namespace in sorted(set(NAMESPACES.values())) for o in self.cluster.items(KINDS, namespace)]
         objects += self.cluster.items("namespaces")
         return {
             f"{o['kind']} {o['metadata']['name']}": json.dumps(o["spec"])

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.cluster import eventually
 from tests.cluster.scene import NAMESPACES, Scene
-from tests.deploy.manifests import SERVICES
+from tests.deploy.manifests import WORKLOADS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -27,7 +27,7 @@ def test_tags_that_yaml_takes_for_something_else_are_taken_as_they_are(scene: Sc
         done = scene.redeploy(tag, *APPLY)
         assert done.code == 0, done.said
         assert scene.images() == {tag}
-    eventually(lambda: all("0x1f" in scene.running(service) for service in SERVICES), "both services run 0x1f")
+    eventually(lambda: all("0x1f" in scene.running(service) for service in WORKLOADS), "all workloads run 0x1f")
 
 
 def test_https_is_switched_on_and_never_off_by_a_deployment_that_forgets_it(scene: Scene) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.cluster.scene import Scene
-from tests.deploy.manifests import SERVICES
+from tests.cluster.scene import NAMESPACES, Scene
+from tests.deploy.manifests import IMAGES
 from tests.deploy.stage import REGISTRY, Run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -18,10 +18,18 @@ def first(scene: Scene) -> Run:
 def test_a_first_deployment_ends_with_the_release_running(scene: Scene, first: Run) -> None:
     assert first.code == 0, first.said
     assert "PASSED" in first.said  # an e-mail went through
-    for service in SERVICES:
+    for service, image in IMAGES.items():
         assert scene.running(service) == {"one"}
         (container,) = scene.deployment(service)["spec"]["template"]["spec"]["containers"]
-        assert container["image"] == f"{REGISTRY}/pillarbox/{service}:one"
+        assert container["image"] == f"{REGISTRY}/pillarbox/{image}:one"
+
+
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize("workload", ["service2-consumer", "file-intake"])
+def test_keda_is_told_to_scale_what_consumes(scene: Scene, workload: str) -> None:
+    found = scene.cluster.get("scaledobject", workload, f"--namespace={NAMESPACES[workload]}")
+    assert found["spec"]["scaleTargetRef"]["name"] == workload
+    assert (found["spec"]["minReplicaCount"], found["spec"]["maxReplicaCount"]) == (0, 20)
 
 
 def test_it_warns_of_nothing_in_the_manifests(first: Run) -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.cluster.scene import Scene
-from tests.deploy.manifests import SERVICES
+from tests.deploy.manifests import WORKLOADS
 from tests.deploy.stage import Run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -32,7 +32,7 @@ def rerun(killed: Scene) -> Run:
 
 def test_a_rerun_after_kills_in_each_step_completes_the_deployment(killed: Scene, rerun: Run) -> None:
     assert rerun.code == 0, rerun.said
-    assert [killed.running(service) for service in SERVICES] == [{"one"}, {"one"}]
+    assert [killed.running(service) for service in WORKLOADS] == [{"one"}] * len(WORKLOADS)
 
 
 @pytest.mark.usefixtures("rerun")
@@ -45,4 +45,4 @@ def test_of_two_deployments_at_once_one_is_refused_and_the_other_is_unharmed(kil
         assert killed.images() == {"stuck1"}
         slow.process.terminate()
         assert slow.process.wait(300) == 1
-    assert [killed.running(service) for service in SERVICES] == [{"one"}, {"one"}]
+    assert [killed.running(service) for service in WORKLOADS] == [{"one"}] * len(WORKLOADS)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.cluster.cluster import Cluster, eventually
-from tests.deploy.manifests import SERVICES, Manifest, render
+from tests.deploy.manifests import Manifest, render
 from tests.test_manifests_render import OVERLAYS, SETS
 
 pytestmark = pytest.mark.cluster
@@ -71,9 +71,9 @@ def test_it_is_valid_runs_and_a_second_apply_changes_nothing(cluster: Cluster, r
 
     applied = cluster.run(*APPLY, file)
     assert (applied.returncode, applied.stderr) == (0, "")
-    for service in SERVICES:
-        namespace = rendered.namespace_of("Deployment", service)
-        cluster.kubectl("rollout", "status", f"deployment/{service}", f"--namespace={namespace}", "--timeout=90s")
+    deployments = [m["metadata"] for m in rendered.manifests if m["kind"] == "Deployment"]
+    for name, namespace in ((found["name"], found["namespace"]) for found in deployments):
+        cluster.kubectl("rollout", "status", f"deployment/{name}", f"--namespace={namespace}", "--timeout=90s")
     compared = cluster.run("diff", "--server-side", "--force-conflicts", file)
     assert (compared.returncode, compared.stdout) == (0, "")
 

@@ -58,6 +58,7 @@ def test_without_the_load_balancer_controller_consumers_start_and_only_api_pods_
 
     for service, namespace in NAMESPACES.items():
         cluster.kubectl("delete", "pod", f"--namespace={namespace}", f"--selector=app.kubernetes.io/name={service}")
-    consumer = ("deployment/service2-consumer", f"--namespace={NAMESPACES['service2-consumer']}")
-    cluster.kubectl("rollout", "status", *consumer, "--timeout=60s")
+    for consumer in ("service2-consumer", "file-intake"):
+        namespace = f"--namespace={NAMESPACES[consumer]}"
+        cluster.kubectl("rollout", "status", f"deployment/{consumer}", namespace, "--timeout=60s")
     eventually(refused, "the API server refuses an API pod, because the webhook does not answer")

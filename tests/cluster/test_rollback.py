@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cluster.scene import NAMESPACES, Scene
-from tests.deploy.manifests import SERVICES
+from tests.deploy.manifests import WORKLOADS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -28,7 +28,7 @@ def test_a_release_that_never_gets_ready_is_rolled_back(good: Scene, tag: str, r
     assert failed.code == 1
     assert "failed at step wait" in failed.said
     assert reason in failed.said  # the pods are shown before they go
-    assert [good.running(service) for service in SERVICES] == [{"good"}, {"good"}]
+    assert [good.running(service) for service in WORKLOADS] == [{"good"}] * len(WORKLOADS)
     assert good.images() == {"good"}
 
 
@@ -51,11 +51,11 @@ def test_a_scaled_object_that_keda_does_not_accept_fails_the_release(good: Scene
 def test_keda_takes_over_and_hands_back(good: Scene) -> None:
     scaled = good.redeploy("keda1")
     assert scaled.code == 0, scaled.said
-    assert len(good.cluster.items(KEDA, CONSUMER)) == 2
+    assert len(good.cluster.items(KEDA, CONSUMER)) == 4
 
     failed = good.redeploy("stuck3", *FIXED)
     assert failed.code == 1
-    assert len(good.cluster.items(KEDA, CONSUMER)) == 2
+    assert len(good.cluster.items(KEDA, CONSUMER)) == 4
 
     fixed = good.redeploy("good", *FIXED)
     assert fixed.code == 0, fixed.said

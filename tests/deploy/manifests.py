@@ -15,6 +15,9 @@ from tests.deploy.emulator import ROOT
 
 K8S = ROOT / "k8s"
 SERVICES = ("service1-api", "service2-consumer")
+# What runs as a Deployment with a service account and settings of its own, and the image that it runs.
+IMAGES = {"service1-api": "service1-api", "service2-consumer": "service2-consumer", "file-intake": "service2-consumer"}
+WORKLOADS = tuple(IMAGES)
 Manifest = dict[str, Any]
 
 

@@ -82,6 +82,7 @@ def running_pipeline(folder: Path) -> Iterator[Pipeline]:
         api_port=free_port(),
         consumer_port=free_port(),
         emulator_port=emulator_port,
+        file_intake_port=free_port(),
         template_parameters={"VisibilityTimeoutSeconds": str(VISIBILITY_TIMEOUT_SECONDS)},
         service_environment=variables,
     )

@@ -1,0 +1,139 @@
+"""e2e_test/send_files.sh and run_e2e.sh --files where file intake is played: what passes, and what is said if not."""
+
+import email
+import email.policy
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.deploy.cloud import Cloud
+from tests.deploy.emulator import REGION, ROOT, outer_environment, running_emulator
+
+INBOX, ARCHIVE = "the-inbox", "the-archive"
+Record = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with running_emulator(tmp_path_factory.mktemp("emulator")) as environment:
+        s3 = Cloud(environment).client("s3")
+        for bucket in (INBOX, ARCHIVE):
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        yield environment | {"INBOX_BUCKET_NAME": INBOX, "S3_BUCKET_NAME": ARCHIVE}
+
+
+def run(environment: dict[str, str], *arguments: str, script: str = "send_files") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / f"e2e_test/{script}.sh", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=outer_environment() | environment,
+    )
+
+
+def record_of(key: str, raw: bytes) -> Record:
+    """Return what file intake archives of such a file."""
+    mail = email.message_from_bytes(raw, policy=email.policy.default)
+    text = mail.get_body(("plain",))
+    assert text
+    return {
+        "email_data": {
+            "email_subject": mail["Subject"],
+            "email_sender": mail["From"],
+            "email_content": text.get_content(),
+        },
+        "metadata": {"source_object": {"bucket": INBOX, "key": key}},
+    }
+
+
+@contextmanager
+def file_intake(environment: dict[str, str], change: Callable[[Record], list[Record]]) -> Iterator[None]:
+    """Archive each new file of the inbox while the block runs, as the records that `change` makes of its record."""
+    s3, stop, done = Cloud(environment).client("s3"), threading.Event(), set[str]()
+    done |= {entry["Key"] for entry in s3.list_objects_v2(Bucket=INBOX).get("Contents", [])}
+
+    def work() -> None:
+        while not stop.wait(0.05):
+            for entry in s3.list_objects_v2(Bucket=INBOX).get("Contents", []):
+                key = entry["Key"]
+                if key in done:
+                    continue
+                done.add(key)
+                made = change(record_of(key, s3.get_object(Bucket=INBOX, Key=key)["Body"].read()))
+                for number, record in enumerate(made):
+                    name = f"messages/{key.replace('/', '-')}-{number}.json"
+                    s3.put_object(Bucket=ARCHIVE, Key=name, Body=json.dumps(record).encode())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_it_prints_the_key_of_the_record_of_each_file(emulator: dict[str, str]) -> None:
+    with file_intake(emulator, lambda record: [record]):
+        done = run(emulator, "--yes")
+    assert done.returncode == 0, done.stderr
+    keys = done.stdout.split("\n")[:-1]
+    assert len(set(keys)) == 25
+    assert all(key.startswith("messages/") for key in keys)
+    assert done.stderr.splitlines()[-1] == f"PASSED: 25 record(s) in s3://{ARCHIVE}/messages/"
+
+
+def changed(field: str, value: str) -> Callable[[Record], list[Record]]:
+    return lambda record: [record | {"email_data": record["email_data"] | {field: value}}]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda _record: [], "0 of 2 records within 3 s"),
+        (lambda record: [record, record], "is there twice"),
+        (changed("email_subject", "=?utf-8?q?x?="), "differs in email_subject"),
+        (changed("email_content", "à bient=C3=B4t"), "differs in email_content"),
+        (changed("email_sender", ""), "differs in email_sender"),
+    ],
+    ids=["missing", "twice", "subject", "content", "sender"],
+)
+def test_a_record_that_is_not_as_it_should_be_fails_the_test(
+    emulator: dict[str, str], change: Callable[[Record], list[Record]], complaint: str
+) -> None:
+    with file_intake(emulator, change):
+        done = run(emulator | {"E2E_TIMEOUT_SECONDS": "3"}, "--yes", "2")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert complaint in done.stderr
+    assert done.stderr.endswith("FAILED\n")
+
+
+@pytest.mark.parametrize("arguments", [("0",), ("-1",), ("1001",), ("ten",), ("1", "2"), ("--remote",)])
+def test_a_wrong_call_is_refused(arguments: tuple[str, ...]) -> None:
+    done = run({}, *arguments)
+    assert (done.returncode, done.stderr.splitlines()[-1][:6]) == (2, "usage:")
+
+
+@pytest.mark.parametrize("arguments", [("--files", "--local"), ("--check", "--all"), ("--yes", "--files", "3")])
+def test_a_wrong_call_of_the_whole_test_is_refused(arguments: tuple[str, ...]) -> None:
+    done = run({}, *arguments, script="run_e2e")
+    assert (done.returncode, done.stderr.splitlines()[-1][:6]) == (2, "usage:")
+
+
+def test_missing_settings_are_named() -> None:
+    done = run({"AWS_REGION": "eu-west-1", "S3_BUCKET_NAME": "x"}, "--yes")
+    assert (done.returncode, "not set: INBOX_BUCKET_NAME" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("script", "options"), [("send_files", ()), ("run_e2e", ("--files",))])
+def test_nothing_is_dropped_without_an_answer(script: str, options: tuple[str, ...]) -> None:
+    done = run({"AWS_REGION": "eu-west-1", "INBOX_BUCKET_NAME": "the-inbox"}, *options, script=script)
+    assert (done.returncode, "not sent" in done.stderr) == (2, True)
+    assert "file(s) into the-inbox" in done.stderr + done.stdout or "25 files into the-inbox" in done.stdout
