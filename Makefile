@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
+# The tests start many interpreters; without cached bytecode each one compiles this repository again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first interpreter that runs and is new enough; a name on PATH may be a version manager's stub that does not run.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -64,8 +66,9 @@ run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone aga
 
 # ---- checking -------------------------------------------------------------------------------------------------------
 
-# A file's tests share what they start, so one worker runs them all; in the order of the files, which has slow ones first.
-PARALLEL ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+# One worker runs all tests of a file, because they share processes; files with slow tests come first. There are more
+# workers than cores, because many tests wait.
+PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: setup .venvs/dev/.ready ## run every test that needs only Python (ARGS="-k name" for some)

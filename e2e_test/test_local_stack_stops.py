@@ -4,8 +4,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from common.testing.ports import free_port
 from e2e_test.stack_run import Run, read_environment
+
+pytestmark = pytest.mark.faults
 
 
 def test_what_was_stored_outlives_a_terminal_that_goes_away_and_an_impatient_stop(

@@ -159,10 +159,12 @@ def assert_each_stored_once(pipeline: Pipeline, posted: dict[str, dict[str, str]
     assert pipeline.keys("conflicts/") == []
 
 
+@pytest.mark.faults
 def test_a_thousand_emails_of_sixteen_clients_are_a_thousand_objects(pipeline: Pipeline) -> None:
     assert_each_stored_once(pipeline, post_many(pipeline, 1000))
 
 
+@pytest.mark.faults
 def test_a_consumer_stopped_in_the_middle_exits_0_and_loses_nothing(pipeline: Pipeline) -> None:
     with ThreadPoolExecutor(1) as background:
         posting = background.submit(post_many, pipeline, 400)
@@ -174,6 +176,7 @@ def test_a_consumer_stopped_in_the_middle_exits_0_and_loses_nothing(pipeline: Pi
         assert_each_stored_once(pipeline, posting.result())
 
 
+@pytest.mark.faults
 def test_a_consumer_killed_in_the_middle_loses_nothing(pipeline: Pipeline) -> None:
     with ThreadPoolExecutor(1) as background:
         posting = background.submit(post_many, pipeline, 400)

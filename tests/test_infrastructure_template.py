@@ -1,7 +1,6 @@
 """What the templates say where the emulator does not listen: encryption, lifecycle, deletion, repositories."""
 
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,9 +33,8 @@ def resources(template: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.name))
-def test_cfn_lint_has_nothing_to_say(template: Path) -> None:
-    done = subprocess.run([ROOT / ".venvs/dev/bin/cfn-lint", template], capture_output=True, text=True, check=False)
+def test_cfn_lint_finds_nothing() -> None:
+    done = subprocess.run([ROOT / ".venvs/dev/bin/cfn-lint", *TEMPLATES], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 

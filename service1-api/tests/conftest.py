@@ -95,5 +95,5 @@ def aws() -> Iterator[AwsStub]:
 def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A service with short deadlines: for requests that never arrive completely."""
     folder = tmp_path_factory.mktemp("hasty")
-    with running(aws, folder, REQUEST_HEAD_SECONDS="3", REQUEST_BODY_SECONDS="3") as api:
+    with running(aws, folder, REQUEST_HEAD_SECONDS="1", REQUEST_BODY_SECONDS="1") as api:
         yield api
