@@ -26,21 +26,24 @@ class Batcher(Protocol):
 
 
 class SingleBatcher:
-    """`OBJECT_LAYOUT=message`: each record is one object, due at once."""
+    """`OBJECT_LAYOUT=message`: each record is one object, due at once; `compresses` makes it a gzip file."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, compresses: bool = False) -> None:
+        self._suffix = ".gz" if compresses else ""
         self._due: list[Upload] = []
 
     def add(self, message: InFlightMessage, record: Record, now_seconds: float) -> None:  # noqa: ARG002  # age has no effect
         """Add a record."""
         upload = Upload(
-            key=record.key,
-            body=record.body,
+            key=record.key + self._suffix,
+            body=igzip.compress(record.body, compresslevel=1, mtime=0) if self._suffix else record.body,
             content_type=record.content_type,
             digest_name="email-sha256",
             digest=record.sha256,
-            conflict_key=record.conflict_key,
+            conflict_key=record.conflict_key + self._suffix,
+            content_encoding="gzip" if self._suffix else None,
             messages=[message],
+            message_ids=[record.message_id],
         )
         self._due.append(upload)
 
@@ -63,6 +66,7 @@ class _OpenBatch:
     size_bytes: int = 0
     lines: dict[tuple[str, str], bytes] = field(default_factory=dict)
     messages: list[InFlightMessage] = field(default_factory=list)
+    message_ids: list[str] = field(default_factory=list)
 
 
 class HourlyBatcher:
@@ -85,6 +89,7 @@ class HourlyBatcher:
         hour = f"{record.timestamp:%Y/%m/%d/%H}"
         batch = self._open.setdefault(hour, _OpenBatch(now_seconds, hour))
         batch.messages.append(message)
+        batch.message_ids.append(record.message_id)
         member = (record.message_id, record.sha256)
         if member not in batch.lines:
             batch.lines[member] = record.body + b"\n"
@@ -119,4 +124,5 @@ class HourlyBatcher:
             digest_name="members-sha256",
             digest=digest,
             messages=batch.messages,
+            message_ids=batch.message_ids,
         )

@@ -40,7 +40,13 @@ class InFlightMessages:
         self._metrics.in_flight.inc()
 
     def acknowledge(self, messages: Sequence[InFlightMessage]) -> None:
-        """Delete messages from the queue. Call it only for messages whose object is stored."""
+        """Delete messages from the queue. Call it only for messages of which an object is stored, once an object.
+
+        A message with several records remains until all are stored. One that was released is left alone.
+        """
+        for message in messages:
+            message.outstanding -= 1
+        messages = [m for m in messages if m.outstanding <= 0 and m.receipt in self._messages]
         if not messages:
             return
         failed = set(self._in_calls(messages, self._queue.delete))
@@ -53,11 +59,16 @@ class InFlightMessages:
 
     def release(self, messages: Sequence[InFlightMessage]) -> None:
         """Show messages to other consumers at once."""
+        messages = list({m.receipt: m for m in messages if m.receipt in self._messages}.values())
         if not messages:
             return
         failed = self._hide(messages, 0)
         self._forget(messages)
         self._metrics.released.inc(len(messages) - len(failed))
+
+    def leave(self, messages: Sequence[InFlightMessage]) -> None:
+        """Hold messages no longer; their visibility timeout shows them."""
+        self._forget(messages)
 
     def release_half(self, messages: Sequence[InFlightMessage]) -> None:
         """Show every other message at once, and leave the rest to their visibility timeout.
@@ -65,7 +76,7 @@ class InFlightMessages:
         The messages of a failed batch must not return together: they would form the same object again.
         """
         self.release(messages[::2])
-        self._forget(messages[1::2])
+        self._forget(messages)
 
     def release_all(self) -> int:
         """Release all messages and return their number."""

@@ -1,27 +1,24 @@
-"""The lane: receive, store, delete last. A message is deleted from SQS only after S3 has it."""
+"""The lane: receive, read, store, delete last. A message is deleted from SQS only after S3 has it."""
 
 import logging
 import math
 from datetime import datetime
 
 from pillarbox.backoff import Backoff
+from service2_consumer.admission import Admission
 from service2_consumer.batching import Batcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.in_flight import InFlightMessages
 from service2_consumer.metrics import Metrics
-from service2_consumer.model import InFlightMessage
-from service2_consumer.object_writer import ObjectWriter
+from service2_consumer.model import Download, InFlightMessage
 from service2_consumer.outage_log import OutageLog
-from service2_consumer.ports import Archive, OverwritesError, Queue, QueueError, StoreError
-from service2_consumer.record import PoisonError, Recorder, message_id_of
+from service2_consumer.ports import Archive, Intake, OverwritesError, Queue, QueueError, StoreError
+from service2_consumer.read_budget import ReadBudget
 from service2_consumer.telemetry import Telemetry
-from service2_consumer.uploads import Uploader
+from service2_consumer.transfer_threads import TransferThreads
+from service2_consumer.transfers import Transfers
 
 logger = logging.getLogger(__name__)
-
-# A queue without a redrive policy delivers released poison again at once. After this many receives the lane leaves it
-# to its visibility timeout.
-_MAX_QUICK_RELEASES = 100
 
 
 class Lane:
@@ -35,8 +32,9 @@ class Lane:
         *,
         queue: Queue,
         archive: Archive,
-        writer: ObjectWriter,
-        recorder: Recorder,
+        threads: TransferThreads,
+        budget: ReadBudget,
+        intake: Intake,
         batcher: Batcher,
         in_flight: InFlightMessages,
         metrics: Metrics,
@@ -46,7 +44,6 @@ class Lane:
     ) -> None:
         self._queue = queue
         self._archive = archive
-        self._recorder = recorder
         self._batcher = batcher
         self._in_flight = in_flight
         self._metrics = metrics
@@ -56,15 +53,21 @@ class Lane:
         self._queue_backoff = Backoff(0.2, timing.longest_backoff_seconds)
         self._queue_outage = OutageLog(logger, "SQS", "this lane retries with growing pauses")
         self._telemetry = Telemetry(metrics)
-        self._uploader = Uploader(
+        self._admission = Admission(
+            intake=intake, batcher=batcher, in_flight=in_flight, telemetry=self._telemetry, clock=clock
+        )
+        self._transfers = Transfers(
             archive=archive,
-            writer=writer,
+            intake=intake,
+            threads=threads,
+            budget=budget,
             in_flight=in_flight,
             telemetry=self._telemetry,
             timing=timing,
             stop_events=stop_events,
             clock=clock,
             beat=self._beat,
+            on_read=self._admission.accept,
         )
         in_flight.beat = self._beat
         self._broken = False
@@ -109,20 +112,20 @@ class Lane:
         if not self.checked:
             self._check()
             return
-        if not self._uploader.retry_due():
+        if not (self._transfers.retry_due() and self._store_due()):
             self._release_and_recheck()
             return
         if self._stop_events.requested.is_set():
             return  # during the retry: a receive now would be used for nothing
-        messages = self._receive() if self._uploader.has_room() else self._wait_for_room()
+        messages = self._receive() if self._transfers.has_room() else self._wait_for_room()
         found = bool(messages)
         if self._stop_events.requested.is_set():
             for message in messages:
                 self._in_flight.add(message, message.sqs_message_id, self._clock.monotonic())
             self._in_flight.release(messages)
             return
-        self._admit(messages)
-        if not self._uploader.upload(self._batcher.take_due(self._clock.monotonic())):
+        downloads = self._admission.admit(messages)
+        if not (self._store_due() and self._read_and_store(downloads)):
             self._release_and_recheck()
         elif not found and self._timing.poll_interval_seconds:
             self._wait(self._timing.poll_interval_seconds)
@@ -131,7 +134,7 @@ class Lane:
         """Store the open batches in one attempt, and release the messages that were not stored or were set aside."""
         open_uploads = self._batcher.take_due(self._clock.monotonic(), everything=True)
         if not self._telemetry.store_fails and not self._stop_events.abandoned.is_set():
-            self._uploader.upload(open_uploads)
+            self._transfers.run(open_uploads)
         released = self._release_everything()
         if released:
             logger.info("released what was not stored", extra={"messages": released})
@@ -178,7 +181,7 @@ class Lane:
     def _seconds_until_due(self) -> float | None:
         """Return the time until the lane has work other than receiving; None if it has none."""
         now = self._clock.monotonic()
-        dues = (self._batcher.seconds_until_due(now), self._uploader.seconds_until_due(now))
+        dues = (self._batcher.seconds_until_due(now), self._transfers.seconds_until_due(now))
         return min((due for due in dues if due is not None), default=None)
 
     def _pause_for_queue(self, exc: QueueError) -> None:
@@ -196,23 +199,23 @@ class Lane:
         due = self._seconds_until_due()
         self._clock.wait(self._stop_events.requested, seconds if due is None else min(seconds, due))
 
-    def _admit(self, messages: list[InFlightMessage]) -> None:
-        """Build records, and release poison before anything is stored: an outage of the store can last long."""
-        now_seconds, now = self._clock.monotonic(), self._clock.now()
-        poison = []
-        for message in messages:
-            try:
-                record = self._recorder.record(message, now)
-            except PoisonError as exc:
-                message_id = message_id_of(message)
-                self._telemetry.poison(message, message_id, exc.reason, str(exc))
-                if message.receive_count <= _MAX_QUICK_RELEASES:
-                    self._in_flight.add(message, message_id, now_seconds)
-                    poison.append(message)
-                continue
-            self._in_flight.add(message, record.message_id, now_seconds)
-            self._batcher.add(message, record, now_seconds)
-        self._in_flight.release(poison)
+    def _store_due(self) -> bool:
+        """Store what is due. Poison is released before that: an outage of the store can last long."""
+        self._admission.settle()
+        stored = self._transfers.run(self._batcher.take_due(self._clock.monotonic()))
+        self._transfers.give_back()
+        return stored
+
+    def _read_and_store(self, downloads: list[Download]) -> bool:
+        """Read the e-mails that lie in S3, as many at once as the budget allows, and store what is due then."""
+        while downloads:
+            begun = self._transfers.take_fitting(downloads)
+            if not begun:
+                return self._stop_events.requested.is_set()
+            downloads = downloads[len(begun) :]
+            if not (self._transfers.run(begun) and self._store_due()):
+                return False
+        return True
 
     def _release_and_recheck(self) -> None:
         """Release everything, and receive again only after a successful check."""
@@ -222,7 +225,7 @@ class Lane:
 
     def _release_everything(self) -> int:
         self._batcher.take_due(self._clock.monotonic(), everything=True)
-        self._uploader.clear()
+        self._transfers.clear()
         return self._in_flight.release_all()
 
     def _beat(self) -> None:

@@ -1,6 +1,6 @@
-"""The forms of a message on its way to S3: InFlightMessage, Record, Upload."""
+"""The forms of a message on its way to S3: InFlightMessage, Record, Upload. A Download is one that must be read first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -18,7 +18,8 @@ class Outcome(Enum):
 class InFlightMessage:
     """A message received from SQS and not yet deleted or released; `receipt` identifies this receive.
 
-    InFlightMessages sets the last three fields; their seconds come from a monotonic clock.
+    `outstanding` is the number of its records that are not stored yet. InFlightMessages sets the last three fields;
+    their seconds come from a monotonic clock.
     """
 
     sqs_message_id: str
@@ -27,9 +28,19 @@ class InFlightMessage:
     attributes: Mapping[str, str]
     sent_at: datetime
     receive_count: int
+    outstanding: int = 1
     message_id: str = ""
     received_seconds: float = 0.0
     hidden_until_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object read from S3; the names of `metadata`, given by its writer, are in lower case."""
+
+    content: bytes
+    last_modified: datetime
+    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +60,49 @@ class Record:
         return f"conflicts/{self.timestamp:%Y/%m/%d}/{self.message_id}/{self.sha256}.json"
 
 
+class PoisonError(ValueError):
+    """A message that can never be stored: `reason` is a short stable code; the text never quotes the message."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a message holds: records to store, reasons to store nothing, and why a part can never be stored."""
+
+    records: Sequence[Record] = ()
+    skipped: Sequence[str] = ()
+    poison: PoisonError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A message whose e-mails lie in S3; `read` fetches and reads them, `size_bytes` is their size in S3.
+
+    `read` raises StoreError if S3 fails.
+    """
+
+    key: str
+    size_bytes: int
+    messages: Sequence[InFlightMessage]
+    read: Callable[[datetime], Reading]
+
+    @property
+    def message_ids(self) -> list[str]:
+        """Return the id of the message."""
+        return [message.message_id for message in self.messages]
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the memory that it uses while it waits: nothing is read yet."""
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An object to write once, and the messages to delete from SQS once it is stored.
+    """An object to write once, and the messages of its records, one a record, to delete from SQS in the end.
 
     `digest` distinguishes two contents under one key; the second is written to `conflict_key`.
     """
@@ -62,9 +113,14 @@ class Upload:
     digest_name: str
     digest: str
     conflict_key: str | None = None
+    content_encoding: str | None = None
     messages: Sequence[InFlightMessage] = ()
+    message_ids: Sequence[str] = ()
 
     @property
-    def message_ids(self) -> list[str]:
-        """Return the ids of the messages."""
-        return [message.message_id for message in self.messages]
+    def held_bytes(self) -> int:
+        """Return the memory that it uses while it waits."""
+        return len(self.body)
+
+
+Transfer = Upload | Download

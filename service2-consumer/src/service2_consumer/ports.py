@@ -1,9 +1,10 @@
 """The interfaces of the queue and the archive, and the errors that their adapters raise."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
-from service2_consumer.model import InFlightMessage, Outcome, Upload
+from service2_consumer.model import Download, InFlightMessage, Outcome, Reading, StoredObject, Upload
 
 
 class QueueError(Exception):
@@ -15,7 +16,7 @@ class QueueError(Exception):
 
 
 class StoreError(Exception):
-    """The object may not be stored, and a retry may help; `cause` is a label of the metric, `code` S3's error code."""
+    """A request to S3 failed, and a retry may help; `cause` is a label of the metric, `code` S3's error code."""
 
     def __init__(self, cause: str, code: str = "") -> None:
         super().__init__(f"{cause} {code}".strip())
@@ -31,7 +32,19 @@ class OverwritesError(Exception):
     """The archive overwrites existing objects; the text says what to do."""
 
 
-Result = Outcome | StoreError | RefusedObjectError
+class ObjectMissingError(Exception):
+    """The object, or the version of it, does not exist."""
+
+
+class ObjectChangedError(Exception):
+    """The object has been replaced: its eTag differs."""
+
+
+class ObjectTooLargeError(Exception):
+    """The object is larger than the caller accepts."""
+
+
+Result = Outcome | Reading | StoreError | RefusedObjectError
 
 
 class Queue(Protocol):
@@ -67,4 +80,31 @@ class Archive(Protocol):
 
     def check(self) -> None:
         """Verify that writing works and that objects are not overwritten. Raise StoreError and OverwritesError."""
+        ...
+
+
+class ObjectSource(Protocol):
+    """A bucket from which objects are read."""
+
+    def read(self, key: str, *, version: str | None, etag: str | None, max_bytes: int) -> StoredObject:
+        """Return an object: this version, else the one with this eTag, else the newest.
+
+        Raises StoreError, ObjectMissingError, ObjectChangedError and ObjectTooLargeError.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Verify that reading works. Raises StoreError."""
+        ...
+
+
+class Intake(Protocol):
+    """How messages become records."""
+
+    def open(self, message: InFlightMessage, now: datetime) -> Reading | Download:
+        """Return what a message holds, or how to read it from S3. Does no I/O and raises nothing."""
+        ...
+
+    def probe(self) -> None:
+        """Verify that the objects of downloads can be read. Raises StoreError."""
         ...

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service2_consumer.metrics import Metrics
-from service2_consumer.model import InFlightMessage, Outcome, Upload
+from service2_consumer.model import Download, InFlightMessage, Outcome, Transfer, Upload
 from service2_consumer.outage_log import OutageLog
 from service2_consumer.ports import StoreError
 
@@ -28,26 +28,31 @@ class Telemetry:
         """Return whether the last attempts to store failed."""
         return self._outage.active
 
-    def object_stored(self, upload: Upload, outcome: Outcome) -> None:
-        """Report one object; a conflict is logged."""
-        if outcome is Outcome.CONFLICT:
-            extra = {"message_id": upload.messages[0].message_id, "key": upload.conflict_key}
-            logger.warning("message id reused with different content; stored under conflicts/", extra=extra)
-        if outcome is not Outcome.DUPLICATE:
-            self._metrics.stored_bytes.inc(len(upload.body))
-
-    def messages_stored(self, messages: Mapping[Outcome, Sequence[InFlightMessage]], now: datetime) -> None:
-        """Report the messages of one attempt that are stored."""
-        self._metrics.stored.inc(len(messages[Outcome.STORED]))
-        self._metrics.duplicates.inc(len(messages[Outcome.DUPLICATE]))
-        self._metrics.conflicts.inc(len(messages[Outcome.CONFLICT]))
+    def stored(self, uploads: Mapping[Outcome, Sequence[Upload]], now: datetime) -> None:
+        """Report the objects that one attempt has stored, and their messages; each conflict is logged."""
+        ids = {outcome: [i for upload in uploads[outcome] for i in upload.message_ids] for outcome in Outcome}
+        self._metrics.stored.inc(len(ids[Outcome.STORED]))
+        self._metrics.duplicates.inc(len(ids[Outcome.DUPLICATE]))
+        self._metrics.conflicts.inc(len(ids[Outcome.CONFLICT]))
+        written = [*uploads[Outcome.STORED], *uploads[Outcome.CONFLICT]]
+        self._metrics.stored_bytes.inc(sum(len(upload.body) for upload in written))
         now_seconds = now.timestamp()
-        for message in messages[Outcome.STORED]:
+        for message in (message for upload in uploads[Outcome.STORED] for message in upload.messages):
             self._metrics.age_seconds.observe(max(0.0, now_seconds - message.sent_at.timestamp()))
         # One line for an attempt: at thousands of messages a second, a line for each would cost a tenth of the CPU.
         for outcome in (Outcome.STORED, Outcome.DUPLICATE):
-            if messages[outcome]:
-                logger.info(outcome.value, extra={"message_ids": [m.message_id for m in messages[outcome]]})
+            if ids[outcome]:
+                logger.info(outcome.value, extra={"message_ids": ids[outcome]})
+        for upload in uploads[Outcome.CONFLICT]:
+            extra = {"message_id": upload.message_ids[0], "key": upload.conflict_key}
+            logger.warning("message id reused with different content; stored under conflicts/", extra=extra)
+
+    def skipped(self, message_id: str, reasons: Sequence[str]) -> None:
+        """Report the parts of a message that are acknowledged without an object."""
+        for reason in reasons:
+            self._metrics.skipped.labels(reason).inc()
+        if reasons:
+            logger.info("skipped", extra={"message_id": message_id, "reasons": sorted(set(reasons))})
 
     def poison(self, message: InFlightMessage, message_id: str, reason: str, problem: str) -> None:
         """Report a message that can never be stored, on its first receive only."""
@@ -57,10 +62,11 @@ class Telemetry:
         extra = {"message_id": message_id, "reason": reason, "problem": problem}
         logger.warning("can never be stored; redrive will move it to the dead-letter queue", extra=extra)
 
-    def attempts_failed(self, failures: Sequence[StoreError]) -> None:
-        """Count the failed attempts by cause."""
+    def attempts_failed(self, transfers: Sequence[Transfer], failures: Sequence[StoreError]) -> None:
+        """Count the failures of an attempt by cause; `transfers` are of one type."""
         for exc in failures:
-            self._metrics.store_failures.labels(exc.cause).inc()
+            is_read = isinstance(transfers[0], Download)
+            (self._metrics.read_failures if is_read else self._metrics.store_failures).labels(exc.cause).inc()
 
     def set_aside(self, messages: int, *, full: bool) -> None:
         """Report the number of messages set aside, and whether the lane must not receive because of them."""
@@ -75,16 +81,16 @@ class Telemetry:
             logger.info("a lane receives again")
         self._full = full
 
-    def fails_alone(self, upload: Upload, problem: str) -> None:
+    def fails_alone(self, transfer: Transfer, problem: str) -> None:
         """Report an object that fails repeatedly while the store works."""
-        extra = {"key": upload.key, "message_ids": upload.message_ids, "problem": problem}
+        extra = {"key": transfer.key, "message_ids": transfer.message_ids, "problem": problem}
         logger.warning("fails while the store works; set aside and tried again with growing pauses", extra=extra)
 
-    def store_refused(self, upload: Upload, problem: str, faults: int) -> None:
+    def store_refused(self, transfer: Transfer, problem: str, faults: int) -> None:
         """Report an object whose retries have ended. Each release counts: an earlier receive may end otherwise."""
-        self._metrics.invalid.labels("store_refused").inc(len(upload.messages))
+        self._metrics.invalid.labels("store_refused").inc(len(transfer.messages))
         fields = {"reason": "store_refused", "problem": problem, "tries": faults}
-        extra = {"key": upload.key, "message_ids": upload.message_ids, **fields}
+        extra = {"key": transfer.key, "message_ids": transfer.message_ids, **fields}
         logger.error("failed too often while the store works; released towards the dead-letter queue", extra=extra)
 
     def store_failed(self, failures: Sequence[StoreError]) -> None:
