@@ -53,6 +53,7 @@ class Lane:
         self._queue_backoff = Backoff(0.2, timing.longest_backoff_seconds)
         self._queue_outage = OutageLog(logger, "SQS", "this lane retries with growing pauses")
         self._telemetry = Telemetry(metrics)
+        self._intake = intake
         self._admission = Admission(
             intake=intake, batcher=batcher, in_flight=in_flight, telemetry=self._telemetry, clock=clock
         )
@@ -146,6 +147,7 @@ class Lane:
             self._queue_outage.recovered()
             self._beat()
             self._archive.check()
+            self._intake.check()
         except QueueError as exc:
             self._pause_for_queue(exc)
         except StoreError as exc:
@@ -208,10 +210,10 @@ class Lane:
 
     def _read_and_store(self, downloads: list[Download]) -> bool:
         """Read the e-mails that lie in S3, as many at once as the budget allows, and store what is due then."""
-        while downloads:
+        while downloads and not self._stop_events.requested.is_set():
             begun = self._transfers.take_fitting(downloads)
-            if not begun:
-                return self._stop_events.requested.is_set()
+            if not begun and not self._stop_events.requested.is_set():
+                return False
             downloads = downloads[len(begun) :]
             if not (self._transfers.run(begun) and self._store_due()):
                 return False

@@ -25,6 +25,12 @@ class Metrics:
             "conflicts_total", "Messages stored under conflicts/: message id reused with different content"
         )
         self.invalid = counter("invalid_total", "Messages that can never be stored, by reason", ["reason"])
+        self.skipped = counter(
+            "skipped_total", "Messages or parts of them acknowledged without an object, by reason", ["reason"]
+        )
+        self.read_bytes = counter("read_bytes_total", "Bytes of files and payloads read from S3")
+        self.read_failures = counter("read_failures_total", "Attempts to read that failed, by cause", ["cause"])
+        self.read_seconds = histogram("read_seconds", "Duration of one attempt to read", buckets=_SECONDS)
         self.store_failures = counter("store_failures_total", "Attempts to store that failed, by cause", ["cause"])
         self.released = counter(
             "released_total", "Messages released to the queue: poison, retries ended, or in flight when stopping"

@@ -36,10 +36,11 @@ class InFlightMessage:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object read from S3; the names of `metadata`, given by its writer, are in lower case."""
+    """An object read from S3; `metadata` is that of its writer, with names in lower case; `etag` has no quotes."""
 
     content: bytes
     last_modified: datetime
+    etag: str
     metadata: Mapping[str, str]
 
 

@@ -1,5 +1,6 @@
 """Object keys: the template of S3_KEY_TEMPLATE and its checks. Pure: no I/O, no clock."""
 
+import hashlib
 import re
 import string
 import unicodedata
@@ -11,7 +12,7 @@ MAX_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ob
 MAX_SENDER_LENGTH = 64
 
 _PREFIX = "{prefix}"
-_FIELDS = ("prefix", "date", "message_id", "sender")
+_FIELDS = ("prefix", "date", "message_id", "sender", "shard")
 # These directives depend on the timestamp only, not on the locale or time zone of the machine.
 _DATE_DIRECTIVES = frozenset("YymdHMSjfGVu%")
 _RESERVED_PREFIXES = ("conflicts/", "health/")
@@ -21,7 +22,12 @@ _EXAMPLE_ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
 
 
 class KeyTemplate:
-    """Builds object keys from id, timestamp and sender. Raise ValueError unless the keys are safe and distinct."""
+    """Builds object keys from id, timestamp and sender. Raises ValueError unless the keys are safe and distinct.
+
+    `{shard}` is two hex digits of the id's SHA-256. In front of the date it spreads keys over 256 prefixes, each of
+    which takes 3,500 writes a second:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
+    """
 
     def __init__(self, template: str, prefix: str) -> None:
         _check_fields(template)
@@ -35,7 +41,10 @@ class KeyTemplate:
     def key(self, message_id: str, timestamp: datetime, sender: str) -> str:
         """Return the key of a message."""
         slug = sender_slug(sender) if "{sender}" in self._template else ""
-        return self._template.format(prefix=self._prefix, date=timestamp, message_id=message_id, sender=slug)
+        shard = hashlib.sha256(message_id.encode()).hexdigest()[:2] if "{shard}" in self._template else ""
+        return self._template.format(
+            prefix=self._prefix, date=timestamp, message_id=message_id, sender=slug, shard=shard
+        )
 
 
 def _check_fields(template: str) -> None:

@@ -105,6 +105,10 @@ class Intake(Protocol):
         """Return what a message holds, or how to read it from S3. Does no I/O and raises nothing."""
         ...
 
+    def check(self) -> None:
+        """Verify what the intake needs for every message. Raises StoreError."""
+        ...
+
     def probe(self) -> None:
         """Verify that the objects of downloads can be read. Raises StoreError."""
         ...

@@ -2,23 +2,23 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+
+from isal import igzip
 
 from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
 from pillarbox.message import Envelope, decode_body, email_sha256, rfc3339
 from pillarbox.strict_json import JsonError, JsonValue
-from service2_consumer.model import InFlightMessage, Record
+from service2_consumer.intake.email_file import EmailFile
+from service2_consumer.intake.object_id import object_message_id
+from service2_consumer.intake.s3_events import ObjectCreated
+from service2_consumer.model import InFlightMessage, PoisonError, Record, StoredObject
 from service2_consumer.object_key import KeyTemplate
 
-
-class PoisonError(ValueError):
-    """A message that can never be stored: `reason` is a short stable code; the text never quotes the message."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
+_FILE_SOURCE = "file"  # `metadata.source` of a record that was made from a file
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def message_id_of(message: InFlightMessage) -> str:
@@ -49,28 +49,48 @@ class Recorder:
         if self._raw:
             body, content_type = _bytes(message.body), "text/plain; charset=utf-8"
         else:
-            document = self._document(message_id, content, envelope, message, now)
-            body, content_type = strict_json.dumps(document), "application/json"
+            metadata = self._metadata(message, envelope.received_at or message.sent_at, envelope.source)
+            if envelope.traceparent:
+                metadata["trace_id"] = trace.trace_id(envelope.traceparent)
+            body, content_type = _document(message_id, now, content | {"metadata": metadata}), "application/json"
         key = self._template.key(message_id, timestamp, sender)
         return Record(message_id, timestamp, digest, key, body, content_type)
 
-    def _document(
+    def file_record(
         self,
-        message_id: str,
-        content: Mapping[str, JsonValue],
-        envelope: Envelope,
+        file: EmailFile,
+        event: ObjectCreated,
+        found: StoredObject,
         message: InFlightMessage,
         now: datetime,
-    ) -> dict[str, JsonValue]:
+    ) -> Record:
+        """Return the record of an e-mail file that an event of S3 names, processed at `now`."""
+        version = event.version or found.etag
+        message_id = object_message_id(found.last_modified, event.bucket, event.key, version)
+        source: dict[str, JsonValue] = {"bucket": event.bucket, "key": event.key, "etag": found.etag}
+        if event.version:
+            source["version"] = event.version
+        metadata = self._metadata(message, found.last_modified, _FILE_SOURCE) | {"source_object": source}
+        content: dict[str, JsonValue] = {
+            "email_data": file.email_data,
+            "attachments": [asdict(attachment) for attachment in file.attachments],
+            "metadata": metadata | file.metadata,
+        }
+        timestamp = time_of(message_id)
+        key = self._template.key(message_id, timestamp, str(file.email_data["email_sender"]))
+        body = _document(message_id, now, content)
+        return Record(message_id, timestamp, email_sha256(file.email_data), key, body, "application/json")
+
+    def _metadata(self, message: InFlightMessage, received_at: datetime, source: str | None) -> dict[str, JsonValue]:
         metadata: dict[str, JsonValue] = {"processor_version": self._version}
-        if envelope.source:
-            metadata["source"] = envelope.source
-        metadata["received_at"] = rfc3339(envelope.received_at or message.sent_at)
-        metadata["sqs_message_id"] = message.sqs_message_id
-        if envelope.traceparent:
-            metadata["trace_id"] = trace.trace_id(envelope.traceparent)
-        processed_at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {"message_id": message_id, "processed_at": processed_at, **content, "metadata": metadata}
+        if source:
+            metadata["source"] = source
+        return metadata | {"received_at": rfc3339(received_at), "sqs_message_id": message.sqs_message_id}
+
+
+def _document(message_id: str, now: datetime, content: Mapping[str, JsonValue]) -> bytes:
+    processed_at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return strict_json.dumps({"message_id": message_id, "processed_at": processed_at, **content})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,11 @@ class Digests:
 
 def digests_of(stored: bytes) -> Digests:
     """Return the possible digests of a stored object's content, for every form in which a record is written."""
+    if stored.startswith(_GZIP_MAGIC):
+        try:
+            stored = igzip.decompress(stored)
+        except (EOFError, OSError, igzip.IsalError):
+            return Digests(frozenset(), is_document=False)
     raw = hashlib.sha256(stored).hexdigest()
     try:
         document = strict_json.loads(stored)

@@ -78,8 +78,10 @@ class S3Archive:
 
     def _created(self, key: str, upload: Upload) -> bool:
         attributes = {"Content-Type": upload.content_type, upload.digest_name: upload.digest}
+        if upload.content_encoding:
+            attributes["Content-Encoding"] = upload.content_encoding
         try:
-            obstore.put(self._store, key, upload.body, attributes=attributes, mode="create")
+            obstore.put(self._store, key, upload.body, attributes=attributes, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return False
         except (BaseError, OSError, ValueError) as exc:

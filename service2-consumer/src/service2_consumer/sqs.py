@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pillarbox.backoff import Backoff
+from pillarbox.payload import SIZE_ATTRIBUTES
 from pillarbox_aws.sqs_client import MALFORMED_REPLY, CallsSqs, SqsError, batch_results, entries
 from service2_consumer.model import InFlightMessage
 from service2_consumer.ports import QueueError
@@ -14,7 +15,7 @@ from service2_consumer.settings import SQS_CALL_SECONDS
 
 CONNECT_SECONDS = 2.0
 
-_ATTRIBUTES = ["message_id", "received_at", "source", "traceparent"]
+_ATTRIBUTES = ("message_id", "received_at", "source", "traceparent", *SIZE_ATTRIBUTES)
 _SYSTEM_ATTRIBUTES = ["SentTimestamp", "ApproximateReceiveCount"]
 _DEPTHS = {
     "visible": "ApproximateNumberOfMessages",
@@ -31,14 +32,14 @@ logger = logging.getLogger(__name__)
 class SqsQueue:
     """One queue."""
 
-    def __init__(self, client: CallsSqs, url: str, *, batch: int, visibility_seconds: int) -> None:
+    def __init__(self, client: CallsSqs, url: str, *, batch: int, visibility_seconds: int, attributes: Sequence[str] = ()) -> None:
         self._client = client
         self._url = url
         self._receive = {
             "QueueUrl": url,
             "MaxNumberOfMessages": batch,
             "VisibilityTimeout": visibility_seconds,
-            "MessageAttributeNames": _ATTRIBUTES,
+            "MessageAttributeNames": [*_ATTRIBUTES, *attributes],
             "MessageSystemAttributeNames": _SYSTEM_ATTRIBUTES,
         }
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from service2_consumer.metrics import Metrics
-from service2_consumer.model import Download, InFlightMessage, Outcome, Transfer, Upload
+from service2_consumer.model import InFlightMessage, Outcome, Transfer, Upload
 from service2_consumer.outage_log import OutageLog
 from service2_consumer.ports import StoreError
 
@@ -62,11 +62,15 @@ class Telemetry:
         extra = {"message_id": message_id, "reason": reason, "problem": problem}
         logger.warning("can never be stored; redrive will move it to the dead-letter queue", extra=extra)
 
-    def attempts_failed(self, transfers: Sequence[Transfer], failures: Sequence[StoreError]) -> None:
-        """Count the failures of an attempt by cause; `transfers` are of one type."""
+    def read(self, size_bytes: int) -> None:
+        """Report a message whose e-mails were read from S3."""
+        self._metrics.read_bytes.inc(size_bytes)
+
+    def attempts_failed(self, failures: Sequence[StoreError], *, reading: bool = False) -> None:
+        """Count the failed attempts to store, or to read, by cause."""
+        counter = self._metrics.read_failures if reading else self._metrics.store_failures
         for exc in failures:
-            is_read = isinstance(transfers[0], Download)
-            (self._metrics.read_failures if is_read else self._metrics.store_failures).labels(exc.cause).inc()
+            counter.labels(exc.cause).inc()
 
     def set_aside(self, messages: int, *, full: bool) -> None:
         """Report the number of messages set aside, and whether the lane must not receive because of them."""

@@ -197,8 +197,9 @@ class Transfers:
         for transfer, result in zip(transfers, results, strict=True):
             if isinstance(result, Outcome) and isinstance(transfer, Upload):
                 stored[result].append(transfer)
-            elif isinstance(result, Reading):
+            elif isinstance(result, Reading) and isinstance(transfer, Download):
                 self._succeeded[Download] += 1
+                self._telemetry.read(transfer.size_bytes)
                 self._on_read(transfer.messages[0], result)
             elif isinstance(result, RefusedObjectError):
                 refused += transfer.messages
@@ -208,7 +209,8 @@ class Transfers:
                 failures.append(_Failure(transfer, result))
         self._stored(stored)
         self._in_flight.release(refused)
-        self._telemetry.attempts_failed(transfers, [failure.error for failure in failures if failure.error])
+        errors = [failure.error for failure in failures if failure.error]
+        self._telemetry.attempts_failed(errors, reading=isinstance(transfers[0], Download))
         if not failures:
             self._telemetry.store_works()
         return failures
