@@ -1,5 +1,6 @@
 """A queue, an archive and a clock in memory, and a lane that uses them."""
 
+import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Sequence
@@ -14,13 +15,25 @@ from pillarbox.strict_json import JsonValue
 from service2_consumer.batching import Batcher, SingleBatcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.in_flight import InFlightMessages
+from service2_consumer.intake.message_filter import MessageFilter
+from service2_consumer.intake.messages import MessageIntake
 from service2_consumer.lane import Lane
 from service2_consumer.metrics import Metrics
-from service2_consumer.model import InFlightMessage, Outcome, Upload
+from service2_consumer.model import InFlightMessage, Outcome, StoredObject, Upload
 from service2_consumer.object_key import KeyTemplate
-from service2_consumer.object_writer import ObjectWriter
-from service2_consumer.ports import OverwritesError, QueueError, RefusedObjectError, StoreError
+from service2_consumer.ports import (
+    Intake,
+    ObjectChangedError,
+    ObjectMissingError,
+    ObjectTooLargeError,
+    OverwritesError,
+    QueueError,
+    RefusedObjectError,
+    StoreError,
+)
+from service2_consumer.read_budget import ReadBudget
 from service2_consumer.record import Recorder
+from service2_consumer.transfer_threads import TransferThreads
 
 START = datetime(2026, 12, 10, 14, 30, 22, tzinfo=UTC)
 DEFAULT_TEMPLATE = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
@@ -209,6 +222,37 @@ class FakeArchive:
             raise OverwritesError("the store ignores If-None-Match")
 
 
+class FakeSource:
+    """Objects to read, all in one bucket; `failing` makes every read fail, `failing_keys` some."""
+
+    def __init__(self, objects: dict[str, bytes] | None = None) -> None:
+        self.objects = objects or {}
+        self.metadata: dict[str, str] = {}
+        self.failing: StoreError | None = None
+        self.failing_keys: set[str] = set()
+        self.asked: list[tuple[str, str | None, str | None]] = []
+        self.when_read: Callable[[str], None] = lambda _key: None
+
+    def read(self, key: str, *, version: str | None, etag: str | None, max_bytes: int) -> StoredObject:
+        self.asked.append((key, version, etag))
+        self.when_read(key)
+        if self.failing or key in self.failing_keys:
+            raise self.failing or StoreError("server_error", "InternalError")
+        if key not in self.objects:
+            raise ObjectMissingError
+        content = self.objects[key]
+        current = hashlib.md5(content).hexdigest()  # noqa: S324  # as S3 makes an eTag
+        if etag not in (None, current):
+            raise ObjectChangedError
+        if len(content) > max_bytes:
+            raise ObjectTooLargeError
+        return StoredObject(content, START, current, self.metadata)
+
+    def probe(self) -> None:
+        if self.failing:
+            raise self.failing
+
+
 @dataclass
 class LaneHarness:
     """A lane with fakes around it."""
@@ -220,6 +264,8 @@ class LaneHarness:
     long_poll_seconds: int = 20
     template: str = DEFAULT_TEMPLATE
     max_retries_alone: int = 12
+    intake: Intake | None = None
+    read_budget_bytes: int = 1000
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -229,15 +275,26 @@ class LaneHarness:
         self.archive = FakeArchive()
         self.metrics = Metrics(CollectorRegistry())
         self.stop_events = StopEvents()
-        self.writer = ObjectWriter(self.archive, self.metrics, 4)
+        self.threads = TransferThreads(self.archive, self.metrics, 4)
+        self.budget = ReadBudget(self.read_budget_bytes)
         self.lane = self.new_lane()
+
+    def message_intake(self) -> MessageIntake:
+        return MessageIntake(
+            self.recorder, MessageFilter(), on_filtered="dead_letter", payloads=None, max_payload_bytes=1000
+        )
+
+    @property
+    def recorder(self) -> Recorder:
+        return Recorder(KeyTemplate(self.template, "messages/"), "1.2.3")
 
     def new_lane(self) -> Lane:
         return Lane(
             queue=self.queue,
             archive=self.archive,
-            writer=self.writer,
-            recorder=Recorder(KeyTemplate(self.template, "messages/"), "1.2.3"),
+            threads=self.threads,
+            budget=self.budget,
+            intake=self.intake or self.message_intake(),
             batcher=self.batcher,
             in_flight=InFlightMessages(self.queue, self.metrics, self.visibility_seconds),
             metrics=self.metrics,

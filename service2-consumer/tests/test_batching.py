@@ -38,6 +38,25 @@ def test_single_batcher_makes_each_message_due_at_once() -> None:
     assert upload.key.endswith(f"{message_id(1)}.json")
     assert (upload.digest_name, upload.digest) == ("email-sha256", record(1).sha256)
     assert batcher.take_due(0) == []
+
+
+def test_a_compressed_object_has_the_suffix_the_encoding_and_the_same_digest() -> None:
+    plain, compressed = SingleBatcher(), SingleBatcher(compresses=True)
+    for batcher in (plain, compressed):
+        batcher.add(held("a"), record(1), 0)
+    (upload,), (expected,) = compressed.take_due(0), plain.take_due(0)
+    assert (upload.key, upload.conflict_key) == (f"{expected.key}.gz", f"{expected.conflict_key}.gz")
+    assert (upload.content_type, upload.content_encoding) == ("application/json", "gzip")
+    assert (gzip.decompress(upload.body), upload.digest) == (expected.body, expected.digest)
+    assert expected.content_encoding is None
+
+
+def test_a_message_with_two_records_of_one_hour_is_listed_once_a_record() -> None:
+    batcher, message = batches(), held("a")
+    for number in (1, 2):
+        batcher.add(message, record(number), 0)
+    (upload,) = batcher.take_due(0, everything=True)
+    assert (upload.messages, upload.message_ids) == ([message, message], [message_id(1), message_id(2)])
     assert batcher.seconds_until_due(0) is None
 
 

@@ -45,7 +45,32 @@ def test_acknowledge_deletes_ten_messages_per_call_and_forgets_them() -> None:
     assert holder.in_flight.release_all() == 0
 
 
-def test_failed_delete_is_counted_and_logged_with_the_ids(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_with_several_records_is_deleted_once_all_are_stored() -> None:
+    holder = Holder(2)
+    several, single = holder.messages
+    several.outstanding = 3
+    holder.in_flight.acknowledge([several, single])
+    assert holder.queue.deleted == ["sqs-2"]
+    holder.in_flight.acknowledge([several, several])
+    assert holder.queue.deleted == ["sqs-2", "sqs-1"]
+
+
+def test_a_message_that_was_released_is_not_deleted_and_not_released_again() -> None:
+    holder = Holder(1)
+    (message,) = holder.messages
+    holder.in_flight.release([message, message])
+    holder.in_flight.acknowledge([message])
+    holder.in_flight.release([message])
+    assert (holder.queue.deleted, holder.value("released_total")) == ([], 1)
+
+
+def test_a_message_that_is_left_stays_hidden_until_its_timeout() -> None:
+    holder = Holder(1)
+    holder.in_flight.leave(holder.messages)
+    assert (holder.queue.visible(), holder.value("in_flight"), holder.in_flight.release_all()) == ([], 0, 0)
+
+
+def test_a_delete_that_fails_is_counted_and_logged_with_the_ids(caplog: pytest.LogCaptureFixture) -> None:
     holder = Holder(1)
     holder.queue.failing_deletes = True
     holder.in_flight.acknowledge(holder.messages)

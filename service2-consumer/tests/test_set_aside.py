@@ -37,7 +37,7 @@ def test_object_is_due_after_its_first_pause() -> None:
     assert due is not None
     assert 0.5 <= due <= 1
     assert aside.take_due(100, 10) == []
-    assert [item.upload.key for item in aside.take_due(101, 10)] == ["a"]
+    assert [item.transfer.key for item in aside.take_due(101, 10)] == ["a"]
     assert len(aside) == 0
 
 
@@ -45,8 +45,8 @@ def test_take_due_returns_the_oldest_first_up_to_the_limit() -> None:
     aside = SetAside()
     for number in range(5):
         aside.add([upload(str(number))], 10 * (5 - number), 0)
-    assert [item.upload.key for item in aside.take_due(100, 3)] == ["4", "3", "2"]
-    assert [item.upload.key for item in aside.take_due(100, 3)] == ["1", "0"]
+    assert [item.transfer.key for item in aside.take_due(100, 3)] == ["4", "3", "2"]
+    assert [item.transfer.key for item in aside.take_due(100, 3)] == ["1", "0"]
 
 
 def test_object_pauses_grow_to_five_minutes() -> None:
@@ -59,7 +59,7 @@ def test_object_pauses_grow_to_five_minutes() -> None:
         now += pause
         (item,) = aside.take_due(now, 1)
         aside.put_back(item, now, 7)
-        assert item.stored_before == 7
+        assert item.succeeded_before == 7
     assert all(150 <= pause <= 300 for pause in pauses[-5:])
     assert all(later > earlier / 2 for earlier, later in itertools.pairwise(pauses[:8]))
 

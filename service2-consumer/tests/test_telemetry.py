@@ -37,30 +37,32 @@ def message(number: int = 1, receive_count: int = 1) -> InFlightMessage:
 
 
 def upload(*messages: InFlightMessage) -> Upload:
-    return Upload("key", b"12345", "", "", "", "conflicts/key", messages)
+    ids = [message.message_id for message in messages]
+    return Upload("key", b"12345", "", "", "", "conflicts/key", messages=messages, message_ids=ids)
 
 
-def test_conflict_is_logged_with_its_id_and_key(reports: Reports) -> None:
-    reports.telemetry.object_stored(upload(message()), Outcome.CONFLICT)
+def uploads(**found: list[Upload]) -> dict[Outcome, list[Upload]]:
+    return {outcome: found.get(outcome.value, []) for outcome in Outcome}
+
+
+def test_a_conflict_is_logged_with_the_id_and_the_key_that_took_it(reports: Reports) -> None:
+    reports.telemetry.stored(uploads(conflict=[upload(message())]), START)
     (line,) = reports.caplog.records
     assert line.message == "message id reused with different content; stored under conflicts/"
     assert (line.message_id, line.key) == ("id-1", "conflicts/key")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("outcome", "size"), [(Outcome.STORED, 5), (Outcome.DUPLICATE, 0), (Outcome.CONFLICT, 5)])
-def test_duplicate_writes_no_bytes(reports: Reports, outcome: Outcome, size: int) -> None:
-    reports.telemetry.object_stored(upload(message()), outcome)
+def test_a_duplicate_writes_no_bytes(reports: Reports, outcome: Outcome, size: int) -> None:
+    reports.telemetry.stored(uploads(**{outcome.value: [upload(message())]}), START)
     assert reports.value("stored_bytes_total") == size
 
 
-def test_attempt_is_logged_in_one_line_per_outcome(reports: Reports) -> None:
-    messages = {
-        Outcome.STORED: [message(1), message(2)],
-        Outcome.DUPLICATE: [message(3)],
-        Outcome.CONFLICT: [message(4)],
-    }
-    reports.telemetry.messages_stored(messages, START + timedelta(seconds=3))
-    found = [(r.message, r.message_ids) for r in reports.caplog.records]  # type: ignore[attr-defined]
+def test_the_messages_of_an_attempt_are_one_line_for_each_outcome(reports: Reports) -> None:
+    found_stored = [upload(message(1)), upload(message(2))]
+    stored = uploads(stored=found_stored, duplicate=[upload(message(3))], conflict=[upload(message(4))])
+    reports.telemetry.stored(stored, START + timedelta(seconds=3))
+    found = [(r.message, r.message_ids) for r in reports.caplog.records[:2]]  # type: ignore[attr-defined]
     assert found == [("stored", ["id-1", "id-2"]), ("duplicate", ["id-3"])]
     assert [reports.value(f"{name}_total") for name in ("stored", "duplicates", "conflicts")] == [2, 1, 1]
     assert reports.value("age_seconds_sum") == 6

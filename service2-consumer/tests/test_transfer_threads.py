@@ -1,4 +1,4 @@
-"""Concurrent writes that a lane can abandon."""
+"""Concurrent transfers that a lane can abandon."""
 
 import threading
 from collections.abc import Callable
@@ -7,11 +7,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service2_consumer.metrics import Metrics
-from service2_consumer.model import Outcome, Upload
-from service2_consumer.object_writer import ObjectWriter
-from service2_consumer.ports import RefusedObjectError, StoreError
+from service2_consumer.model import Download, Outcome, Reading, Upload
+from service2_consumer.ports import RefusedObjectError, Result, StoreError
+from service2_consumer.transfer_threads import TransferThreads
 
-from .fakes import FakeArchive
+from .fakes import START, FakeArchive
 
 
 class Archive(FakeArchive):
@@ -29,13 +29,17 @@ def uploads(*numbers: int) -> list[Upload]:
     return [Upload(str(number), b"", "", "", "") for number in numbers]
 
 
-def writer(put: Callable[[int], Outcome], threads: int = 4) -> ObjectWriter:
-    return ObjectWriter(Archive(put), Metrics(CollectorRegistry()), threads)
+def writer(put: Callable[[int], Outcome], threads: int = 4) -> TransferThreads:
+    return TransferThreads(Archive(put), Metrics(CollectorRegistry()), threads)
+
+
+def write(threads: TransferThreads, *numbers: int, abandoned: threading.Event | None = None) -> list[Result | None]:
+    return threads.run(uploads(*numbers), START, abandoned or threading.Event(), lambda: None)
 
 
 def test_results_have_the_order_of_the_uploads() -> None:
     outcomes = list(Outcome)
-    results = writer(lambda n: outcomes[n % 3], 3).write(uploads(*range(20)), threading.Event())
+    results = write(writer(lambda n: outcomes[n % 3], 3), *range(20))
     assert results == [outcomes[n % 3] for n in range(20)]
 
 
@@ -46,7 +50,7 @@ def test_objects_are_written_concurrently() -> None:
         meeting.wait()
         return Outcome.STORED
 
-    assert writer(put).write(uploads(*range(4)), threading.Event()) == [Outcome.STORED] * 4
+    assert write(writer(put), *range(4)) == [Outcome.STORED] * 4
 
 
 @pytest.mark.parametrize("error", [StoreError("timeout"), RefusedObjectError("KeyTooLongError")])
@@ -56,7 +60,7 @@ def test_store_error_is_the_result_of_its_object_only(error: Exception) -> None:
             raise error
         return Outcome.STORED
 
-    assert writer(put).write(uploads(0, 1, 2), threading.Event()) == [Outcome.STORED, error, Outcome.STORED]
+    assert write(writer(put), 0, 1, 2) == [Outcome.STORED, error, Outcome.STORED]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, TimeoutError])
@@ -68,8 +72,8 @@ def test_unexpected_error_is_raised_in_the_lane_and_the_threads_continue(error: 
 
     threads = writer(put, 1)
     with pytest.raises(error):
-        threads.write(uploads(0), threading.Event())
-    assert threads.write(uploads(1), threading.Event()) == [Outcome.STORED]
+        write(threads, 0)
+    assert write(threads, 1) == [Outcome.STORED]
 
 
 def test_abandoned_write_has_no_result() -> None:
@@ -81,7 +85,7 @@ def test_abandoned_write_has_no_result() -> None:
             hang.wait(30)
         return Outcome.STORED
 
-    assert writer(put, 2).write(uploads(1, 0, 2), abandoned) == [Outcome.STORED, None, Outcome.STORED]
+    assert write(writer(put, 2), 1, 0, 2, abandoned=abandoned) == [Outcome.STORED, None, Outcome.STORED]
     hang.set()
 
 
@@ -94,10 +98,10 @@ def test_threads_do_not_delay_the_process_exit() -> None:
         return Outcome.STORED
 
     threads = writer(put, 1)
-    lane = threading.Thread(target=threads.write, args=(uploads(0), threading.Event()))
+    lane = threading.Thread(target=write, args=(threads, 0))
     lane.start()
     assert writing.wait(10)
-    stores = [thread for thread in threading.enumerate() if thread.name.startswith("store-")]
+    stores = [thread for thread in threading.enumerate() if thread.name.startswith("transfer-")]
     assert stores
     assert all(thread.daemon for thread in stores)
     hang.set()
@@ -107,5 +111,27 @@ def test_threads_do_not_delay_the_process_exit() -> None:
 def test_duration_of_each_attempt_is_a_metric() -> None:
     metrics, archive = Metrics(CollectorRegistry()), FakeArchive()
     archive.failing_keys.add("1")
-    ObjectWriter(archive, metrics, 2).write(uploads(0, 1), threading.Event())
+    write(TransferThreads(archive, metrics, 2), 0, 1)
     assert metrics.registry.get_sample_value("pillarbox_consumer_store_seconds_count") == 2
+
+
+def test_a_download_is_read_and_timed_apart_from_the_writes() -> None:
+    metrics = Metrics(CollectorRegistry())
+    download = Download("key", 5, (), lambda now: Reading(skipped=(str(now),)))
+    threads = TransferThreads(FakeArchive(), metrics, 1)
+    assert threads.run([download], START, threading.Event(), lambda: None) == [Reading(skipped=(str(START),))]
+    counts = [
+        metrics.registry.get_sample_value(f"pillarbox_consumer_{name}_seconds_count") for name in ("read", "store")
+    ]
+    assert counts == [1, 0]
+
+
+def test_a_lane_can_act_while_it_waits() -> None:
+    acted = threading.Event()
+
+    def put(_number: int) -> Outcome:
+        assert acted.wait(10)
+        return Outcome.STORED
+
+    threads = writer(put)
+    assert threads.run(uploads(0), START, threading.Event(), acted.set) == [Outcome.STORED]

@@ -13,7 +13,7 @@ from service2_consumer.metrics import Metrics
 from service2_consumer.model import InFlightMessage
 from service2_consumer.settings import Settings
 
-from .fakes import START, FakeArchive, FakeClock, FakeQueue, email, message_id
+from .fakes import START, FakeArchive, FakeClock, FakeQueue, LaneHarness, email, message_id
 
 
 def settings(**variables: str) -> Settings:
@@ -61,7 +61,12 @@ def test_consumer_has_the_configured_lanes_and_a_metric_of_those_alive() -> None
     metrics, clock = Metrics(CollectorRegistry()), FakeClock()
     queue = FakeQueue(clock)
     consumer = wiring.build_consumer(
-        settings(LANES="3", LONG_POLL_SECONDS="0"), queue, FakeArchive(), metrics, lambda: None
+        settings(LANES="3", LONG_POLL_SECONDS="0"),
+        queue=queue,
+        archive=FakeArchive(),
+        intake=LaneHarness().message_intake(),
+        metrics=metrics,
+        on_refusal=lambda: None,
     )
     alive = "pillarbox_consumer_lanes_alive"
     assert metrics.registry.get_sample_value(alive) == 0

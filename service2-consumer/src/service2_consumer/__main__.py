@@ -83,9 +83,12 @@ def main() -> int:
     try:
         queue = wiring.build_queue(settings, session, credentials)
         archive = wiring.build_archive(settings, session, credentials)
+        intake = wiring.build_intake(settings, session, credentials)
     except OSError as exc:
         return _refuse(f"AWS_CA_BUNDLE: cannot be read: {exc.strerror}")
-    consumer = wiring.build_consumer(settings, queue, archive, metrics, request_stop)
+    consumer = wiring.build_consumer(
+        settings, queue=queue, archive=archive, intake=intake, metrics=metrics, on_refusal=request_stop
+    )
     try:
         server = HealthServer(settings.bind_host, settings.port, consumer, metrics)
     except OSError as exc:

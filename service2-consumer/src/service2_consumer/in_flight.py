@@ -46,7 +46,7 @@ class InFlightMessages:
         """
         for message in messages:
             message.outstanding -= 1
-        messages = [m for m in messages if m.outstanding <= 0 and m.receipt in self._messages]
+        messages = self._held([message for message in messages if message.outstanding <= 0])
         if not messages:
             return
         failed = set(self._in_calls(messages, self._queue.delete))
@@ -59,7 +59,7 @@ class InFlightMessages:
 
     def release(self, messages: Sequence[InFlightMessage]) -> None:
         """Show messages to other consumers at once."""
-        messages = list({m.receipt: m for m in messages if m.receipt in self._messages}.values())
+        messages = self._held(messages)
         if not messages:
             return
         failed = self._hide(messages, 0)
@@ -121,6 +121,10 @@ class InFlightMessages:
             failed += call(receipts[start : start + MAX_BATCH_ENTRIES])
             self.beat()
         return failed
+
+    def _held(self, messages: Sequence[InFlightMessage]) -> list[InFlightMessage]:
+        """Return those of the messages that are still held, each once."""
+        return list({m.receipt: m for m in messages if m.receipt in self._messages}.values())
 
     def _forget(self, messages: Sequence[InFlightMessage]) -> None:
         before = len(self._messages)

@@ -1,4 +1,4 @@
-"""The forms of a message on its way to S3: InFlightMessage, Record, Upload. A Download is one that must be read first."""
+"""The forms of a message on its way to S3: InFlightMessage, Record, Upload; and Download, the reading of one from S3."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

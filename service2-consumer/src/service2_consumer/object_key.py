@@ -15,7 +15,7 @@ _PREFIX = "{prefix}"
 _FIELDS = ("prefix", "date", "message_id", "sender", "shard")
 # These directives depend on the timestamp only, not on the locale or time zone of the machine.
 _DATE_DIRECTIVES = frozenset("YymdHMSjfGVu%")
-_RESERVED_PREFIXES = ("conflicts/", "health/")
+RESERVED_PREFIXES = ("conflicts/", "health/")
 _ADDRESS = re.compile(r"<([^<>]*)>\s*$")
 _UNSAFE = re.compile(r"[^a-z0-9._+]+")
 _EXAMPLE_ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
@@ -77,8 +77,8 @@ def _key_problem(key: str) -> str | None:
         return "must not give empty, '.' or '..' parts between slashes"
     if not key.isprintable() or len(key.encode()) > MAX_KEY_BYTES // 2:
         return f"must give printable keys of at most {MAX_KEY_BYTES // 2} bytes"
-    if key.startswith(_RESERVED_PREFIXES):
-        return f"must not give keys below {' or '.join(_RESERVED_PREFIXES)}, which are reserved"
+    if key.startswith(RESERVED_PREFIXES):
+        return f"must not give keys below {' or '.join(RESERVED_PREFIXES)}, which are reserved"
     return None
 
 

@@ -52,7 +52,9 @@ class SetAside:
         """Set objects aside; `succeeded_before` is the number of such transfers that the lane has completed so far."""
         for transfer in transfers:
             backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-            self.put_back(SetAsideTransfer(transfer, backoff, now_seconds, succeeded_before), now_seconds, succeeded_before)
+            self.put_back(
+                SetAsideTransfer(transfer, backoff, now_seconds, succeeded_before), now_seconds, succeeded_before
+            )
 
     def put_back(self, item: SetAsideTransfer, now_seconds: float, succeeded_before: int) -> None:
         """Schedule the next attempt of an object that failed."""

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from pillarbox.settings import ServiceSettings
+from service2_consumer.intake.settings import IntakeSettings
 from service2_consumer.object_key import KeyTemplate
 
 SERVICE = "service2-consumer"
@@ -14,7 +14,7 @@ SQS_CALL_SECONDS = 10  # the longest duration of a delete or a release, includin
 SPOT_NOTICE_SECONDS = 120
 
 
-class Settings(ServiceSettings):
+class Settings(IntakeSettings):
     """The environment variables of service2-consumer."""
 
     model_config = SettingsConfigDict(populate_by_name=True)
@@ -32,7 +32,8 @@ class Settings(ServiceSettings):
     key_template: str = Field(
         "{prefix}{date:%Y/%m/%d}/{message_id}.json",
         validation_alias="S3_KEY_TEMPLATE",
-        description="Object key in Python format syntax; begins with `{prefix}`; fields `date` `message_id` `sender`",
+        description="Object key in Python format syntax; begins with `{prefix}`; "
+        "fields `date` `message_id` `sender` `shard`",
     )
     sse: Literal["", "AES256", "aws:kms"] = Field(
         "", validation_alias="S3_SSE", description="Encryption requested with each PUT; empty: the bucket's default"
@@ -50,6 +51,9 @@ class Settings(ServiceSettings):
     object_layout: Literal["message", "batch"] = Field(
         "message",
         description="`message`: one object each; `batch`: many per gzip JSON-lines object, at least once after a crash",
+    )
+    object_compression: Literal["none", "gzip"] = Field(
+        "none", description="`gzip`: an object each is compressed and its key ends in `.gz`; batches always are"
     )
     batch_max_messages: int = Field(500, ge=1, le=10_000, description="Messages in one batch object")
     batch_max_bytes: int = Field(
@@ -101,7 +105,7 @@ class Settings(ServiceSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problems = [*self._timing_problems(), *self._storing_problems()]
+        problems = [*self._timing_problems(), *self._storing_problems(), *self.intake_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -32,7 +32,9 @@ logger = logging.getLogger(__name__)
 class SqsQueue:
     """One queue."""
 
-    def __init__(self, client: CallsSqs, url: str, *, batch: int, visibility_seconds: int, attributes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, client: CallsSqs, url: str, *, batch: int, visibility_seconds: int, attributes: Sequence[str] = ()
+    ) -> None:
         self._client = client
         self._url = url
         self._receive = {

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from importlib.metadata import version
 
+import botocore.config
 import botocore.session
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
@@ -15,15 +16,20 @@ from service2_consumer.batching import Batcher, HourlyBatcher, SingleBatcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.consumer import Consumer
 from service2_consumer.in_flight import InFlightMessages
+from service2_consumer.intake.files import FileIntake, Inbox
+from service2_consumer.intake.message_filter import MessageFilter
+from service2_consumer.intake.messages import MessageIntake, PayloadStore
 from service2_consumer.lane import Lane
 from service2_consumer.metrics import Metrics
-from service2_consumer.object_key import KeyTemplate
-from service2_consumer.object_writer import ObjectWriter
-from service2_consumer.ports import Archive, Queue
+from service2_consumer.object_key import RESERVED_PREFIXES, KeyTemplate
+from service2_consumer.ports import Archive, Intake, Queue
+from service2_consumer.read_budget import ReadBudget
 from service2_consumer.record import Recorder
 from service2_consumer.s3 import MAX_REQUESTS_PER_PUT, S3Archive
+from service2_consumer.s3_source import S3Source
 from service2_consumer.settings import SERVICE, Settings
 from service2_consumer.sqs import CONNECT_SECONDS, SqsQueue
+from service2_consumer.transfer_threads import TransferThreads
 
 
 def build_metrics() -> Metrics:
@@ -50,6 +56,7 @@ def build_queue(settings: Settings, session: botocore.session.Session, credentia
         settings.sqs_queue_url,
         batch=settings.max_messages_per_poll,
         visibility_seconds=settings.visibility_timeout_seconds,
+        attributes=MessageFilter(settings.message_filter).attribute_names,
     )
 
 
@@ -70,18 +77,25 @@ def build_archive(settings: Settings, session: botocore.session.Session, credent
 
 
 def build_consumer(
-    settings: Settings, queue: Queue, archive: Archive, metrics: Metrics, on_refusal: Callable[[], None]
+    settings: Settings,
+    *,
+    queue: Queue,
+    archive: Archive,
+    intake: Intake,
+    metrics: Metrics,
+    on_refusal: Callable[[], None],
 ) -> Consumer:
     """Return the consumer with its lanes, not started yet."""
     clock, stop_events = Clock(), StopEvents()
-    writer = ObjectWriter(archive, metrics, settings.lanes * settings.max_messages_per_poll)
-    recorder = build_recorder(settings)
+    threads = TransferThreads(archive, metrics, settings.lanes * settings.max_messages_per_poll)
+    budget = ReadBudget(settings.read_budget_bytes)
     lanes = [
         Lane(
             queue=queue,
             archive=archive,
-            writer=writer,
-            recorder=recorder,
+            threads=threads,
+            budget=budget,
+            intake=intake,
             batcher=build_batcher(settings),
             in_flight=InFlightMessages(queue, metrics, settings.visibility_timeout_seconds),
             metrics=metrics,
@@ -98,6 +112,51 @@ def build_consumer(
     return consumer
 
 
+def build_intake(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Intake:
+    """Return the intake that all lanes share. Raises OSError if the CA bundle cannot be read."""
+    recorder = build_recorder(settings)
+    if settings.intake == "files":
+        source = build_source(settings, session, credentials, settings.inbox_bucket_name, "health/file-intake")
+        shares_bucket = settings.inbox_bucket_name == settings.bucket
+        own_prefixes = (settings.prefix, *RESERVED_PREFIXES) if shares_bucket else ()
+        inbox = Inbox(
+            settings.inbox_bucket_name, own_prefixes, settings.max_file_bytes, on_missing=settings.on_missing_object
+        )
+        return FileIntake(recorder, source, inbox)
+    payloads = None
+    if settings.payload_bucket:
+        probe_key = f"{settings.payload_prefix}health"
+        source = build_source(settings, session, credentials, settings.payload_bucket, probe_key)
+        payloads = PayloadStore(source, settings.payload_bucket, settings.payload_prefix)
+    return MessageIntake(
+        recorder,
+        MessageFilter(settings.message_filter),
+        on_filtered=settings.on_filtered_message,
+        payloads=payloads,
+        max_payload_bytes=settings.max_file_bytes,
+    )
+
+
+def build_source(
+    settings: Settings, session: botocore.session.Session, credentials: SessionCredentials, bucket: str, probe_key: str
+) -> S3Source:
+    """Return a bucket to read from. Raises OSError if the CA bundle cannot be read."""
+    store = open_store(
+        credentials.for_obstore,
+        bucket,
+        region=settings.aws_region,
+        endpoint_url=endpoint_url(session, "s3", os.environ),
+        request_seconds=settings.store_deadline_seconds,
+        user_agent=f"pillarbox/{SERVICE}",
+        encryption={},
+        ca_bundle=ca_bundle(session),
+    )
+    config = botocore.config.Config(
+        connect_timeout=CONNECT_SECONDS, read_timeout=settings.store_deadline_seconds, retries={"total_max_attempts": 1}
+    )
+    return S3Source(store, bucket, lambda: session.create_client("s3", config=config), probe_key=probe_key)
+
+
 def build_recorder(settings: Settings) -> Recorder:
     """Return the recorder that all lanes share."""
     validates = settings.message_validation == "email"
@@ -112,7 +171,7 @@ def build_recorder(settings: Settings) -> Recorder:
 def build_batcher(settings: Settings) -> Batcher:
     """Return a new batcher: each lane needs its own."""
     if settings.object_layout == "message":
-        return SingleBatcher()
+        return SingleBatcher(compresses=settings.object_compression == "gzip")
     return HourlyBatcher(
         settings.prefix,
         max_messages=settings.batch_max_messages,

@@ -96,7 +96,9 @@ class FileIntake:
                 if self._inbox.on_missing == "drop":
                     skipped.append("missing")
                 else:
-                    poison = poison or PoisonError("missing_object", "the object does not exist; ON_MISSING_OBJECT=drop")
+                    poison = poison or PoisonError(
+                        "missing_object", "the object does not exist; ON_MISSING_OBJECT=drop"
+                    )
             except PoisonError as exc:
                 poison = poison or exc
         return Reading(records, skipped, poison)
@@ -105,9 +107,7 @@ class FileIntake:
         found = self._get(event)
         if is_client_side_encrypted(found.metadata):
             raise PoisonError("client_side_encrypted", "the file was encrypted before it was uploaded")
-        return self._recorder.file_record(
-            parse_file(found.content, found.last_modified), event, found, message, now
-        )
+        return self._recorder.file_record(parse_file(found.content, found.last_modified), event, found, message, now)
 
     def _get(self, event: ObjectCreated) -> StoredObject:
         limit = self._size(event)

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+_NAME = re.compile(
+    r"[A-Za-z0-9_.-]{1,256}"
+)  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 
 
 class MessageFilter:
