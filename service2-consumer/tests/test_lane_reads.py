@@ -268,7 +268,7 @@ def test_a_message_that_names_nothing_to_store_is_deleted(caplog: pytest.LogCapt
 
 
 def test_an_exception_of_a_read_releases_everything_and_the_lane_goes_on() -> None:
-    intake, harness = scripted_harness()
+    _, harness = scripted_harness()
     harness.queue.send("unknown to the intake")
     harness.clock.at(5, harness.stop)
     harness.lane.run()

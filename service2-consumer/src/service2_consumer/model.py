@@ -1,4 +1,4 @@
-"""The forms of a message on its way to S3: InFlightMessage, Record, Upload; and Download, the reading of one from S3."""
+"""The forms of a message on its way to S3: InFlightMessage, Record, Upload. A Download reads one from S3 first."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

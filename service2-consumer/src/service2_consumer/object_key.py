@@ -22,7 +22,7 @@ _EXAMPLE_ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
 
 
 class KeyTemplate:
-    """Builds object keys from id, timestamp and sender. Raises ValueError unless the keys are safe and distinct.
+    """Builds object keys from id, timestamp and sender. Raise ValueError unless the keys are safe and distinct.
 
     `{shard}` is two hex digits of the id's SHA-256. In front of the date it spreads keys over 256 prefixes, each of
     which takes 3,500 writes a second:

@@ -89,12 +89,12 @@ class ObjectSource(Protocol):
     def read(self, key: str, *, version: str | None, etag: str | None, max_bytes: int) -> StoredObject:
         """Return an object: this version, else the one with this eTag, else the newest.
 
-        Raises StoreError, ObjectMissingError, ObjectChangedError and ObjectTooLargeError.
+        Raise StoreError, ObjectMissingError, ObjectChangedError and ObjectTooLargeError.
         """
         ...
 
     def probe(self) -> None:
-        """Verify that reading works. Raises StoreError."""
+        """Verify that reading works. Raise StoreError."""
         ...
 
 
@@ -106,9 +106,9 @@ class Intake(Protocol):
         ...
 
     def check(self) -> None:
-        """Verify what the intake needs for every message. Raises StoreError."""
+        """Verify what the intake needs for every message. Raise StoreError."""
         ...
 
     def probe(self) -> None:
-        """Verify that the objects of downloads can be read. Raises StoreError."""
+        """Verify that the objects of downloads can be read. Raise StoreError."""
         ...

@@ -41,14 +41,14 @@ class S3Source:
     def read(self, key: str, *, version: str | None, etag: str | None, max_bytes: int) -> StoredObject:
         """Return an object: this version, else the one with this eTag, else the newest.
 
-        Raises StoreError, ObjectMissingError, ObjectChangedError and ObjectTooLargeError.
+        Raise StoreError, ObjectMissingError, ObjectChangedError and ObjectTooLargeError.
         """
         if _obstore_can_name(key):
             return self._read(key, version, etag, max_bytes)
         return self._read_by_botocore(key, version, etag, max_bytes)
 
     def probe(self) -> None:
-        """Verify that the bucket can be read. Raises StoreError."""
+        """Verify that the bucket can be read. Raise StoreError."""
         try:
             obstore.get(self._store, self._probe_key)
         except FileNotFoundError as exc:

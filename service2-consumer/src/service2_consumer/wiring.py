@@ -113,7 +113,7 @@ def build_consumer(
 
 
 def build_intake(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Intake:
-    """Return the intake that all lanes share. Raises OSError if the CA bundle cannot be read."""
+    """Return the intake that all lanes share. Raise OSError if the CA bundle cannot be read."""
     recorder = build_recorder(settings)
     if settings.intake == "files":
         source = build_source(settings, session, credentials, settings.inbox_bucket_name, "health/file-intake")
@@ -140,7 +140,7 @@ def build_intake(settings: Settings, session: botocore.session.Session, credenti
 def build_source(
     settings: Settings, session: botocore.session.Session, credentials: SessionCredentials, bucket: str, probe_key: str
 ) -> S3Source:
-    """Return a bucket to read from. Raises OSError if the CA bundle cannot be read."""
+    """Return a bucket to read from. Raise OSError if the CA bundle cannot be read."""
     store = open_store(
         credentials.for_obstore,
         bucket,

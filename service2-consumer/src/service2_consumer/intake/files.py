@@ -31,15 +31,15 @@ class FileIntake:
         self._inbox = inbox
 
     def check(self) -> None:
-        """Verify that the inbox can be read. Raises StoreError."""
+        """Verify that the inbox can be read. Raise StoreError."""
         self._source.probe()
 
     def probe(self) -> None:
-        """Verify that the inbox can be read. Raises StoreError."""
+        """Verify that the inbox can be read. Raise StoreError."""
         self._source.probe()
 
     def open(self, message: InFlightMessage, now: datetime) -> Reading | Download:  # noqa: ARG002  # read later
-        """Return how to read the objects of an event, or that there is nothing to read. Raises nothing."""
+        """Return how to read the objects of an event, or that there is nothing to read. Raise nothing."""
         try:
             events = parse_events(message.body)
         except PoisonError as exc:
@@ -67,7 +67,7 @@ class FileIntake:
         return Download(wanted[0].key, sum(map(self._size, wanted)), (message,), read)
 
     def _reason_to_skip(self, event: ObjectCreated) -> str:
-        """Return why an object is acknowledged without a look at it; empty if it is not. Raises PoisonError."""
+        """Return why an object is acknowledged without a look at it; empty if it is not. Raise PoisonError."""
         if event.bucket != self._inbox.bucket:
             raise PoisonError("foreign_bucket", "the event names another bucket than INBOX_BUCKET_NAME")
         if event.key.startswith(self._inbox.own_prefixes):

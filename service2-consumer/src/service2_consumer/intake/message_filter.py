@@ -11,7 +11,7 @@ _NAME = re.compile(
 class MessageFilter:
     """Conditions such as `source=service1-api,mailer;tenant=a`: each attribute must have one of its values.
 
-    Without conditions it accepts every message. Raises ValueError with a text that says what is wrong.
+    Without conditions it accepts every message. Raise ValueError with a text that says what is wrong.
     """
 
     def __init__(self, conditions: str = "") -> None:

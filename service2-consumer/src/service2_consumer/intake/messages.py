@@ -20,7 +20,7 @@ class PayloadStore:
         self._prefix = prefix
 
     def read(self, pointer: Pointer) -> str:
-        """Return the body that the pointer stands for. Raises PoisonError and StoreError."""
+        """Return the body that the pointer stands for. Raise PoisonError and StoreError."""
         self.require_own(pointer)
         try:
             found = self.source.read(pointer.key, version=None, etag=None, max_bytes=pointer.size_bytes)
@@ -67,7 +67,7 @@ class MessageIntake:
         """Do nothing: an e-mail in its message needs no bucket of payloads."""
 
     def probe(self) -> None:
-        """Verify that payloads can be read. Raises StoreError."""
+        """Verify that payloads can be read. Raise StoreError."""
         if self._payloads:
             self._payloads.source.probe()
 

@@ -30,7 +30,7 @@ class IntakeSettings(ServiceSettings):
         64 * _MIB,
         ge=1024,
         le=4096 * _MIB,
-        description="Bytes of files and payloads that all lanes together hold at once; memory can reach a few times this",
+        description="Bytes of files and payloads that all lanes together hold; memory can reach a few times this",
     )
     payload_bucket: str = Field(
         "",
