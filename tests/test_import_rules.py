@@ -22,7 +22,9 @@ MAY_IMPORT_AWS = {
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
 }
-PURE = {("pillarbox", name) for name in ("message", "ids", "strict_json", "trace", "backoff")} | {
+PURE = {
+    ("pillarbox", name) for name in ("message", "ids", "payload", "strict_json", "gzip_body", "trace", "backoff")
+} | {
     ("service1_api", "problems"),
     *(("service2_consumer", name) for name in ("model", "object_key", "record")),
 }

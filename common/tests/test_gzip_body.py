@@ -47,10 +47,10 @@ def test_limit_holds_for_all_members_together() -> None:
         gunzip(gzip.compress(b"x" * 60) * 2, 100)
 
 
-@pytest.mark.parametrize("raw", [gzip.compress(TEXT)[:cut] for cut in (1, 9, 10, 30, -9, -8, -1)] + [b""])
-def test_truncated_gzip_is_refused(raw: bytes) -> None:
+@pytest.mark.parametrize("end", [0, 1, 9, 10, 30, -9, -8, -1])
+def test_truncated_gzip_is_refused(end: int) -> None:
     with pytest.raises(GzipError, match="ends early"):
-        gunzip(raw, MIB)
+        gunzip(gzip.compress(TEXT)[:end], MIB)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,7 @@ def test_truncated_gzip_is_refused(raw: bytes) -> None:
         gzip.compress(TEXT)[:-8] + b"\0" * 8,
         gzip.compress(TEXT)[:20] + b"\xff" * 40,
     ],
+    ids=["json", "zlib", "text after", "zeros after", "wrong checksum", "damaged"],  # gzip carries the time
 )
 def test_other_bytes_are_refused(raw: bytes) -> None:
     with pytest.raises(GzipError, match="not valid gzip"):
