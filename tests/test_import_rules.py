@@ -17,12 +17,14 @@ PACKAGES = {
 }
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
-    "service1_api": {"wsgi", "ssm"},
+    "service1_api": {"wsgi", "ssm", "payloads"},
     "service2_consumer": {"wiring", "s3", "s3_source"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
 }
-PURE = {("pillarbox", name) for name in ("message", "ids", "strict_json", "trace", "backoff", "payload")} | {
+PURE = {
+    ("pillarbox", name) for name in ("message", "ids", "payload", "strict_json", "gzip_body", "trace", "backoff")
+} | {
     ("service1_api", "problems"),
     *(("service2_consumer", name) for name in ("model", "object_key", "record")),
     *(

@@ -98,3 +98,25 @@ def test_large_integer_does_not_change_the_form_of_other_values() -> None:
         strict_json.dumps(value, sort_keys=True)
         == '{"large":1000000000000000000000000000000,"é":["😀",1.5,null,true]}'.encode()
     )
+
+
+@pytest.mark.parametrize(
+    ("raw", "strings", "other_bytes"),
+    [
+        (b'{"a":"b"}', 2, 3),
+        (b'["\\"","\\\\","\\\\\\"","\\n\\\\"]', 4, 5),
+        (b"[1.5,1.5,1.5]", 0, 13),
+        (b'{"a": ["[1,2,3,4,5]", 1]}', 2, 9),
+        (b"", 0, 0),
+    ],
+)
+def test_strings_and_the_bytes_outside_of_them_are_counted_exactly(raw: bytes, strings: int, other_bytes: int) -> None:
+    assert not strict_json.has_more_than(raw, strings, other_bytes)
+    assert strict_json.has_more_than(raw, strings, other_bytes - 1)
+    if strings:
+        assert strict_json.has_more_than(raw, strings - 1, other_bytes)
+
+
+def test_values_before_the_first_mistake_are_counted() -> None:
+    for mistake in (b"\\", b'\\"', b'"', b"\\\\", b"]"):
+        assert strict_json.has_more_than(b"[" + b"1.5," * 1000 + mistake, 10, 3900)

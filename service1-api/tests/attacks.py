@@ -1,6 +1,7 @@
 """Attacks on a running service, each a function: they need no token and run until they are stopped."""
 
 import contextlib
+import gzip
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -75,6 +76,29 @@ def large_bodies(api: Api, stopping: threading.Event) -> None:
     while not stopping.is_set():
         with connect(api) as connection:
             if send(connection, LARGE + body):
+                with contextlib.suppress(OSError):
+                    connection.recv(65536)
+
+
+def huge_bodies(api: Api, stopping: threading.Event) -> None:
+    """4 and 6 with the largest limit: bodies of 16 MB, of text and of many small values, one after the other."""
+    bodies = [b'"' + b"a" * 15_999_998 + b'"', b"[" + b"1.5," * 3_999_999 + b"[]]"]
+    while not stopping.is_set():
+        for body in bodies:
+            with connect(api) as connection:
+                head = HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
+                if send(connection, head + body):
+                    with contextlib.suppress(OSError):
+                        connection.recv(65536)
+
+
+def bombs(api: Api, stopping: threading.Event) -> None:
+    """Gzip bodies of 16 KB that inflate to 16 MiB of small values."""
+    body = gzip.compress(b"[" + b"1.5," * 4_000_000 + b"1.5]", 9)
+    head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    while not stopping.is_set():
+        with connect(api) as connection:
+            if send(connection, head + body):
                 with contextlib.suppress(OSError):
                     connection.recv(65536)
 

@@ -1,4 +1,4 @@
-"""SQS and SSM over real sockets, in this process, that fail on demand, which moto does not support."""
+"""SQS, S3 and SSM over real sockets, in this process, that fail on demand, which moto does not support."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ class Request:
 
 
 class AwsStub:
-    """Answers SendMessageBatch and GetParameter; `sqs` and `ssm` decide the result of a call."""
+    """Answers SendMessageBatch, GetParameter and PUT of objects; `sqs`, `ssm` and `s3` decide the result of a call."""
 
     def __init__(self) -> None:
         self.token = TOKEN
@@ -35,6 +35,10 @@ class AwsStub:
         # None: succeed; DROP; or an HTTP status and an error code
         self.sqs: Callable[[], tuple[int, str] | str | None] = lambda: None
         self.ssm: Callable[[], tuple[int, str] | None] = lambda: None
+        self.s3: Callable[[], tuple[int, str] | str | None] = lambda: None
+        self.s3_delay_seconds = 0.0
+        self.objects: dict[str, bytes] = {}  # by path: /bucket/key
+        self.pointers: dict[str, dict[str, Any]] = {}  # message id → entry, of those with a number as an attribute
         self.messages: Counter[str] = Counter()  # message id → how often it is in the queue
         self.calls: Counter[str] = Counter()
         self.requests: deque[Request] = deque(maxlen=10)
@@ -65,7 +69,24 @@ class AwsStub:
         entries = request["Entries"]
         with self._lock:
             self.messages.update(e["MessageAttributes"]["message_id"]["StringValue"] for e in entries)
+            for entry in entries:
+                if any(attribute["DataType"] == "Number" for attribute in entry["MessageAttributes"].values()):
+                    self.pointers[entry["MessageAttributes"]["message_id"]["StringValue"]] = entry
         return None if outcome == DROP else (200, {"Successful": [_confirmed(entry) for entry in entries]})
+
+    def put(self, path: str, body: bytes, *, create: bool) -> tuple[int, str] | None:
+        """Store an object; return a status and an error code, or None to close the connection without an answer."""
+        with self._lock:
+            self.calls["PutObject"] += 1
+        time.sleep(self.s3_delay_seconds)
+        outcome = self.s3()
+        if isinstance(outcome, tuple):
+            return outcome
+        with self._lock:
+            if create and path in self.objects:
+                return 412, "PreconditionFailed"
+            self.objects[path] = body
+        return None if outcome == DROP else (200, "")
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         stub = self
@@ -80,8 +101,20 @@ class AwsStub:
                 if answer is None:
                     self.close_connection = True
                     return
-                reply = json.dumps(answer[1]).encode()
-                head = f"HTTP/1.1 {answer[0]} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
+                self._send(answer[0], "application/x-amz-json-1.0", json.dumps(answer[1]).encode())
+
+            def do_PUT(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                stub.requests.append(Request(self.requestline, self.headers, b""))
+                answer = stub.put(self.path, body, create=self.headers["If-None-Match"] == "*")
+                if answer is None:
+                    self.close_connection = True
+                    return
+                error = f"<Error><Code>{answer[1]}</Code></Error>".encode() if answer[1] else b""
+                self._send(answer[0], "application/xml", error)
+
+            def _send(self, status: int, media_type: str, reply: bytes) -> None:
+                head = f'HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nETag: "e"\r\n'
                 with contextlib.suppress(OSError):  # a client that timed out has gone
                     self.wfile.write(f"{head}Content-Length: {len(reply)}\r\n\r\n".encode() + reply)
 

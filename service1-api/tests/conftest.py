@@ -30,6 +30,9 @@ class Service:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     draining: bool = False
     trusted_proxy_hops: int = 0
+    max_request_bytes: int = MAX_REQUEST_BYTES
+    max_inflated_bytes: int = 32 * 1024 * 1024
+    max_payload_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
@@ -39,7 +42,9 @@ class Service:
             metrics=self.metrics,
             metrics_registry=lambda: self.registry,
             draining=lambda: self.draining,
-            max_request_bytes=MAX_REQUEST_BYTES,
+            max_request_bytes=self.max_request_bytes,
+            max_inflated_bytes=self.max_inflated_bytes,
+            max_payload_bytes=self.max_payload_bytes,
             max_requests_in_flight=4,
             trusted_proxy_hops=self.trusted_proxy_hops,
         )

@@ -47,7 +47,7 @@ class FakePublisher:
         self.published: list[Message] = []
         self.fail: Callable[[Message], PublishError | None] = lambda _message: None
 
-    def publish(self, messages: Sequence[Message]) -> list[PublishError | None]:
+    def publish(self, messages: Sequence[Message], deadline: float | None = None) -> list[PublishError | None]:
         results = [self.fail(message) for message in messages]
         self.published += [message for message, result in zip(messages, results, strict=True) if result is None]
         return results

@@ -4,9 +4,10 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from types import MappingProxyType
 
 from common.testing.waiting import eventually as until
 
@@ -16,12 +17,15 @@ from .server import BODY, JSON, Api
 class Load:
     """Clients that post one e-mail after another, each over its own kept connection, until stopped."""
 
-    def __init__(self, api: Api, clients: int = 8, body: bytes = BODY) -> None:
+    def __init__(
+        self, api: Api, clients: int = 8, body: bytes = BODY, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.statuses: Counter[int] = Counter()
         self.accepted: list[str] = []
         self.broken = 0
         self.slowest_seconds = 0.0
         self.body = body
+        self.headers = {**JSON, **headers}
         self._api = api
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -43,7 +47,7 @@ class Load:
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
-                connection.request("POST", "/api/message", self.body, JSON)
+                connection.request("POST", "/api/message", self.body, self.headers)
                 response = connection.getresponse()
                 answer = json.loads(response.read())
             except ConnectionRefusedError:

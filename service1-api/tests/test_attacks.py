@@ -1,5 +1,6 @@
 """Attacks without a token on the running service: /health answers and valid e-mails are queued meanwhile."""
 
+import gzip
 import socket
 import threading
 import time
@@ -14,12 +15,11 @@ from . import attacks
 from .attacks import HEAD, Attack, attacked, connect, send
 from .aws_stub import AwsStub
 from .load import Load
-from .server import BODY, Api, running
+from .server import BODY, LARGE, MIB, Api, running
 
 pytestmark = pytest.mark.faults
 
 ANSWER_SECONDS = 5.0  # it was 10 to 90 s, or no answer; an idle machine takes milliseconds
-MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -30,9 +30,12 @@ def aws() -> Iterator[AwsStub]:
 
 
 @pytest.fixture
-def api(aws: AwsStub, tmp_path: Path) -> Iterator[Api]:
-    with running(aws, tmp_path) as api:
+def api(aws: AwsStub, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Api]:
+    with running(aws, tmp_path, **getattr(request, "param", {})) as api:
         yield api
+
+
+WITH_BOTH_LIMITS = pytest.mark.parametrize("api", [{}, LARGE], ids=["2MiB", "16MiB"], indirect=True)
 
 
 def worker_of(api: Api) -> int:
@@ -68,9 +71,12 @@ def assert_health(api: Api) -> None:
         (attacks.large_bodies, 16),
         (attacks.idle, 8),
         (attacks.unread_pipelines, 8),
+        (attacks.huge_bodies, 8),
+        (attacks.bombs, 8),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
+@WITH_BOTH_LIMITS
 def test_attack_fails_no_valid_email_and_no_health_check(aws: AwsStub, api: Api, attack: Attack, clients: int) -> None:
     worker = worker_of(api)
     with attacked(api, attack, clients):
@@ -102,6 +108,32 @@ def test_refused_bodies_leave_memory_bounded(api: Api) -> None:
         load.stop()
     assert set(load.statuses) <= {401, 503}
     assert peak < 256 * MIB
+
+
+@pytest.mark.parametrize("api", [LARGE], ids=["16MiB"], indirect=True)
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (b'"' + "\U0001f4ee".encode() + b"a" * 16_000_000 + b'"', "identity"),  # four bytes a character once parsed
+        (b"[" + b"1.5," * 4_000_000 + b"1.5]", "identity"),
+        (gzip.compress(b"[" + b"1.5," * 4_000_000 + b"1.5]"), "gzip"),
+        (gzip.compress(b'"' + "\U0001f4ee".encode() + b"a" * 16_000_000 + b'"'), "gzip"),
+    ],
+    ids=["text", "values", "values-gzip", "text-gzip"],
+)
+def test_refused_bodies_of_the_largest_limit_leave_memory_bounded(api: Api, body: bytes, coding: str) -> None:
+    """100 bodies of 16 MB from 8 clients at once, without a token, below the 512 MiB of a pod."""
+    load = Load(api, clients=8, body=body, headers={"Content-Encoding": coding})
+    peak = 0
+    try:
+        while sum(load.statuses.values()) < 100:
+            peak = max(peak, resident_bytes(api))
+            assert_health(api)
+    finally:
+        load.stop()
+    print("peak", peak // MIB, "MiB", dict(load.statuses))
+    assert set(load.statuses) <= {401, 413, 503}
+    assert peak < 448 * MIB
 
 
 def test_email_in_pieces_arrives_beside_many_idle_connections(api: Api) -> None:

@@ -1,5 +1,6 @@
 """The routes that take e-mails, and the order in which a request is checked."""
 
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from pillarbox.ids import new_message_id, parse_message_id
-from pillarbox.message import MAX_MESSAGE_BYTES
+from pillarbox.message import MAX_MESSAGE_BYTES, encode_body
+from service1_api.payloads import StoreUnavailableError
 from service1_api.publisher import MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
 
 from .conftest import MAX_REQUEST_BYTES, Service
@@ -157,8 +159,32 @@ def test_json_media_types_are_accepted(client: FlaskClient, media_type: str) -> 
     assert client.post("/api/message", data=raw, content_type=media_type).status_code == 200
 
 
-def test_compressed_body_is_415(client: FlaskClient) -> None:
-    assert code_of(post(client, **{"Content-Encoding": "gzip"})) == "unsupported_media_type"
+@pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip", "gzip, identity", "identity, gzip", "zip", "*"])
+@pytest.mark.parametrize("path", ALL)
+def test_other_content_coding_is_415_and_names_the_supported_one(client: FlaskClient, path: str, coding: str) -> None:
+    response = post(client, path, **{"Content-Encoding": coding})
+    assert code_of(response) == "unsupported_media_type"
+    assert response.headers["Accept-Encoding"] == "gzip"
+
+
+def test_other_media_type_names_no_content_coding(client: FlaskClient) -> None:
+    assert "Accept-Encoding" not in client.post("/api/message", data=b"{}", content_type="text/plain").headers
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "X-Gzip", " gzip "])
+@pytest.mark.parametrize("path", ALL)
+def test_compressed_email_is_queued_as_the_plain_one(service: Service, path: str, coding: str) -> None:
+    raw = json.dumps({"data": [EMAIL] if path == "/api/messages" else EMAIL, "token": TOKEN}).encode()
+    for body, headers in ((gzip.compress(raw), {"Content-Encoding": coding}), (raw, {})):
+        response = service.client.post(path, data=body, content_type="application/json", headers=headers)
+        assert response.status_code == 200
+    compressed, plain = service.publisher.published
+    assert compressed.body == plain.body
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_identity_is_no_coding(client: FlaskClient, coding: str) -> None:
+    assert post(client, **{"Content-Encoding": coding}).status_code == 200
 
 
 @pytest.mark.parametrize(("extra", "status"), [(0, 401), (1, 413)])
@@ -188,6 +214,32 @@ def test_message_above_the_sqs_limit_is_413(client: FlaskClient, extra: int, sta
     assert post(client, data=email_of_size(MAX_MESSAGE_BYTES + extra)).status_code == status
 
 
+def test_email_past_the_sqs_limit_is_handed_over_as_a_payload_if_there_is_a_store() -> None:
+    service = Service(max_payload_bytes=MAX_REQUEST_BYTES)
+    email = email_of_size(MAX_MESSAGE_BYTES + 1)
+    assert post(service.client, data=email).status_code == 200
+    (message,) = service.publisher.published
+    assert message.payload == encode_body(dict(sorted(email.items()))).encode()  # the client of Flask sorts names
+    assert (message.body, message.size_bytes) == ("", MAX_MESSAGE_BYTES + 1)
+
+
+@pytest.mark.parametrize(("extra", "status"), [(0, 200), (1, 413)])
+def test_email_is_as_large_as_the_limit_of_payloads_at_most(extra: int, status: int) -> None:
+    around = len(encode_body(EMAIL | {"email_content": ""}))
+    email = EMAIL | {"email_content": "a" * (1_500_000 - around + extra)}
+    response = post(Service(max_payload_bytes=1_500_000).client, data=email)
+    assert response.status_code == status
+    if status == 413:
+        assert response.get_json()["detail"].endswith("1500000 bytes as compact JSON; this one has 1500001")
+
+
+def test_each_item_of_a_batch_is_large_or_small_by_itself() -> None:
+    service = Service(max_payload_bytes=MAX_REQUEST_BYTES)
+    large = email_of_size(MAX_MESSAGE_BYTES + 1)
+    assert post(service.client, "/api/messages", [EMAIL, large]).status_code == 200
+    assert [message.payload is None for message in service.publisher.published] == [True, False]
+
+
 def failing(error: PublishError, service: Service) -> Service:
     service.publisher.fail = lambda _message: error
     return service
@@ -198,6 +250,7 @@ def failing(error: PublishError, service: Service) -> Service:
     [
         (QueueUnavailableError("ServiceUnavailable"), 503, "queue_unavailable"),
         (OverloadedError("too_many_waiting"), 503, "overloaded"),
+        (StoreUnavailableError("store_timeout"), 503, "store_unavailable"),
         (MessageRefusedError("InvalidMessageContents"), 400, "invalid_data"),
     ],
 )

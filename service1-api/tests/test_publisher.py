@@ -1,6 +1,7 @@
 """Group commit: which messages share a call, who gets which result, and what counts as confirmed."""
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -189,6 +190,17 @@ def test_caller_is_answered_at_its_deadline_and_waiting_messages_are_dropped() -
     queue.answer()
     assert flying.result(10) == [None]
     assert queue.confirmed == ["flying"]
+
+
+def test_deadline_of_the_caller_takes_the_place_of_the_usual_one() -> None:
+    queue = FakeQueue(held=True)
+    callers = Callers(queue, deadline_seconds=100)
+    flying = callers.publish(message("flying"))
+    (result,) = callers.publisher.publish([message("late")], time.monotonic() + 0.2)
+    assert isinstance(result, QueueUnavailableError)
+    assert not flying.done()
+    queue.answer()
+    assert flying.result(10) == [None]
 
 
 def test_caller_is_served_after_all_others_timed_out() -> None:

@@ -1,8 +1,11 @@
 """The settings: what is read, what is refused, and that an error shows no value."""
 
+import contextlib
+
 import pytest
 
 from pillarbox.settings import EXIT_WRONG_SETTINGS, load_or_exit
+from service1_api.server.budget import Budget
 from service1_api.settings import Settings
 
 
@@ -48,6 +51,50 @@ def test_invalid_variable_exits_with_one_line_that_names_it(
     assert ended.value.code == EXIT_WRONG_SETTINGS == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(expected)
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"MAX_REQUEST_BYTES": 2 * MIB + 1}, ["MAX_REQUEST_BYTES: is at most 2097152 without PAYLOAD_BUCKET"]),
+        ({"MAX_REQUEST_BYTES": 2 * MIB}, []),
+        ({"MAX_REQUEST_BYTES": 16 * MIB, "PAYLOAD_BUCKET": "payloads"}, []),
+        (
+            {"MAX_REQUEST_BYTES": 16 * MIB, "PAYLOAD_BUCKET": "payloads", "MAX_BODY_BYTES_IN_FLIGHT": 32 * MIB - 1},
+            ["MAX_BODY_BYTES_IN_FLIGHT: must be at least twice MAX_REQUEST_BYTES, or no large body fits"],
+        ),
+        ({"MAX_REQUEST_BYTES": MIB, "MAX_BODY_BYTES_IN_FLIGHT": 2 * MIB}, []),
+    ],
+)
+def test_sizes_that_do_not_fit_together_are_refused_at_start(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], values: dict[str, object], expected: list[str]
+) -> None:
+    for name, value in values.items():
+        environment.setenv(name, str(value))
+    with pytest.raises(SystemExit) if expected else contextlib.nullcontext():
+        load_or_exit(Settings)
+    assert capsys.readouterr().err.splitlines() == expected
+
+
+@pytest.mark.parametrize("max_bytes", [1024, 2 * MIB, 16 * MIB])
+def test_largest_body_in_the_worst_chunks_fits_into_the_smallest_budget(max_bytes: int) -> None:
+    """The settings require twice the body; the server counts its head and its chunks' framing as well."""
+    budget = Budget(2 * max_bytes)
+    framing = min(max_bytes // 8 + 64 * 1024, max_bytes // 2 - 1024)  # small bodies are small requests anyway
+    assert budget.has_room(0, max_bytes + (framing if max_bytes > MIB else 0))
+
+
+@pytest.mark.parametrize("prefix", ["payloads", "/payloads/", "a//b/", "a b/", "ä/"])
+def test_prefix_of_payloads_ends_with_a_slash_and_has_plain_characters(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prefix: str
+) -> None:
+    environment.setenv("PAYLOAD_PREFIX", prefix)
+    with pytest.raises(SystemExit):
+        load_or_exit(Settings)
+    assert capsys.readouterr().err.startswith("PAYLOAD_PREFIX: ")
 
 
 def test_each_invalid_variable_has_a_line_without_its_value(

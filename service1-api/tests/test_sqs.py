@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -59,6 +60,16 @@ def test_messages_arrive_with_body_and_attributes(aws: tuple[Any, str]) -> None:
     assert sorted(m["Body"] for m in arrived) == sorted(bodies)
     attributes = {name: value["StringValue"] for name, value in arrived[0]["MessageAttributes"].items()}
     assert attributes == ATTRIBUTES
+
+
+def test_number_is_sent_beside_the_texts_with_its_own_type(aws: tuple[Any, str]) -> None:
+    client, url = aws
+    queue = SqsQueue(client_of(url), url, read_seconds=5, attempt_seconds=1)
+    assert queue.send([replace(message(), numbers={"ExtendedPayloadSize": "8388608"})], deadline=0) == [None]
+    (arrived,) = client.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    found = {name: (value["DataType"], value["StringValue"]) for name, value in arrived["MessageAttributes"].items()}
+    texts = {name: ("String", value) for name, value in ATTRIBUTES.items()}
+    assert found == texts | {"ExtendedPayloadSize": ("Number", "8388608")}
 
 
 def test_missing_queue_is_unavailable(aws: tuple[Any, str]) -> None:

@@ -16,7 +16,8 @@ from service1_api.tokens import TokenCache
 
 from .aws_stub import AwsStub
 from .conftest import logging_restored
-from .server import BODY
+from .fakes import TOKEN
+from .server import BODY, EMAIL
 
 
 @pytest.fixture
@@ -77,6 +78,33 @@ def test_two_attempts_to_publish_fit_into_the_deadline(wsgi: ModuleType, environ
     wsgi.build(load_or_exit(Settings))
     (options,) = built
     assert 2 * options["attempt_seconds"] < options["deadline_seconds"] == 4
+
+
+def test_large_email_goes_through_the_bucket_of_the_settings(
+    wsgi: ModuleType, environment: pytest.MonkeyPatch, aws: AwsStub
+) -> None:
+    environment.setenv("PAYLOAD_BUCKET", "large-emails")
+    environment.setenv("PAYLOAD_PREFIX", "some/where/")
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    body = json.dumps({"data": EMAIL | {"email_content": "a" * 1_100_000}, "token": TOKEN}).encode()
+    answer = client.post("/api/message", data=body, content_type="application/json")
+    assert answer.status_code == 200
+    ((path, _),) = aws.objects.items()
+    assert path.startswith("/large-emails/some/where/2")
+    assert aws.pointers.keys() == {answer.get_json()["message_id"]}
+
+
+def test_large_email_is_413_without_a_bucket(wsgi: ModuleType) -> None:
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    body = json.dumps({"data": EMAIL | {"email_content": "a" * 1_100_000}, "token": TOKEN}).encode()
+    assert client.post("/api/message", data=body, content_type="application/json").status_code == 413
+
+
+@pytest.mark.parametrize("deadline_seconds", [4, 10, 60])
+def test_two_attempts_at_s3_and_one_at_sqs_fit_into_the_deadline(wsgi: ModuleType, deadline_seconds: int) -> None:
+    longest_pause_seconds = 0.1  # before the second attempt
+    shares = wsgi._SQS_CONNECT_SHARE + wsgi._SQS_READ_SHARE + 2 * wsgi._S3_ATTEMPT_SHARE
+    assert shares * deadline_seconds + longest_pause_seconds <= deadline_seconds
 
 
 def test_start_is_logged_with_the_settings_and_no_secret(

@@ -37,6 +37,16 @@ def loads(raw: bytes) -> JsonValue:
     return _converted(value, 1)
 
 
+def has_more_than(raw: bytes, strings: int, other_bytes: int) -> bool:
+    """Return whether a JSON document has more strings, names included, or more bytes outside of them.
+
+    The values outside of strings may take 30 times their size in memory. Of invalid JSON the part counts that `loads`
+    parses before it raises. Time is linear, a fraction of that of `loads`.
+    """
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # without escapes a quote begins or ends a string
+    return plain.count(b'"') > 2 * strings or sum(map(len, plain.split(b'"')[::2])) > other_bytes
+
+
 def dumps(value: JsonValue, *, sort_keys: bool = False) -> bytes:
     """Return a value from `loads` as compact JSON in UTF-8; with sorted keys equal values have equal bytes."""
     option = orjson.OPT_SORT_KEYS if sort_keys else 0

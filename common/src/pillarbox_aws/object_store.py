@@ -1,4 +1,4 @@
-"""S3 buckets opened with a session's credentials, and a short cause for each error that obstore raises."""
+"""S3 buckets opened with a session's credentials, writes that never overwrite, and a short cause for each error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 if TYPE_CHECKING:
@@ -34,6 +35,33 @@ class Failure:
 
     cause: str
     code: str
+
+
+class ObjectStoreError(Exception):
+    """A request that failed; `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.cause)
+        self.failure = failure
+
+
+def create_object(store: S3Store, key: str, body: bytes, attributes: Mapping[str, str]) -> bool:
+    """Write an object unless its key is taken; return False if it is. Raise ObjectStoreError.
+
+    S3 answers 412 if the key is taken, and 409 while another write of the key is under way: the cause is then
+    `contended`, and the write may be sent again. obstore raises the same error for both.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    try:
+        obstore.put(store, key, body, attributes=dict(attributes), mode="create", use_multipart=False)
+    except AlreadyExistsError as exc:
+        status = _STATUS.search(str(exc))
+        if status and status[1] == "409":
+            raise ObjectStoreError(Failure("contended", failure_of(exc).code)) from exc
+        return False
+    except (BaseError, OSError, ValueError) as exc:
+        raise ObjectStoreError(failure_of(exc)) from exc
+    return True
 
 
 def failure_of(error: Exception) -> Failure:

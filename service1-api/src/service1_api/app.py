@@ -58,15 +58,27 @@ def create_app(
     draining: Callable[[], bool],
     max_request_bytes: int,
     max_requests_in_flight: int,
+    max_inflated_bytes: int = 32 * 1024 * 1024,
+    max_payload_bytes: int = 0,
     rate_limit: RateLimit | None = None,
     trusted_proxy_hops: int = 0,
 ) -> Flask:
-    """Return the WSGI application."""
+    """Return the WSGI application.
+
+    `max_inflated_bytes` limits what all compressed bodies take at once; `max_payload_bytes` limits an e-mail too large
+    for SQS, and is 0 unless `publisher` takes such e-mails.
+    """
     app = LeanFlask("service1_api")
     request_log.register(app, metrics, trusted_proxy_hops=trusted_proxy_hops)
     error_handlers.register(app, metrics)
-    parser = RequestParser(tokens, metrics, max_bytes=max_request_bytes, max_in_flight=max_requests_in_flight)
-    messages = message_routes(parser, publisher, metrics)
+    parser = RequestParser(
+        tokens,
+        metrics,
+        max_bytes=max_request_bytes,
+        max_in_flight=max_requests_in_flight,
+        max_inflated_bytes=max_inflated_bytes,
+    )
+    messages = message_routes(parser, publisher, metrics, max_payload_bytes=max_payload_bytes)
     if rate_limit:
         rate_limit.register(messages)
     app.register_blueprint(messages)

@@ -12,6 +12,7 @@ from pillarbox.strict_json import JsonValue
 from service1_api import SERVICE
 from service1_api.idempotency import message_ids
 from service1_api.metrics import Metrics
+from service1_api.payloads import StoreUnavailableError
 from service1_api.problems import FieldError, Problem, problem_document
 from service1_api.publisher import Message, MessageRefusedError, OverloadedError, PublishError
 from service1_api.request_log import context_of, current_request
@@ -30,10 +31,15 @@ class PublishesMessages(Protocol):
         ...
 
 
-def message_routes(parser: RequestParser, publisher: PublishesMessages, metrics: Metrics) -> Blueprint:
-    """Return the routes POST /api/message, its alias /process, and POST /api/messages."""
+def message_routes(
+    parser: RequestParser, publisher: PublishesMessages, metrics: Metrics, *, max_payload_bytes: int
+) -> Blueprint:
+    """Return the routes POST /api/message, its alias /process, and POST /api/messages.
+
+    `max_payload_bytes` limits e-mails too large for SQS; 0 if `publisher` takes none.
+    """
     routes = Blueprint("messages", __name__)
-    views = _Views(parser, publisher, metrics)
+    views = _Views(parser, publisher, metrics, max_payload_bytes)
     routes.post("/api/message")(views.one)
     routes.post("/process", endpoint="process")(views.one)
     routes.post("/api/messages")(views.many)
@@ -41,37 +47,46 @@ def message_routes(parser: RequestParser, publisher: PublishesMessages, metrics:
 
 
 class _Views:
-    def __init__(self, parser: RequestParser, publisher: PublishesMessages, metrics: Metrics) -> None:
+    def __init__(
+        self, parser: RequestParser, publisher: PublishesMessages, metrics: Metrics, max_payload_bytes: int
+    ) -> None:
         self._parser = parser
         self._publisher = publisher
         self._metrics = metrics
+        self._max_payload_bytes = max_payload_bytes
 
     def one(self) -> Response:
         current = current_request()
         context = context_of(current.environ)
-        with self._parser.concurrency:
-            data = self._parser.data(current)
+
+        def message_of(data: JsonValue) -> Message:
             now = datetime.now(UTC)
             (message_id,) = message_ids(current.environ.get(_KEY_HEADER), now, None)
             context.message_id = message_id
-            envelope = Envelope(message_id, now, SERVICE, context.traceparent)
-            (problem,) = self._published([_message(data, envelope, "#/data")])
+            return self._message(data, Envelope(message_id, now, SERVICE, context.traceparent), "#/data")
+
+        with self._parser.concurrency:
+            (problem,) = self._published([self._parser.read(current, message_of)])
         if problem:
             raise problem
-        return _json(200, {"status": "success", "message": ACCEPTED, "message_id": message_id})
+        return _json(200, {"status": "success", "message": ACCEPTED, "message_id": context.message_id})
 
     def many(self) -> Response:
         current = current_request()
         context = context_of(current.environ)
-        with self._parser.concurrency:
-            items = _items(self._parser.data(current))
+
+        def messages_of(data: JsonValue) -> tuple[list[str], list[Message | Problem]]:
+            items = _items(data)
             now = datetime.now(UTC)
             ids = message_ids(current.environ.get(_KEY_HEADER), now, len(items))
             envelopes = [Envelope(message_id, now, SERVICE, context.traceparent) for message_id in ids]
-            checked = [_checked(item, envelopes[index], f"#/data/{index}") for index, item in enumerate(items)]
+            return ids, [self._checked(item, envelopes[n], f"#/data/{n}") for n, item in enumerate(items)]
+
+        with self._parser.concurrency:
+            ids, checked = self._parser.read(current, messages_of)
             results = iter(self._published([message for message in checked if isinstance(message, Message)]))
         problems = [next(results) if isinstance(message, Message) else message for message in checked]
-        context.items, context.queued = len(items), problems.count(None)
+        context.items, context.queued = len(ids), problems.count(None)
         response = _answer(ids, problems)
         for problem in filter(None, problems):  # a batch rejected as a whole counts once, like any other request
             self._metrics.rejections_total.labels(problem.code).inc()
@@ -91,6 +106,36 @@ class _Views:
                 self._metrics.published_total.inc()
         return [_problem(result) if result else None for result in results]
 
+    def _checked(self, item: JsonValue, envelope: Envelope, pointer: str) -> Message | Problem:
+        try:
+            return self._message(item, envelope, pointer)
+        except Problem as problem:
+            return problem
+
+    def _message(self, data: JsonValue, envelope: Envelope, pointer: str) -> Message:
+        problems = field_problems(data)
+        if problems or not isinstance(data, dict):
+            errors = [FieldError(f"{pointer}/{p.field}" if p.field else pointer, p.code, p.text) for p in problems]
+            raise Problem("invalid_data", "the e-mail does not match the contract", errors)
+        body = encode_body(data)
+        attributes = envelope.to_attributes()
+        size = sqs_size_bytes(body, attributes)
+        if size > MAX_MESSAGE_BYTES:
+            return self._large_message(body, attributes, size)
+        return Message(body, attributes, size)
+
+    def _large_message(self, body: str, attributes: Mapping[str, str], size: int) -> Message:
+        limit = self._max_payload_bytes
+        if not limit:
+            detail = f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}"
+            raise Problem("too_large", detail)
+        payload = body.encode()  # kept instead of the text, which takes up to four bytes a character
+        if len(payload) > limit:
+            raise Problem(
+                "too_large", f"an e-mail is at most {limit} bytes as compact JSON; this one has {len(payload)}"
+            )
+        return Message("", attributes, size, payload)
+
 
 def _items(data: JsonValue) -> list[JsonValue]:
     if not isinstance(data, list) or not 1 <= len(data) <= MAX_ITEMS:
@@ -99,31 +144,13 @@ def _items(data: JsonValue) -> list[JsonValue]:
     return data
 
 
-def _checked(item: JsonValue, envelope: Envelope, pointer: str) -> Message | Problem:
-    try:
-        return _message(item, envelope, pointer)
-    except Problem as problem:
-        return problem
-
-
-def _message(data: JsonValue, envelope: Envelope, pointer: str) -> Message:
-    problems = field_problems(data)
-    if problems or not isinstance(data, dict):
-        errors = [FieldError(f"{pointer}/{p.field}" if p.field else pointer, p.code, p.text) for p in problems]
-        raise Problem("invalid_data", "the e-mail does not match the contract", errors)
-    body = encode_body(data)
-    attributes = envelope.to_attributes()
-    size = sqs_size_bytes(body, attributes)
-    if size > MAX_MESSAGE_BYTES:
-        raise Problem("too_large", f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}")
-    return Message(body, attributes, size)
-
-
 def _problem(error: PublishError) -> Problem:
     if isinstance(error, MessageRefusedError):
         return Problem("invalid_data", "the queue rejects this e-mail")
     if isinstance(error, OverloadedError):
         return Problem("overloaded", "too many e-mails are waiting for the queue")
+    if isinstance(error, StoreUnavailableError):
+        return Problem("store_unavailable", "this e-mail is too large for the queue, and could not be stored beside it")
     return Problem("queue_unavailable", "the queue has not confirmed this e-mail")
 
 

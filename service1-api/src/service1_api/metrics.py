@@ -48,6 +48,11 @@ class Metrics:
         self.publish_in_flight = gauge("publish_in_flight", "Calls to SQS in flight")
         self.publish_waiting = gauge("publish_waiting", "E-mails that wait for the next call to SQS")
 
+        help_text = "Payloads of e-mails too large for SQS: `stored`, `present` (by an earlier request) or `failed`"
+        self.payloads_total = counter("payloads_total", help_text, ["outcome"])
+        help_text = "Time of storing one payload in S3, retries included"
+        self.payload_put_seconds = histogram("payload_put_seconds", help_text, buckets=buckets)
+
         help_text = "Requests allowed because the store of the rate limit failed"
         self.rate_limit_failures_total = counter("rate_limit_failures_total", help_text)
 

@@ -37,7 +37,9 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "too_large": ProblemType(413, "The request or the e-mail is too large", "Send less; `detail` names the limit"),
     "uri_too_long": ProblemType(414, "The request line is too long", "Use a path of this API"),
     "unsupported_media_type": ProblemType(
-        415, "The body is not declared as JSON", "Send `Content-Type: application/json` and no Content-Encoding"
+        415,
+        "The body is not declared as JSON",
+        "Send `Content-Type: application/json`, and `Content-Encoding: gzip` or none",
     ),
     "expectation_failed": ProblemType(417, "The expectation cannot be met", "Send `Expect: 100-continue` or none"),
     "rate_limited": ProblemType(429, "Too many requests", "Retry after `Retry-After` seconds"),
@@ -47,6 +49,11 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "queue_unavailable": ProblemType(
         503,
         "The queue did not confirm the e-mail",
+        "Retry after `Retry-After` seconds, with the same Idempotency-Key",
+    ),
+    "store_unavailable": ProblemType(
+        503,
+        "A large e-mail could not be stored for the queue",
         "Retry after `Retry-After` seconds, with the same Idempotency-Key",
     ),
     "token_unavailable": ProblemType(

@@ -24,6 +24,8 @@ class Message:
     body: str
     attributes: Mapping[str, str]
     size_bytes: int
+    payload: bytes | None = None  # the body of a message past SQS's limit: payloads.py replaces it
+    numbers: Mapping[str, str] | None = None  # attributes of type Number
 
 
 class PublishError(Exception):
@@ -118,9 +120,9 @@ class Publisher:
         self._waiting: deque[_Entry] = deque()
         self._in_flight = 0
 
-    def publish(self, messages: Sequence[Message]) -> list[PublishError | None]:
-        """Return each message's result, None for confirmed, within the deadline. Raise OverloadedError at once."""
-        request = _Request(len(messages), self._clock() + self._deadline_seconds)
+    def publish(self, messages: Sequence[Message], deadline: float | None = None) -> list[PublishError | None]:
+        """Return each message's result, None for confirmed, by the deadline. Raise OverloadedError at once."""
+        request = _Request(len(messages), deadline or self._clock() + self._deadline_seconds)
         batch = self._enter(request, messages)
         try:
             while batch or request.left:

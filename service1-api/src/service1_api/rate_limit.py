@@ -12,10 +12,9 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from service1_api.client_address import client_address
 from service1_api.metrics import Metrics
 from service1_api.problems import Problem
-from service1_api.request_log import context_of
+from service1_api.request_log import client_address, context_of
 
 STORE_PAUSE_SECONDS = 5.0  # pause after the store failed; meanwhile all requests are allowed
 

@@ -1,21 +1,26 @@
-"""What is recorded of every request: one log line, its metrics, and its trace."""
+"""What is recorded of every request: one log line, its metrics, its trace, and its client behind trusted proxies."""
 
+import ipaddress
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from flask import Flask, Request, Response, request
 
 from pillarbox import trace
-from service1_api.client_address import amzn_trace_id, client_address
 from service1_api.metrics import Metrics
 
 # Probes are frequent; their lines would hide the others.
 QUIET_ROUTES = frozenset({"/health", "/ready", "/metrics"})
 
 _CONTEXT = "service1_api.context"
+_TRACE_ID = re.compile(r"[A-Za-z0-9=;:_\-]{1,256}")
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 log = logging.getLogger(__name__)
 
@@ -112,3 +117,35 @@ def _fields(context: RequestContext, method: str, route: str, status: int, secon
         if value is not None:
             fields[name] = value
     return fields
+
+
+def client_address(peer: str, forwarded_for: str | None, trusted_proxy_hops: int) -> str:
+    """Return the client's address as the outermost trusted proxy saw it.
+
+    Each proxy appends the address of its caller, so only the last `trusted_proxy_hops` entries can be trusted; the
+    client can send any entries before them.
+    """
+    address = peer
+    if trusted_proxy_hops and forwarded_for:
+        entries = forwarded_for.split(",")
+        address = entries[-min(trusted_proxy_hops, len(entries))].strip()
+    return str(parsed(address) or parsed(peer))
+
+
+def amzn_trace_id(header: str | None, trusted_proxy_hops: int) -> str | None:
+    """Return the X-Amzn-Trace-Id of a load balancer in front; None if the client may have set it."""
+    return header if trusted_proxy_hops and header and _TRACE_ID.fullmatch(header) else None
+
+
+@lru_cache(maxsize=1024)
+def parsed(text: str) -> Address | None:
+    """Parse an address, with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1]:80."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address

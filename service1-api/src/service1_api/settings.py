@@ -1,14 +1,15 @@
 """The settings of service1-api: every environment variable that it reads, with bounds, default and description."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import limits
-from pydantic import AfterValidator, AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pillarbox.settings import ServiceSettings
 
 _MIB = 1024 * 1024
+_BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
 def _rate(text: str) -> str:
@@ -44,13 +45,27 @@ class Settings(ServiceSettings):
         description="E-mail requests handled at once by a worker; beyond it 503. Other routes have their own threads",
     )
     max_request_bytes: int = Field(
-        2 * _MIB, ge=1024, le=16 * _MIB, description="Largest request body, in bytes; beyond it 413"
+        2 * _MIB,
+        ge=1024,
+        le=16 * _MIB,
+        description="Largest request body, in bytes, inflated; beyond it 413",
     )
     max_body_bytes_in_flight: int = Field(
         32 * _MIB,
         ge=_MIB,
         le=1024 * _MIB,
-        description="Bytes of request bodies that a worker holds at once, incomplete ones included; beyond it 503",
+        description="Bytes of request bodies that a worker holds at once, incomplete ones included; beyond it 503. At "
+        "least twice `MAX_REQUEST_BYTES`",
+    )
+    payload_bucket: str = Field(
+        "",
+        pattern=rf"^$|{_BUCKET}",
+        description="Bucket for e-mails too large for SQS, to which messages then point; empty: such e-mails get 413",
+    )
+    payload_prefix: str = Field(
+        "payloads/",
+        pattern=r"^([A-Za-z0-9!_.*'()-]+/)+$",
+        description="Prefix of the keys in `PAYLOAD_BUCKET`; ends with a slash",
     )
     request_head_seconds: float = Field(10, gt=0, le=60, description="Time for a client to send its headers")
     request_body_seconds: float = Field(30, gt=0, le=300, description="Time for a client to send a whole request")
@@ -88,3 +103,12 @@ class Settings(ServiceSettings):
         le=10,
         description="Proxies in front that append to X-Forwarded-For (ALB: 1): which address to count and log",
     )
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        # The server keeps a quarter for small requests, and counts the framing of chunks, up to an eighth, as well.
+        if self.max_body_bytes_in_flight < 2 * self.max_request_bytes:
+            raise ValueError(
+                "MAX_BODY_BYTES_IN_FLIGHT: must be at least twice MAX_REQUEST_BYTES, or no large body fits"
+            )
+        return self

@@ -69,13 +69,11 @@ class SqsQueue:
 
 
 def _entry(number: int, message: Message) -> dict[str, object]:
-    return {
-        "Id": str(number),
-        "MessageBody": message.body,
-        "MessageAttributes": {
-            name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
-        },
-    }
+    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()}
+    if message.numbers:
+        for name, value in message.numbers.items():
+            attributes[name] = {"DataType": "Number", "StringValue": value}
+    return {"Id": str(number), "MessageBody": message.body, "MessageAttributes": attributes}
 
 
 def _meaning(code: str) -> PublishError:

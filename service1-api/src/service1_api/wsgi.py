@@ -13,11 +13,14 @@ from prometheus_client import CollectorRegistry
 from pillarbox import logs
 from pillarbox.settings import load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
-from pillarbox_aws.session import new_session
+from pillarbox_aws.object_store import open_store
+from pillarbox_aws.session import ca_bundle, endpoint_url, new_session
 from pillarbox_aws.sqs_client import open_client
 from service1_api import SERVICE
 from service1_api.app import create_app
+from service1_api.messages import PublishesMessages
 from service1_api.metrics import Metrics, metrics_registry
+from service1_api.payloads import ClaimCheck, PayloadPlace, S3Payloads
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.server import FLAG
@@ -27,6 +30,9 @@ from service1_api.ssm import SsmTokenSource
 from service1_api.tokens import TokenCache
 
 _SQS_CONNECTIONS = 8
+# Of the publish deadline. Two attempts at SQS fit into it (a single call that hangs does not fail its e-mails); for a
+# large e-mail two attempts at S3 and one at SQS.
+_SQS_CONNECT_SHARE, _SQS_READ_SHARE, _S3_ATTEMPT_SHARE = 0.1, 0.38, 0.24
 _SSM_CONFIG = Config(
     connect_timeout=2,
     read_timeout=3,
@@ -60,6 +66,8 @@ def build(settings: Settings) -> Flask:
         draining=FLAG.is_set,
         max_request_bytes=settings.max_request_bytes,
         max_requests_in_flight=settings.max_requests_in_flight,
+        max_inflated_bytes=settings.max_body_bytes_in_flight,
+        max_payload_bytes=settings.max_request_bytes if settings.payload_bucket else 0,
         rate_limit=_rate_limit(settings, metrics),
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )
@@ -69,9 +77,9 @@ def build(settings: Settings) -> Flask:
 
 def _publisher(
     settings: Settings, session: botocore.session.Session, credentials: SessionCredentials, metrics: Metrics
-) -> Publisher:
-    # Two full attempts fit into the deadline: a single call that hangs does not fail its e-mails.
-    connect_seconds, read_seconds = 0.1 * settings.publish_deadline_seconds, 0.38 * settings.publish_deadline_seconds
+) -> PublishesMessages:
+    deadline_seconds = settings.publish_deadline_seconds
+    connect_seconds, read_seconds = _SQS_CONNECT_SHARE * deadline_seconds, _SQS_READ_SHARE * deadline_seconds
     attempt_seconds = connect_seconds + read_seconds
     client = open_client(
         session,
@@ -82,13 +90,39 @@ def _publisher(
         connections=_SQS_CONNECTIONS,
         connect_seconds=connect_seconds,
     )
-    return Publisher(
+    publisher = Publisher(
         SqsQueue(client, settings.sqs_queue_url, read_seconds=read_seconds, attempt_seconds=attempt_seconds),
         metrics,
-        deadline_seconds=settings.publish_deadline_seconds,
+        deadline_seconds=deadline_seconds,
         attempt_seconds=attempt_seconds,
         max_waiting=settings.max_messages_waiting,
     )
+    if not settings.payload_bucket:
+        return publisher
+    return ClaimCheck(
+        publisher,
+        _payloads(settings, session, credentials),
+        PayloadPlace(settings.payload_bucket, settings.payload_prefix),
+        metrics,
+        deadline_seconds=deadline_seconds,
+        send_seconds=attempt_seconds,
+        max_requests=max(settings.max_requests_in_flight // 2, 1),
+    )
+
+
+def _payloads(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> S3Payloads:
+    attempt_seconds = _S3_ATTEMPT_SHARE * settings.publish_deadline_seconds
+    store = open_store(
+        credentials.for_obstore,
+        settings.payload_bucket,
+        region=settings.aws_region,
+        endpoint_url=endpoint_url(session, "s3", os.environ),
+        request_seconds=attempt_seconds,
+        user_agent=f"pillarbox/{SERVICE}",
+        encryption={},  # the bucket's default
+        ca_bundle=ca_bundle(session),
+    )
+    return S3Payloads(store, attempt_seconds=attempt_seconds)
 
 
 def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
