@@ -1,6 +1,7 @@
 """What the templates say where the emulator does not listen: encryption, lifecycle, deletion, repositories."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest

@@ -82,7 +82,7 @@ def test_only_the_api_is_reached_and_only_on_its_port() -> None:
     ("service", "requests", "limits"),
     [
         ("service1-api", ("250m", "256Mi", "64Mi"), ("500m", "512Mi", "256Mi")),
-        ("service2-consumer", ("100m", "128Mi", "64Mi"), ("200m", "256Mi", "256Mi")),
+        ("service2-consumer", ("100m", "128Mi", "64Mi"), ("200m", "384Mi", "256Mi")),
         ("file-intake", ("100m", "256Mi", "64Mi"), ("500m", "512Mi", "256Mi")),
     ],
 )

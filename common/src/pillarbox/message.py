@@ -135,9 +135,16 @@ def decode_body(body: str) -> dict[str, JsonValue]:
     Raise JsonError with a reason of strict_json.loads, or with `not_an_email` and a text that names the fields.
     """
     try:
-        raw = body.encode()
+        return decode_email(body.encode())
     except UnicodeEncodeError:
         raise JsonError("invalid_json", "has an unpaired surrogate") from None
+
+
+def decode_email(raw: bytes) -> dict[str, JsonValue]:
+    """Return the e-mail in a body of UTF-8. Raise JsonError as `decode_body` does.
+
+    A large body is best kept as bytes: with one character past U+FFFF, a string needs four bytes for each character.
+    """
     email = strict_json.loads(raw)
     problems = field_problems(email)
     if problems or not isinstance(email, dict):

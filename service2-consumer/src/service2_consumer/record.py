@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
-from pillarbox.message import Envelope, decode_body, email_sha256, rfc3339
+from pillarbox.message import Envelope, decode_email, email_sha256, rfc3339
 from pillarbox.strict_json import JsonError, JsonValue
 from service2_consumer.intake.email_file import EmailFile
 from service2_consumer.intake.object_id import object_message_id
@@ -35,19 +35,20 @@ class Recorder:
         self._validates = validates
         self._raw = raw
 
-    def record(self, message: InFlightMessage, now: datetime) -> Record:
-        """Return the record of a message processed at `now`. Raise PoisonError."""
+    def record(self, message: InFlightMessage, now: datetime, payload: bytes | None = None) -> Record:
+        """Return the record of a message processed at `now`. A payload stands for the body. Raise PoisonError."""
+        raw = self._bytes(message.body) if payload is None else payload
         envelope = Envelope.from_attributes(message.attributes)
         message_id = envelope.message_id or message.sqs_message_id
         timestamp = time_of(envelope.message_id) if envelope.message_id else message.sent_at
         content: dict[str, JsonValue]
         if self._validates:
-            email = _email(message.body)
+            email = _email(raw)
             digest, sender, content = email_sha256(email), str(email["email_sender"]), {"email_data": email}
         else:
-            digest, sender, content = hashlib.sha256(_bytes(message.body)).hexdigest(), "", {"body": message.body}
+            digest, sender, content = hashlib.sha256(raw).hexdigest(), "", {"body": _text(raw)}
         if self._raw:
-            body, content_type = _bytes(message.body), "text/plain; charset=utf-8"
+            body, content_type = raw, "text/plain; charset=utf-8"
         else:
             metadata = self._metadata(message, envelope.received_at or message.sent_at, envelope.source)
             if envelope.traceparent:
@@ -55,6 +56,13 @@ class Recorder:
             body, content_type = _document(message_id, now, content | {"metadata": metadata}), "application/json"
         key = self._template.key(message_id, timestamp, sender)
         return Record(message_id, timestamp, digest, key, body, content_type)
+
+    def _bytes(self, body: str) -> bytes:
+        try:
+            return body.encode()
+        except UnicodeEncodeError:
+            reason = "invalid_json" if self._validates else "invalid_text"
+            raise PoisonError(reason, "contains an unpaired surrogate") from None
 
     def file_record(
         self,
@@ -121,15 +129,15 @@ def digests_of(stored: bytes) -> Digests:
     return Digests(frozenset({raw}), is_document=False)
 
 
-def _email(body: str) -> dict[str, JsonValue]:
+def _email(raw: bytes) -> dict[str, JsonValue]:
     try:
-        return decode_body(body)
+        return decode_email(raw)
     except JsonError as exc:
         raise PoisonError(exc.reason, str(exc)) from None
 
 
-def _bytes(body: str) -> bytes:
+def _text(raw: bytes) -> str:
     try:
-        return body.encode()
-    except UnicodeEncodeError:
-        raise PoisonError("invalid_text", "contains an unpaired surrogate") from None
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise PoisonError("invalid_text", "is not UTF-8") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
-from pillarbox_aws.object_store import failure_of
+from pillarbox_aws.object_store import Failure, ObjectStoreError, create_object, failure_of
 from service2_consumer.model import Outcome, Upload
 from service2_consumer.ports import OverwritesError, RefusedObjectError, StoreError
 from service2_consumer.record import digests_of
@@ -81,12 +81,9 @@ class S3Archive:
         if upload.content_encoding:
             attributes["Content-Encoding"] = upload.content_encoding
         try:
-            obstore.put(self._store, key, upload.body, attributes=attributes, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            return False
-        except (BaseError, OSError, ValueError) as exc:
-            raise _translated(exc) from exc
-        return True
+            return create_object(self._store, key, upload.body, attributes)
+        except ObjectStoreError as exc:
+            raise _error(exc.failure) from exc
 
     def _holds(self, key: str, upload: Upload) -> bool:
         """Return whether the existing object at a key holds the same e-mail.
@@ -124,7 +121,10 @@ def _reading() -> Iterator[None]:
 
 
 def _translated(exc: Exception) -> Exception:
-    failure = failure_of(exc)
+    return _error(failure_of(exc))
+
+
+def _error(failure: Failure) -> Exception:
     if failure.code in _REFUSED_CODES:
         return RefusedObjectError(failure.code)
     return StoreError(failure.cause, failure.code)

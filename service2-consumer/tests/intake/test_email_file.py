@@ -368,12 +368,23 @@ def test_no_mutated_email_raises_anything_but_poison_and_equal_files_give_equal_
     assert parse(bytes(content)) == found
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+def test_a_text_is_cut_at_the_limit_and_between_characters(before: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(email_file, "MAX_TEXT_BYTES", 21)
+    text = "x" * before + "👋" * 10
+    found = parse(HEADER + b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + text.encode())
+    kept = str(found.email_data["email_content"])
+    assert text.startswith(kept)
+    assert 17 < len(kept.encode()) <= 21
+    assert found.metadata["defects"] == ["text_truncated"]
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_after_a_header_raise(body: bytes) -> None:
     assert parse(HEADER + body).email_data["email_sender"] == FIELDS["email_sender"] or body.startswith(b" ")
 
 
 def test_the_table_of_defects_above_is_complete() -> None:
-    names = {mark for mark in Defect} - {Defect.BARE_CR, Defect.UNREADABLE_BODY}  # noqa: C416  # an enum, not a set
+    names = {mark for mark in Defect} - {Defect.BARE_CR, Defect.TEXT_TRUNCATED, Defect.UNREADABLE_BODY}  # noqa: C416  # an enum, not a set
     table = test_defects_are_named_and_the_email_is_archived.pytestmark[0].args[1]  # type: ignore[attr-defined]
     assert {name for _, expected in table for name in expected} == set(map(str, names))

@@ -97,7 +97,7 @@ def test_a_payload_above_the_limit_is_not_read() -> None:
 def test_a_payload_that_is_no_utf_8_or_no_email_is_poison() -> None:
     opener = Opener()
     opener.source.objects |= {"payloads/1": b"\xff", "payloads/2": b"[]"}
-    assert reason_of(opener.open_pointer("payloads/1", size=1)) == "invalid_text"
+    assert reason_of(opener.open_pointer("payloads/1", size=1)) == "invalid_json"
     assert reason_of(opener.open_pointer("payloads/2", size=2)) == "not_an_email"
 
 

@@ -23,6 +23,7 @@ class Defect(StrEnum):
     MISSING_SUBJECT = "missing_subject"
     MISSING_TEXT = "missing_text"
     NESTED_TOO_DEEP = "nested_too_deep"  # the multipart at the limit counts as one attachment
+    TEXT_TRUNCATED = "text_truncated"  # the text is longer than MAX_TEXT_BYTES; the file has all of it
     TOO_MANY_HEADERS = "too_many_headers"  # the rest is ignored
     TOO_MANY_PARTS = "too_many_parts"  # the rest is ignored
     UNKNOWN_CHARSET = "unknown_charset"

@@ -19,6 +19,7 @@ from service2_consumer.model import PoisonError
 
 MAX_HEADER_BYTES = 256 * 1024
 MAX_LEADING_BYTES = 4 * 1024  # of empty lines and an mbox "From " line before the header
+MAX_TEXT_BYTES = 8 * 1024 * 1024  # JSON may need six bytes for each, and Python four for each character
 MAX_JSON_BYTES = 16 * 1024 * 1024
 MAX_JSON_COMMAS = 1_000_000  # a value takes up to a hundred bytes of memory for the two that it has in the file
 
@@ -128,11 +129,22 @@ def _text(content: bytes, leaves: list[Leaf], defects: Defects) -> tuple[str, Le
     for leaf in candidates:
         found: Defects = set()
         raw = decode_transfer(content[leaf.start : leaf.end], leaf.encoding, found)
-        text = decode_lines(raw, leaf.charset, found)
+        text = decode_lines(_cut(raw, found), leaf.charset, found)
         if not _is_blank(text):
             defects |= found
             return text, leaf
     return "", candidates[0] if candidates else None
+
+
+def _cut(raw: bytes, defects: Defects) -> bytes:
+    """Return the first MAX_TEXT_BYTES of a text, without the beginning of a UTF-8 character at the end."""
+    if len(raw) <= MAX_TEXT_BYTES:
+        return raw
+    defects.add(Defect.TEXT_TRUNCATED)
+    end = MAX_TEXT_BYTES
+    while end > MAX_TEXT_BYTES - 4 and raw[end] & 0xC0 == 0x80:  # a continuation byte
+        end -= 1
+    return raw[:end]
 
 
 def _attachment(content: bytes, leaf: Leaf, defects: Defects) -> dict[str, JsonValue]:

@@ -19,7 +19,7 @@ class PayloadStore:
         self._bucket = bucket
         self._prefix = prefix
 
-    def read(self, pointer: Pointer) -> str:
+    def read(self, pointer: Pointer) -> bytes:
         """Return the body that the pointer stands for. Raise PoisonError and StoreError."""
         self.require_own(pointer)
         try:
@@ -30,10 +30,7 @@ class PayloadStore:
             raise _size_mismatch() from None
         if len(found.content) != pointer.size_bytes:
             raise _size_mismatch()
-        try:
-            return found.content.decode()
-        except UnicodeDecodeError:
-            raise PoisonError("invalid_text", "the payload is not UTF-8") from None
+        return found.content
 
     def require_own(self, pointer: Pointer) -> None:
         """Raise PoisonError unless the pointer leads into the bucket, below the prefix."""
@@ -98,7 +95,7 @@ class MessageIntake:
 
         def read(now: datetime) -> Reading:
             try:
-                return Reading((self._recorder.record(replace(received, body=payloads.read(pointer)), now),))
+                return Reading((self._recorder.record(received, now, payloads.read(pointer)),))
             except PoisonError as exc:
                 return Reading(poison=exc)
 
