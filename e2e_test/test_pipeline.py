@@ -95,7 +95,6 @@ def test_fields_beyond_the_four_arrive_with_every_digit(pipeline: Pipeline) -> N
         (b'{"data": {"x": "\xff"}, "token": "TOKEN"}', 400),
         (b"not json", 400),
         (b"", 400),
-        (json.dumps({"data": {**EMAIL, "email_content": "x" * 1_048_577}, "token": "TOKEN"}).encode(), 413),
         (b" " * (2 * 1024 * 1024 + 1), 413),
         (json.dumps({"data": EMAIL, "token": "wrong"}).encode(), 401),
     ],
