@@ -40,8 +40,8 @@ def test_deduplication_command_removes_repeated_records(tmp_path: Path) -> None:
 def test_readme_templates_give_the_documented_keys() -> None:
     rows = [line.split("|")[1:4] for line in README.read_text().splitlines() if line.startswith("| `") and "…" in line]
     examples = [[cell.strip(" `") for cell in row] for row in rows if "{prefix}" in row[1]]
-    assert [prefix for prefix, _, _ in examples] == ["messages/", "sqs-messages/", "emails/"]
+    assert [prefix for prefix, _, _ in examples] == ["messages/", "sqs-messages/", "emails/", "messages/"]
     for prefix, template, key in examples:
         timestamp = START.replace(year=2026, month=12, day=10, hour=14, minute=30, second=22)
         made = KeyTemplate(template, prefix).key("019b…", timestamp, "Jane Doe <jane.doe@example.com>")
-        assert made == key
+        assert made == key, template
