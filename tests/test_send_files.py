@@ -1,16 +1,22 @@
-"""e2e_test/send_files.sh and run_e2e.sh --files where file intake is played: what passes, and what is said if not."""
+"""e2e_test/send_files.sh and run_e2e.sh --files where file intake is played: what passes, and what is said if not.
+
+What the module decides is tested in this process, on the emulator; what the scripts decide is tested through them.
+"""
 
 import email
 import email.policy
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from e2e_test import send_files
 from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import REGION, ROOT, outer_environment, running_emulator
 
@@ -36,6 +42,12 @@ def run(environment: dict[str, str], *arguments: str, script: str = "send_files"
         check=False,
         env=outer_environment() | environment,
     )
+
+
+def run_module(environment: dict[str, str], *arguments: str) -> int:
+    """Run what the script runs after its own checks, and return the exit code."""
+    with mock.patch.dict(os.environ, outer_environment() | environment, clear=True):
+        return send_files.main(list(arguments), environment)
 
 
 def record_of(key: str, raw: bytes) -> Record:
@@ -95,24 +107,29 @@ def changed(field: str, value: str) -> Callable[[Record], list[Record]]:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "complaint", "timeout_seconds"),
     [
-        (lambda _record: [], "0 of 2 records within 3 s"),
-        (lambda record: [record, record], "is there twice"),
-        (changed("email_subject", "=?utf-8?q?x?="), "differs in email_subject"),
-        (changed("email_content", "à bient=C3=B4t"), "differs in email_content"),
-        (changed("email_sender", ""), "differs in email_sender"),
+        (lambda _record: [], "0 of 2 records within 1 s", "1"),
+        (lambda record: [record, record], "is there twice", "60"),
+        (changed("email_subject", "=?utf-8?q?x?="), "differs in email_subject", "60"),
+        (changed("email_content", "à bient=C3=B4t"), "differs in email_content", "60"),
+        (changed("email_sender", ""), "differs in email_sender", "60"),
     ],
     ids=["missing", "twice", "subject", "content", "sender"],
 )
 def test_a_record_that_is_not_as_it_should_be_fails_the_test(
-    emulator: dict[str, str], change: Callable[[Record], list[Record]], complaint: str
+    emulator: dict[str, str],
+    change: Callable[[Record], list[Record]],
+    complaint: str,
+    timeout_seconds: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with file_intake(emulator, change):
-        done = run(emulator | {"E2E_TIMEOUT_SECONDS": "3"}, "--yes", "2")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert complaint in done.stderr
-    assert done.stderr.endswith("FAILED\n")
+        code = run_module(emulator | {"E2E_TIMEOUT_SECONDS": timeout_seconds}, "2")
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "")
+    assert complaint in said.err
+    assert said.err.endswith("FAILED\n")
 
 
 @pytest.mark.parametrize("arguments", [("0",), ("-1",), ("1001",), ("ten",), ("1", "2"), ("--remote",)])
@@ -127,9 +144,9 @@ def test_a_wrong_call_of_the_whole_test_is_refused(arguments: tuple[str, ...]) -
     assert (done.returncode, done.stderr.splitlines()[-1][:6]) == (2, "usage:")
 
 
-def test_missing_settings_are_named() -> None:
-    done = run({"AWS_REGION": "eu-west-1", "S3_BUCKET_NAME": "x"}, "--yes")
-    assert (done.returncode, "not set: INBOX_BUCKET_NAME" in done.stderr) == (2, True)
+def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_module({"AWS_REGION": "eu-west-1", "S3_BUCKET_NAME": "x"}, "25") == 2
+    assert capsys.readouterr().err == "not set: INBOX_BUCKET_NAME\n"
 
 
 @pytest.mark.parametrize(("script", "options"), [("send_files", ()), ("run_e2e", ("--files",))])
