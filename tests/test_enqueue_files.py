@@ -3,16 +3,11 @@
 What the module decides is tested in this process, on the emulator; what the script decides is tested through it.
 """
 
-import contextlib
-import io
 import json
-import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest import mock
 from urllib.parse import unquote_plus
 
 import pytest
@@ -20,18 +15,10 @@ import pytest
 from infrastructure import enqueue_files
 from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import REGION, ROOT, outer_environment, running_emulator
+from tests.deploy.in_process import Done, run_main
 
 BUCKET = "files-of-old"
 KEYS = [f"old/{number:02} é+ü.eml" for number in range(23)]
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end of a run of the module: exit code and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 class Backfill:
@@ -50,14 +37,7 @@ class Backfill:
 
     def run(self, action: str, url: str, since: str = "", **settings: str) -> Done:
         environment = self._environment | {"FILES_QUEUE_URL": self.queue_url} | settings
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.dict(os.environ, outer_environment() | environment, clear=True),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            code = enqueue_files.main([action, url, since], environment)
-        return Done(code, out.getvalue(), err.getvalue())
+        return run_main(lambda: enqueue_files.main([action, url, since], environment), environment)
 
     def run_script(self, *arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

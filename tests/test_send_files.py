@@ -6,19 +6,18 @@ What the module decides is tested in this process, on the emulator; what the scr
 import email
 import email.policy
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from e2e_test import send_files
 from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import REGION, ROOT, outer_environment, running_emulator
+from tests.deploy.in_process import Done, run_main
 
 INBOX, ARCHIVE = "the-inbox", "the-archive"
 Record = dict[str, Any]
@@ -44,10 +43,9 @@ def run(environment: dict[str, str], *arguments: str, script: str = "send_files"
     )
 
 
-def run_module(environment: dict[str, str], *arguments: str) -> int:
-    """Run what the script runs after its own checks, and return the exit code."""
-    with mock.patch.dict(os.environ, outer_environment() | environment, clear=True):
-        return send_files.main(list(arguments), environment)
+def run_module(environment: dict[str, str], *arguments: str) -> Done:
+    """Run what the script runs after its own checks."""
+    return run_main(lambda: send_files.main(list(arguments), environment), environment)
 
 
 def record_of(key: str, raw: bytes) -> Record:
@@ -122,14 +120,12 @@ def test_a_record_that_is_not_as_it_should_be_fails_the_test(
     change: Callable[[Record], list[Record]],
     complaint: str,
     timeout_seconds: str,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with file_intake(emulator, change):
-        code = run_module(emulator | {"E2E_TIMEOUT_SECONDS": timeout_seconds}, "2")
-    said = capsys.readouterr()
-    assert (code, said.out) == (1, "")
-    assert complaint in said.err
-    assert said.err.endswith("FAILED\n")
+        done = run_module(emulator | {"E2E_TIMEOUT_SECONDS": timeout_seconds}, "2")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert complaint in done.stderr
+    assert done.stderr.endswith("FAILED\n")
 
 
 @pytest.mark.parametrize("arguments", [("0",), ("-1",), ("1001",), ("ten",), ("1", "2"), ("--remote",)])
@@ -144,9 +140,9 @@ def test_a_wrong_call_of_the_whole_test_is_refused(arguments: tuple[str, ...]) -
     assert (done.returncode, done.stderr.splitlines()[-1][:6]) == (2, "usage:")
 
 
-def test_missing_settings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_module({"AWS_REGION": "eu-west-1", "S3_BUCKET_NAME": "x"}, "25") == 2
-    assert capsys.readouterr().err == "not set: INBOX_BUCKET_NAME\n"
+def test_missing_settings_are_named() -> None:
+    done = run_module({"AWS_REGION": "eu-west-1", "S3_BUCKET_NAME": "x"}, "25")
+    assert (done.returncode, done.stderr) == (2, "not set: INBOX_BUCKET_NAME\n")
 
 
 @pytest.mark.parametrize(("script", "options"), [("send_files", ()), ("run_e2e", ("--files",))])
