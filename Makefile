@@ -114,7 +114,7 @@ check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFor
 	@$(DEV)/mypy conftest.py common local_stack e2e_test bench tests docs infrastructure
 	@for service in $(SERVICES); do MYPYPATH=$$service $(DEV)/mypy "$$service"; done  # each has a package named tests
 	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh \
-		tests/cluster/*.sh
+		tests/cluster/*.sh tests/deploy/*.sh
 	@$(DEV)/hadolint $(SERVICES:%=%/Dockerfile)
 	@$(DEV)/cfn-lint infrastructure/*.yaml
 

@@ -1,7 +1,10 @@
 """Order and chance, for the tests of all packages: the same in every run, unless the command line says otherwise."""
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 # Time decides nothing: no deadline for an example, and no complaint that generating examples is slow.
 _common = settings(deadline=None, print_blob=True, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,3 +21,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the order of the files unless --shuffle is given; pytest-randomly would shuffle always."""
     config.option.randomly_reorganize = config.getoption("shuffle")
+
+
+# The tests of a pipeline that is started once for all of them.
+SHARES_THE_PIPELINE = {f"e2e_test/{name}.py" for name in ("test_pipeline", "test_files", "test_send_to_queue")}
+
+
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """As `--dist=loadfile`, but the files that share the pipeline go to one worker: its start costs seconds of CPU."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "e2e_test" if file in SHARES_THE_PIPELINE else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Return the scheduler for `--dist=loadfile`; None leaves the others to xdist."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # What the scripts here share: which Python they run, and where the local stack is. They source it.
 
-# Prints the first interpreter that has boto3; `make setup` makes one.
+# Prints the first interpreter that has boto3 (it is only looked for: its import takes half a second); `make setup` makes one.
 interpreter() {
-  local python
+  local python usable='import sys, importlib.util as u; sys.exit(sys.version_info < (3, 11) or not u.find_spec("boto3"))'
   for python in "${E2E_PYTHON:-}" .venvs/local_stack/bin/python python3; do
-    if [[ -n "$python" ]] && "$python" -c 'import sys, boto3; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if [[ -n "$python" ]] && "$python" -c "$usable" 2>/dev/null; then
       echo "$python"
       return
     fi

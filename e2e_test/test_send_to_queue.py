@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.testing.waiting import eventually
+from e2e_test import send_to_queue
 from e2e_test.conftest import Pipeline
+from tests.deploy.in_process import run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,7 +48,7 @@ def test_one_e_mail_is_sent_unless_told_otherwise(pipeline: Pipeline) -> None:
 
 def test_a_queue_that_is_not_there_is_said(pipeline: Pipeline) -> None:
     environment = pipeline.stack.environment | {"SQS_QUEUE_URL": f"{pipeline.queue_url}-missing"}
-    done = run(environment, "--yes", "1")
+    done = run_main(lambda: send_to_queue.main(["1"], environment), environment)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("0 sent, then: ")
 
@@ -58,7 +60,8 @@ def test_a_wrong_call_is_refused(arguments: tuple[str, ...]) -> None:
 
 
 def test_missing_settings_are_named() -> None:
-    done = run({"AWS_REGION": "eu-west-1"}, "--yes")
+    environment = {"AWS_REGION": "eu-west-1"}
+    done = run_main(lambda: send_to_queue.main(["1"], environment), environment)
     assert (done.returncode, "not set: SQS_QUEUE_URL" in done.stderr) == (2, True)
 
 

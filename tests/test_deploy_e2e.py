@@ -11,11 +11,13 @@ import boto3
 import pytest
 
 from common.testing.ports import free_port
+from e2e_test import e2e_api_test, e2e_pipeline
 from e2e_test.e2e_archive import Archive
 from e2e_test.e2e_pipeline import target_of
 from local_stack.provision import create_resources
 from pillarbox.ids import message_id_at
 from tests.deploy.emulator import ROOT, outer_environment, running_emulator
+from tests.deploy.in_process import run_main
 from tests.deploy.stage import Stage, client_options, services
 
 PYTHON = str(ROOT / ".venvs/dev/bin/python")
@@ -59,7 +61,7 @@ def test_an_email_that_arrives_is_a_pass_step_by_step(environment: dict[str, str
 
 def test_an_email_that_does_not_arrive_is_a_failure(environment: dict[str, str]) -> None:
     elsewhere = environment | {"S3_PREFIX": "elsewhere/", "E2E_TIMEOUT_SECONDS": "1"}
-    done = run("run_e2e.sh", "--yes", environment=elsewhere)
+    done = run_main(e2e_pipeline.main, elsewhere)
     assert "within 1 s" in done.stdout
     assert (done.stdout.splitlines()[-1], done.returncode) == ("FAILED", 1)
 
@@ -69,7 +71,7 @@ def test_an_email_that_does_not_arrive_is_a_failure(environment: dict[str, str])
     [({"API_TOKEN": "wrong"}, "status 401 unauthorized"), ({"API_URL": "http://127.0.0.1:9"}, "no answer")],
 )
 def test_a_refusal_is_a_failure_that_says_why(environment: dict[str, str], changed: dict[str, str], said: str) -> None:
-    done = run("run_e2e.sh", "--yes", environment=environment | changed)
+    done = run_main(e2e_pipeline.main, environment | changed)
     assert said in done.stdout
     assert (done.stdout.splitlines()[-1], done.returncode) == ("FAILED", 1)
 
@@ -118,21 +120,21 @@ def test_the_api_s_refusals_are_checked_one_a_line(environment: dict[str, str]) 
 
 
 def test_an_api_that_answers_otherwise_fails_the_check(environment: dict[str, str]) -> None:
-    done = run("api_test.sh", environment["API_URL"], environment=environment | {"API_TOKEN": "wrong"})
+    done = run_main(lambda: e2e_api_test.main([environment["API_URL"]]), environment | {"API_TOKEN": "wrong"})
     assert "FAILED valid request: expected 200, got 401 unauthorized" in done.stdout
     assert "ok     missing token" in done.stdout
     assert done.returncode == 1
 
 
 def test_an_api_that_is_not_there_fails_the_check(environment: dict[str, str]) -> None:
-    done = run("api_test.sh", f"http://127.0.0.1:{free_port()}", environment=environment)
+    done = run_main(lambda: e2e_api_test.main([f"http://127.0.0.1:{free_port()}"]), environment)
     assert "FAILED valid request: no answer" in done.stdout
     assert done.returncode == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("mail.example.com",), ("http://a", "http://b")])
 def test_the_api_check_needs_a_url(arguments: tuple[str, ...]) -> None:
-    done = run("api_test.sh", *arguments, environment={"PATH": os.environ["PATH"], "E2E_PYTHON": PYTHON})
+    done = run_main(lambda: e2e_api_test.main(list(arguments)), {})
     assert done.returncode == 2
     assert done.stderr.startswith("usage: API_TOKEN=")
 

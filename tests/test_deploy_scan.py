@@ -1,6 +1,9 @@
 """The step `scan`: ECR's findings on each platform's image decide whether a release may go on."""
 
+import io
 import json
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ import pytest
 from infrastructure.deploy import scan_findings
 from tests.deploy.emulator import ROOT
 from tests.deploy.functions import Functions, ecr_error
+
+Judge = Callable[[dict[str, Any], str], tuple[int, str]]
 
 INDEX_DIGEST, AMD64, ARM64 = (f"sha256:{digit * 64}" for digit in "0ab")
 INDEX = {
@@ -76,6 +81,19 @@ def exceptions_file(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.fixture
+def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Judge:
+    """The command `judge` in this process: an answer of ECR and the text of the exceptions to exit code and output."""
+
+    def run(answer: dict[str, Any], exceptions: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(answer)))
+        path = exceptions_file(tmp_path, exceptions)
+        code = scan_findings.main(["judge", "service1-api (linux/amd64)", str(path)])
+        return code, capsys.readouterr().out
+
+    return run
+
+
 def test_images_without_critical_findings_pass(functions: Functions) -> None:
     functions.answer("describe-image-scan-findings", basic(("CVE-2026-2", "HIGH"), ("CVE-2026-3", "LOW")))
     run = functions.run("step_scan")
@@ -101,40 +119,44 @@ def test_an_image_without_an_index_is_its_own_only_platform(functions: Functions
     assert [call.split("imageDigest=")[1].split()[0] for call in asked] == [INDEX_DIGEST] * 2
 
 
-@pytest.mark.parametrize("answer", [basic(("CVE-2026-1", "CRITICAL")), enhanced(("CVE-2026-1", "CRITICAL", "ACTIVE"))])
-def test_a_critical_finding_fails_the_step_and_is_named_with_its_package(
-    answer: dict[str, Any], functions: Functions
-) -> None:
+def test_a_critical_finding_fails_the_step_and_is_named_with_its_package(functions: Functions) -> None:
+    answer = basic(("CVE-2026-1", "CRITICAL"))
     functions.answer("describe-image-scan-findings", answer, where=f"service2-consumer.*{ARM64}")
     run = functions.run("step_scan")
     assert run.code == 1
     assert "service2-consumer (linux/arm64): 1 CRITICAL" in run.said
-    assert "CRITICAL CVE-2026-1 in " in run.said
+    assert "CRITICAL CVE-2026-1 in openssl 3.5.1" in run.said
     assert "infrastructure/scan-exceptions.txt" in run.said
 
 
+@pytest.mark.parametrize("answer", [basic(("CVE-2026-1", "CRITICAL")), enhanced(("CVE-2026-1", "CRITICAL", "ACTIVE"))])
+def test_a_critical_finding_of_either_scanning_is_refused(answer: dict[str, Any], judge: Judge) -> None:
+    code, said = judge(answer, "")
+    assert code == 1
+    assert said.startswith("service1-api (linux/amd64): 1 CRITICAL\n")
+    assert "CRITICAL CVE-2026-1 in " in said
+
+
 @pytest.mark.parametrize("status", ["SUPPRESSED", "CLOSED"])
-def test_a_finding_that_inspector_no_longer_counts_is_not_counted(status: str, functions: Functions) -> None:
-    functions.answer("describe-image-scan-findings", enhanced(("CVE-2026-1", "CRITICAL", status)))
-    assert functions.run("step_scan").code == 0
+def test_a_finding_that_inspector_no_longer_counts_is_not_counted(status: str, judge: Judge) -> None:
+    code, said = judge(enhanced(("CVE-2026-1", "CRITICAL", status)), "")
+    assert (code, said) == (0, "service1-api (linux/amd64): no findings\n")
 
 
-def test_an_exception_accepts_a_finding_up_to_its_last_day(functions: Functions, tmp_path: Path) -> None:
-    functions.answer("describe-image-scan-findings", basic(("CVE-2026-1", "CRITICAL")))
-    for last_day, code in ((TOMORROW, 0), (TODAY, 0), (YESTERDAY, 1)):
-        path = exceptions_file(tmp_path, f"# a comment\n\nCVE-2026-1 {last_day} no XML is parsed here\n")
-        run = functions.run("step_scan", SCAN_EXCEPTIONS=str(path))
-        assert run.code == code, run.said
-    assert f"its exception ended on {YESTERDAY}" in run.said
+def test_an_exception_accepts_a_finding_up_to_its_last_day(judge: Judge) -> None:
+    for last_day, expected in ((TOMORROW, 0), (TODAY, 0), (YESTERDAY, 1)):
+        exceptions = f"# a comment\n\nCVE-2026-1 {last_day} no XML is parsed here\n"
+        code, said = judge(basic(("CVE-2026-1", "CRITICAL")), exceptions)
+        assert code == expected, said
+    assert f"its exception ended on {YESTERDAY}" in said
 
 
-def test_an_exception_shows_its_reason(functions: Functions, tmp_path: Path) -> None:
+def test_an_exception_lets_the_step_pass_and_shows_its_reason(functions: Functions, tmp_path: Path) -> None:
     functions.answer("describe-image-scan-findings", basic(("CVE-2026-1", "CRITICAL")))
     path = exceptions_file(tmp_path, f"CVE-2026-1 {TOMORROW} no XML is parsed here\n")
-    assert (
-        f"accepted until {TOMORROW}: no XML is parsed here"
-        in functions.run("step_scan", SCAN_EXCEPTIONS=str(path)).said
-    )
+    run = functions.run("step_scan", SCAN_EXCEPTIONS=str(path))
+    assert run.code == 0, run.said
+    assert f"accepted until {TOMORROW}: no XML is parsed here" in run.said
 
 
 @pytest.mark.parametrize(
@@ -147,12 +169,16 @@ def test_an_exception_shows_its_reason(functions: Functions, tmp_path: Path) -> 
         ("CVE-2026-1 2026-12-31 a\nCVE-2026-1 2027-12-31 b\n", ":2: CVE-2026-1 is listed twice"),
     ],
 )
-def test_a_wrong_exception_is_named_with_its_line_and_fails_the_step(
-    text: str, complaint: str, functions: Functions, tmp_path: Path
-) -> None:
-    run = functions.run("step_scan", SCAN_EXCEPTIONS=str(exceptions_file(tmp_path, text)))
+def test_a_wrong_exception_is_named_with_its_line(text: str, complaint: str, judge: Judge) -> None:
+    code, said = judge(basic(), text)
+    assert code == 2
+    assert complaint in said
+
+
+def test_a_wrong_exception_fails_the_step(functions: Functions, tmp_path: Path) -> None:
+    run = functions.run("step_scan", SCAN_EXCEPTIONS=str(exceptions_file(tmp_path, "CVE-2026-1\n")))
     assert run.code == 1
-    assert complaint in run.said
+    assert ":1: expected FINDING YYYY-MM-DD REASON" in run.said
     assert "the exceptions cannot be read" in run.said
 
 
@@ -192,11 +218,15 @@ def test_a_registry_that_refuses_to_start_a_scan_is_waited_for(functions: Functi
 
 
 @pytest.mark.parametrize("status", ["FAILED", "UNSUPPORTED_IMAGE", "SCAN_ELIGIBILITY_EXPIRED", "FINDINGS_UNAVAILABLE"])
-def test_an_image_that_cannot_be_scanned_is_refused_with_ecr_s_reason(status: str, functions: Functions) -> None:
-    functions.answer("describe-image-scan-findings", basic(status=status))
+def test_a_scan_that_cannot_be_finished_is_told_from_one_that_goes_on(status: str) -> None:
+    assert scan_findings.state(basic(status=status)) == f"failed {status}: why"
+
+
+def test_an_image_that_cannot_be_scanned_is_refused_with_ecr_s_reason(functions: Functions) -> None:
+    functions.answer("describe-image-scan-findings", basic(status="UNSUPPORTED_IMAGE"))
     run = functions.run("step_scan")
     assert run.code == 1
-    assert f"{status}: why" in run.said
+    assert "UNSUPPORTED_IMAGE: why" in run.said
 
 
 def test_a_registry_that_does_not_answer_is_no_pass(functions: Functions) -> None:

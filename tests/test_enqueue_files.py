@@ -1,4 +1,7 @@
-"""infrastructure/enqueue_files.sh: events for files that were there before the notification."""
+"""infrastructure/enqueue_files.sh: events for files that were there before the notification.
+
+What the module decides is tested in this process, on the emulator; what the script decides is tested through it.
+"""
 
 import json
 import subprocess
@@ -9,15 +12,17 @@ from urllib.parse import unquote_plus
 
 import pytest
 
+from infrastructure import enqueue_files
 from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import REGION, ROOT, outer_environment, running_emulator
+from tests.deploy.in_process import Done, run_main
 
 BUCKET = "files-of-old"
 KEYS = [f"old/{number:02} é+ü.eml" for number in range(23)]
 
 
 class Backfill:
-    """A bucket with files and a queue of its own for the events; `run` is a run of the script."""
+    """A bucket with files and a queue of its own for the events; `run` runs the module, `run_script` the script."""
 
     def __init__(self, environment: dict[str, str], bucket: str) -> None:
         self._environment, self.bucket = environment, bucket
@@ -30,7 +35,11 @@ class Backfill:
         for key in keys:
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=b"Subject: x\n\nx")
 
-    def run(self, *arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(self, action: str, url: str, since: str = "", **settings: str) -> Done:
+        environment = self._environment | {"FILES_QUEUE_URL": self.queue_url} | settings
+        return run_main(lambda: enqueue_files.main([action, url, since], environment), environment)
+
+    def run_script(self, *arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [ROOT / "infrastructure/enqueue_files.sh", *arguments],
             input=typed,
@@ -74,7 +83,7 @@ def backfill(emulator: dict[str, str]) -> Backfill:
 
 
 def test_each_file_gets_one_event_that_names_its_current_version(backfill: Backfill) -> None:
-    done = backfill.run("--yes", f"s3://{BUCKET}/old/")
+    done = backfill.run("send", f"s3://{BUCKET}/old/")
     assert done.returncode == 0, done.stderr
     assert "23 event(s) sent" in done.stdout
     found = {unquote_plus(each["key"]): each for each in backfill.objects()}
@@ -88,7 +97,7 @@ def test_each_file_gets_one_event_that_names_its_current_version(backfill: Backf
 def test_a_bucket_without_versions_gives_events_without_a_version(emulator: dict[str, str]) -> None:
     backfill = Backfill(emulator, "unversioned")
     backfill.put("at-the-top")
-    done = backfill.run("--yes", "s3://unversioned")
+    done = backfill.run("send", "s3://unversioned")
     assert done.returncode == 0, done.stderr
     (described,) = backfill.objects()
     assert (described["key"], "versionId" in described) == ("at-the-top", False)
@@ -96,7 +105,7 @@ def test_a_bucket_without_versions_gives_events_without_a_version(emulator: dict
 
 
 def test_a_dry_run_counts_and_sends_nothing(backfill: Backfill) -> None:
-    done = backfill.run("--dry-run", f"s3://{BUCKET}/old/", FILES_QUEUE_URL="")
+    done = backfill.run("count", f"s3://{BUCKET}/old/", FILES_QUEUE_URL="")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"23 file(s), {23 * 13} bytes, below s3://{BUCKET}/old/"
     assert backfill.messages() == []
@@ -104,7 +113,7 @@ def test_a_dry_run_counts_and_sends_nothing(backfill: Backfill) -> None:
 
 @pytest.mark.parametrize(("typed", "code", "sent"), [("n\n", 2, 0), ("", 2, 0), ("y\n", 0, 23)])
 def test_it_counts_first_and_sends_only_after_a_yes(backfill: Backfill, typed: str, code: int, sent: int) -> None:
-    done = backfill.run(f"s3://{BUCKET}/old/", typed=typed)
+    done = backfill.run_script(f"s3://{BUCKET}/old/", typed=typed)
     assert done.returncode == code, done.stderr
     assert "23 file(s)" in done.stdout
     assert len(backfill.messages()) == sent
@@ -112,35 +121,46 @@ def test_it_counts_first_and_sends_only_after_a_yes(backfill: Backfill, typed: s
 
 def test_what_was_created_before_a_time_is_left_out(backfill: Backfill) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
-    done = backfill.run("--yes", "--since", later.isoformat(), f"s3://{BUCKET}/old/")
+    done = backfill.run("send", f"s3://{BUCKET}/old/", later.isoformat())
     assert (done.returncode, "0 event(s) sent" in done.stdout) == (0, True)
     assert backfill.messages() == []
 
 
 def test_a_bucket_or_a_queue_that_is_not_there_is_said(backfill: Backfill) -> None:
-    without_bucket = backfill.run("--yes", "s3://no-such-bucket/old/")
+    without_bucket = backfill.run("send", "s3://no-such-bucket/old/")
     assert without_bucket.returncode == 1
     assert without_bucket.stderr.startswith("0 sent, then: ")
-    without_queue = backfill.run("--yes", f"s3://{BUCKET}/old/", FILES_QUEUE_URL=f"{backfill.queue_url}-missing")
+    without_queue = backfill.run("send", f"s3://{BUCKET}/old/", FILES_QUEUE_URL=f"{backfill.queue_url}-missing")
     assert without_queue.returncode == 1
     assert without_queue.stderr.startswith("0 sent, then: ")
+
+
+def test_the_options_of_the_script_reach_the_module(backfill: Backfill) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    sent = backfill.run_script("--yes", "--since", later, f"s3://{BUCKET}/old/")
+    assert (sent.returncode, "0 event(s) sent" in sent.stdout) == (0, True), sent.stderr
+    counted = backfill.run_script("--dry-run", f"s3://{BUCKET}/old/", FILES_QUEUE_URL="")
+    assert (counted.returncode, "23 file(s)" in counted.stdout) == (0, True), counted.stderr
+    assert backfill.messages() == []
+    unset = backfill.run_script("--yes", "s3://a/b", FILES_QUEUE_URL="")
+    assert (unset.returncode, "not set: FILES_QUEUE_URL" in unset.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
     "arguments", [(), ("bucket/prefix",), ("s3://",), ("s3://a/b", "s3://c/d"), ("--all", "s3://a/b"), ("--since",)]
 )
 def test_a_wrong_call_is_refused(backfill: Backfill, arguments: tuple[str, ...]) -> None:
-    done = backfill.run(*arguments)
+    done = backfill.run_script(*arguments)
     assert (done.returncode, done.stderr.splitlines()[-1][:6]) == (2, "usage:")
 
 
 @pytest.mark.parametrize(
     ("arguments", "settings", "complaint"),
     [
-        (("--yes", "s3://a/b"), {"FILES_QUEUE_URL": ""}, "not set: FILES_QUEUE_URL"),
-        (("--dry-run", "s3://a/b"), {"AWS_REGION": ""}, "not set: AWS_REGION"),
-        (("--dry-run", "--since", "yesterday", "s3://a/b"), {}, "--since: expected a time such as"),
-        (("--dry-run", "s3://a/b?versions"), {}, "expected s3://BUCKET/PREFIX"),
+        (("send", "s3://a/b"), {"FILES_QUEUE_URL": ""}, "not set: FILES_QUEUE_URL"),
+        (("count", "s3://a/b"), {"AWS_REGION": ""}, "not set: AWS_REGION"),
+        (("count", "s3://a/b", "yesterday"), {}, "--since: expected a time such as"),
+        (("count", "s3://a/b?versions"), {}, "expected s3://BUCKET/PREFIX"),
     ],
 )
 def test_settings_that_are_missing_or_wrong_are_named(

@@ -1,6 +1,5 @@
 """What the templates say where the emulator does not listen: encryption, lifecycle, deletion, repositories."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,6 @@ def resources(template: str) -> dict[str, Any]:
     document = yaml.load((ROOT / "infrastructure" / template).read_text(), TemplateLoader)  # noqa: S506
     found: dict[str, Any] = document["Resources"]
     return found
-
-
-def test_cfn_lint_finds_nothing() -> None:
-    done = subprocess.run([ROOT / ".venvs/dev/bin/cfn-lint", *TEMPLATES], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.name))

@@ -132,6 +132,7 @@ class Peak:
         return self.bytes
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("budget", [32, 128])
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_eight_large_emails_at_once_are_all_queued_in_bounded_memory(

@@ -153,7 +153,7 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["Id", "Code", "Successful", "Failed"]), inner)
     ),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 

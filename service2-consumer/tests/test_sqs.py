@@ -206,7 +206,7 @@ names = st.text() | st.sampled_from(["Id", "Code", "MessageId", "ReceiptHandle",
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(names, inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 system_attributes = st.dictionaries(st.sampled_from(["SentTimestamp", "ApproximateReceiveCount"]), json_values)
 nearly_messages = st.builds(
