@@ -1,4 +1,4 @@
-"""Object keys of the archive: the template of S3_KEY_TEMPLATE, its checks, and the prefix of conflicts. Pure: no I/O."""
+"""Object keys of the archive: the template of S3_KEY_TEMPLATE, its checks, the prefix of conflicts. Pure: no I/O."""
 
 import hashlib
 import re
