@@ -32,10 +32,8 @@ NAMES = (
 STACK_NAME = "pillarbox-local"
 TOKEN_PARAMETER = "/email-service/api-token"  # noqa: S105  the parameter's name, not a token
 _TEMPLATE = Path(__file__).resolve().parent.parent / "infrastructure" / "pipeline.yaml"
-_PARAMETERS = {
-    "PayloadStore": "true",
-    "StatusRoute": "true",
-}  # besides the template's defaults; the caller's go before them
+# Besides the template's defaults; the caller's go before them.
+_PARAMETERS = {"PayloadStore": "true", "StatusRoute": "true"}
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 
 
