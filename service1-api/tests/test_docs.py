@@ -1,9 +1,11 @@
 """The OpenAPI document against the application it describes, and the page that renders it."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -20,7 +22,7 @@ from pillarbox.object_key import KeyTemplate
 from service1_api import SERVICE as SERVICE_NAME
 from service1_api.messages import ACCEPTED, MAX_ITEMS
 from service1_api.problems import PROBLEMS
-from service1_api.status import StatusSource
+from service1_api.status import ArchivedObject, StatusSource
 
 from .aws_stub import AwsStub
 from .conftest import Service
@@ -141,8 +143,18 @@ def test_unknown_asset_is_404(client: FlaskClient) -> None:
     assert client.get("/docs/other.js").get_json()["code"] == "not_found"
 
 
+class HalfAnArchive(FakeArchive):
+    """Every other e-mail is there."""
+
+    def find(self, key: str) -> ArchivedObject | None:
+        there = hashlib.sha256(key.encode()).digest()[0] % 2
+        return (
+            ArchivedObject(datetime(2026, 12, 10, tzinfo=UTC), 5, "ab" * 32 if "0" in key else None) if there else None
+        )
+
+
 def _schema() -> Any:
-    service = Service(status=StatusSource(FakeArchive(), KeyTemplate("{prefix}{message_id}", "messages/")))
+    service = Service(status=StatusSource(HalfAnArchive(), KeyTemplate("{prefix}{message_id}", "messages/")))
     service.tokens.valid = {TOKEN}
     return schemathesis.openapi.from_wsgi("/openapi.json", service.app)
 
