@@ -14,10 +14,11 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and body of an answer; the body is None where it is no JSON."""
+    """Status, body and `Location` of an answer; the body is None where it is no JSON, the other empty without one."""
 
     status: int
     body: Any
+    location: str = ""
 
     def code(self) -> str:
         """Give the stable `code` of a problem+json answer, or an empty text."""
@@ -37,7 +38,7 @@ def request(
     try:
         connection.request("GET" if body is None else "POST", parts.path or "/", body, sent)
         response = connection.getresponse()
-        return Answer(response.status, _json(response.read()))
+        return Answer(response.status, _json(response.read()), response.headers.get("Location", ""))
     finally:
         connection.close()
 

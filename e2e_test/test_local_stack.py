@@ -28,6 +28,7 @@ NAMES = [
     "INBOX_BUCKET_NAME",
     "FILES_QUEUE_URL",
     "PAYLOAD_BUCKET",
+    "STATUS_BUCKET",
 ]
 
 

@@ -26,12 +26,14 @@ NAMES = (
     "INBOX_BUCKET_NAME",
     "FILES_QUEUE_URL",
     "PAYLOAD_BUCKET",
+    "STATUS_BUCKET",
 )
 
 STACK_NAME = "pillarbox-local"
 TOKEN_PARAMETER = "/email-service/api-token"  # noqa: S105  the parameter's name, not a token
 _TEMPLATE = Path(__file__).resolve().parent.parent / "infrastructure" / "pipeline.yaml"
-_PARAMETERS = {"PayloadStore": "true"}  # besides the template's defaults; the caller's go before them
+# Besides the template's defaults; the caller's go before them.
+_PARAMETERS = {"PayloadStore": "true", "StatusRoute": "true"}
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 
 
@@ -77,6 +79,7 @@ def create_resources(environment: Mapping[str, str], parameters: Mapping[str, st
         "INBOX_BUCKET_NAME": outputs["InboxBucketName"],
         "FILES_QUEUE_URL": _at(endpoint, outputs["FilesQueueUrl"]),
         "PAYLOAD_BUCKET": outputs["PayloadBucketName"],
+        "STATUS_BUCKET": outputs["StatusBucketName"],
     }
 
 

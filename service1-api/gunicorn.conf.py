@@ -49,7 +49,7 @@ class _Worker(WaitressWorker):
 bind = f"{_settings.bind_host}:{_settings.port}"
 workers = _settings.workers
 worker_class = _Worker
-threads = _settings.max_requests_in_flight + 8  # spare threads for /health and others when every e-mail slot is in use
+threads = _settings.threads
 graceful_timeout = 30
 timeout = 60  # a worker whose main loop makes no progress for this time is replaced
 worker_tmp_dir = _MEMORY_DIR  # the heartbeat file must not be on a disk that may stall

@@ -4,7 +4,9 @@ import gzip
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import boto3
@@ -13,7 +15,7 @@ import pytest
 from common.testing.ports import free_port
 from e2e_test import e2e_api_test, e2e_pipeline
 from e2e_test.e2e_archive import Archive
-from e2e_test.e2e_pipeline import target_of
+from e2e_test.e2e_pipeline import Accepted, target_of, wait_by_api
 from local_stack.provision import create_resources
 from pillarbox.ids import message_id_at
 from tests.deploy.emulator import ROOT, outer_environment, running_emulator
@@ -34,6 +36,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             "QueueUrl": resources["SQS_QUEUE_URL"],
             "BucketName": resources["S3_BUCKET_NAME"],
             "TokenParameterName": resources["SSM_PARAMETER_NAME"],
+            "StatusBucketName": resources["STATUS_BUCKET"],
         }
         with services(Stage(aws, folder / "stage"), outputs) as address:
             yield outer_environment() | aws | resources | {"API_URL": f"http://{address}", "E2E_PYTHON": PYTHON}
@@ -54,6 +57,7 @@ def test_an_email_that_arrives_is_a_pass_step_by_step(environment: dict[str, str
     done = run("run_e2e.sh", "--yes", environment=environment)
     lines = done.stdout.splitlines()
     assert [line[:5] for line in lines if line.startswith("[")] == [f"[{step}/5]" for step in range(1, 6)]
+    assert "      the API says: 200 archived" in lines
     assert "cleanup: 1 version(s)" in done.stdout
     assert (lines[-1], done.returncode) == ("PASSED", 0)
     assert environment["API_TOKEN"] not in done.stdout + done.stderr
@@ -80,6 +84,25 @@ def test_nothing_is_sent_to_aws_without_a_yes(environment: dict[str, str]) -> No
     done = run("run_e2e.sh", environment=environment)
     assert (done.returncode, "[1/5]" in done.stdout) == (2, False)
     assert "not sent" in done.stderr
+
+
+@pytest.mark.parametrize("status_path", ["", "/api/messages/x", "/no-such-route"])
+def test_an_api_that_does_not_tell_the_status_leaves_the_wait_to_the_bucket(
+    environment: dict[str, str], status_path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = target_of(environment)
+    wait_by_api(target, Accepted("x", status_path), time.monotonic() + 60)
+    printed = capsys.readouterr().out
+    assert "the API says: 40" in printed if status_path else not printed
+    wait_by_api(replace(target, api_url="http://127.0.0.1:9"), Accepted("x", "/x"), time.monotonic() + 60)
+    assert "the API does not tell the status" in capsys.readouterr().out
+
+
+def test_an_email_that_the_api_does_not_find_is_asked_for_until_the_time_is_up(environment: dict[str, str]) -> None:
+    path = f"/api/messages/{message_id_at(datetime.now(UTC), bytes(10))}"
+    began = time.monotonic()
+    wait_by_api(target_of(environment), Accepted("x", path), began + 1)
+    assert time.monotonic() - began >= 1
 
 
 @pytest.mark.parametrize("arguments", [("--remote",), ("--local", "--yes"), ("dev",)])

@@ -70,6 +70,8 @@ def test_the_check_names_what_a_fresh_environment_lacks_one_a_line(name: str, tm
         ("CONSUMER_SETTING_S3_PREFIX=x/", "S3_PREFIX comes from the stack"),
         ("FILE_INTAKE=true", 'FILE_INTAKE: expected yes or no, got "true"'),
         ("FILE_INTAKE_SETTING_LANE=2", "service2-consumer reads no setting LANE"),
+        ("API_SETTING_STATUS_BUCKET=x", "STATUS_BUCKET comes from the stack"),
+        ("API_SETTING_STATUS_OBJECT_LAYOUT=batch", "STATUS_OBJECT_LAYOUT comes from the stack"),
         ("FILE_INTAKE_SETTING_INBOX_BUCKET_NAME=x", "INBOX_BUCKET_NAME comes from the stack"),
     ],
 )

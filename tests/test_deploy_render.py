@@ -1,11 +1,13 @@
 """What an environment's file says stands in the manifests that deploy.sh renders."""
 
+import subprocess
 from itertools import product
 from pathlib import Path
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
+from tests.deploy.emulator import ROOT
 from tests.deploy.manifests import WORKLOADS, Manifest, documents, one
 from tests.deploy.stage import Stage, cluster_alone
 from tests.test_manifests_render import OWN_KINDS, VERSIONS
@@ -189,6 +191,29 @@ CONSUMER_SETTING_S3_KEY_TEMPLATE={prefix}{date:%Y/%m/%d/%H}/"{message_id}".json
     assert (api["RATE_LIMIT"], api["TRUSTED_PROXY_HOPS"], api["LOG_LEVEL"]) == ("100/minute", "2", "WARNING")
     assert consumer["S3_KEY_TEMPLATE"] == '{prefix}{date:%Y/%m/%d/%H}/"{message_id}".json'
     assert consumer["LOG_LEVEL"] == "WARNING"
+
+
+STATUS_SETTINGS = """
+output() { echo "${OUTPUTS[$1]}"; }
+source infrastructure/deploy/environment.sh
+source infrastructure/deploy/manifests.sh
+declare -A OUTPUTS=([ObjectPrefix]=emails/)
+SETTINGS=([CONSUMER_SETTING_S3_KEY_TEMPLATE]='{prefix}"{message_id}"' [CONSUMER_SETTING_OBJECT_LAYOUT]=batch
+  [CONSUMER_SETTING_OBJECT_COMPRESSION]=gzip)
+status_settings
+OUTPUTS[StatusBucketName]=archive
+status_settings
+"""
+
+
+def test_the_status_route_knows_the_archive_as_the_consumer_writes_it_where_the_stack_allows_it() -> None:
+    done = subprocess.run(["bash", "-euc", STATUS_SETTINGS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "STATUS_BUCKET=archive",
+        "STATUS_PREFIX=emails/",
+        "STATUS_OBJECT_LAYOUT=batch",
+        'STATUS_KEY_TEMPLATE={prefix}"{message_id}"',
+    ]
 
 
 def test_the_monitors_bear_the_label_that_prometheus_selects_by(cluster: Stage) -> None:

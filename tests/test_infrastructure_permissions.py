@@ -47,6 +47,11 @@ def outputs_with_payloads(cloud: Cloud) -> dict[str, str]:
     return cloud.deploy("pillarbox-payloads", PayloadStore="true")
 
 
+@pytest.fixture(scope="module")
+def outputs_with_status(cloud: Cloud) -> dict[str, str]:
+    return cloud.deploy("pillarbox-status", StatusRoute="true", ObjectPrefix="sqs-messages/")
+
+
 def test_the_api_may_publish_and_read_its_token_and_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
     assert cloud.statements(outputs["ApiPolicyArn"]) == {
         # publisher: SendMessage and SendMessageBatch are one permission
@@ -108,6 +113,21 @@ def test_the_api_may_only_put_payloads(cloud: Cloud, outputs_with_payloads: dict
     assert set(granted) == {"Publish", "ReadToken", "PutPayloads"}
     # the write-once PUT; the key holds the content's digest, so that an object that exists needs no look
     assert granted["PutPayloads"] == allow("PutPayloads", "s3:PutObject", f"{bucket_arn}/payloads/*")
+
+
+def test_the_api_may_only_find_what_is_archived_and_look_at_it(
+    cloud: Cloud, outputs: dict[str, str], outputs_with_status: dict[str, str]
+) -> None:
+    bucket_arn = outputs_with_status["BucketArn"]
+    granted = cloud.statements(outputs_with_status["ApiPolicyArn"])
+    assert set(granted) == {"Publish", "ReadToken", "FindArchived", "LookAtArchived"}
+    # s3.S3Archive: LIST of the key below the prefix, and of the id below conflicts/
+    condition = {"StringLike": {"s3:prefix": ["sqs-messages/*", "conflicts/*"]}}
+    assert granted["FindArchived"] == allow("FindArchived", "s3:ListBucket", bucket_arn) | {"Condition": condition}
+    # s3.S3Archive: HEAD of the object that the LIST found, for its digest
+    assert granted["LookAtArchived"] == allow("LookAtArchived", "s3:GetObject", f"{bucket_arn}/sqs-messages/*")
+    assert outputs_with_status["StatusBucketName"] == outputs_with_status["BucketName"]
+    assert "StatusBucketName" not in outputs
 
 
 def test_the_consumer_may_only_get_payloads(cloud: Cloud, outputs_with_payloads: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ declare -A SETTINGS=() PATTERNS=() EXPECTED=() # by key; SETTINGS starts with th
 readonly TEMPLATE=infrastructure/pipeline.yaml
 # What the stack and the pods must agree on comes from the stack's outputs.
 readonly SETTINGS_OF_THE_STACK=" AWS_REGION SQS_QUEUE_URL SSM_PARAMETER_NAME S3_BUCKET_NAME S3_PREFIX VISIBILITY_TIMEOUT_SECONDS PORT \
-INTAKE INBOX_BUCKET_NAME PAYLOAD_BUCKET "
+INTAKE INBOX_BUCKET_NAME PAYLOAD_BUCKET STATUS_BUCKET STATUS_PREFIX STATUS_KEY_TEMPLATE STATUS_OBJECT_LAYOUT "
 
 key() { # name, default, pattern of a value, what is expected
   SETTINGS[$1]=$2 PATTERNS[$1]=$3 EXPECTED[$1]=$4

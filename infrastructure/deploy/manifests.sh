@@ -52,6 +52,7 @@ write_settings() {
     printf 'AWS_REGION=%s\nSQS_QUEUE_URL=%s\n' "$REGION" "$(output QueueUrl)"
     printf 'SSM_PARAMETER_NAME=%s\nLOG_LEVEL=%s\n' "$(output TokenParameterName)" "$(setting LOG_LEVEL)"
     payload_setting
+    status_settings
     settings_after API_SETTING_
   } >"$WORK/service1-api.env"
   {
@@ -75,6 +76,13 @@ consumer_settings() { # queue's URL, visibility timeout
 # Only a stack with PayloadStore=true has the output.
 payload_setting() {
   if [[ -n "${OUTPUTS[PayloadBucketName]:-}" ]]; then printf 'PAYLOAD_BUCKET=%s\n' "${OUTPUTS[PayloadBucketName]}"; fi
+}
+
+# Only a stack with StatusRoute=true has the output. The rest is how the consumer writes the archive.
+status_settings() {
+  if [[ -z "${OUTPUTS[StatusBucketName]:-}" ]]; then return; fi
+  printf 'STATUS_BUCKET=%s\nSTATUS_PREFIX=%s\n' "${OUTPUTS[StatusBucketName]}" "$(output ObjectPrefix)"
+  settings_after CONSUMER_SETTING_ | sed -n -e 's/^S3_KEY_TEMPLATE=/STATUS_KEY_TEMPLATE=/p' -e 's/^OBJECT_LAYOUT=/STATUS_OBJECT_LAYOUT=/p'
 }
 
 # Its own settings, which win over the consumer's for the archive. A key that is there twice would be an error.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 from .fakes import TOKEN
 
@@ -27,7 +28,7 @@ class Request:
 
 
 class AwsStub:
-    """Answers SendMessageBatch, GetParameter and PUT of objects; `sqs`, `ssm` and `s3` decide the result of a call."""
+    """Answers SendMessageBatch, GetParameter, and PUT, LIST and HEAD of objects; `sqs`, `ssm`, `s3` decide how."""
 
     def __init__(self) -> None:
         self.token = TOKEN
@@ -88,6 +89,22 @@ class AwsStub:
             self.objects[path] = body
         return None if outcome == DROP else (200, "")
 
+    def list(self, path: str) -> tuple[int, str] | str | None:
+        """Return the XML of a LIST, a status and an error code, or None to close the connection without an answer."""
+        with self._lock:
+            self.calls["ListObjectsV2"] += 1
+        time.sleep(self.s3_delay_seconds)
+        outcome = self.s3()
+        if outcome is not None:
+            return outcome if isinstance(outcome, tuple) else None
+        bucket, _, query = path.partition("?")
+        (prefix,) = parse_qs(query)["prefix"]
+        start = f"{bucket}/"
+        with self._lock:
+            keys = sorted(name.removeprefix(start) for name in self.objects if name.startswith(start + prefix))
+        entries = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
+        return f"<ListBucketResult><KeyCount>{len(keys)}</KeyCount>{entries}</ListBucketResult>"
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         stub = self
 
@@ -112,6 +129,22 @@ class AwsStub:
                     return
                 error = f"<Error><Code>{answer[1]}</Code></Error>".encode() if answer[1] else b""
                 self._send(answer[0], "application/xml", error)
+
+            def do_GET(self) -> None:
+                stub.requests.append(Request(self.requestline, self.headers, b""))
+                answer = stub.list(self.path)
+                if answer is None:
+                    self.close_connection = True
+                elif isinstance(answer, tuple):
+                    self._send(answer[0], "application/xml", f"<Error><Code>{answer[1]}</Code></Error>".encode())
+                else:
+                    self._send(200, "application/xml", answer.encode())
+
+            def do_HEAD(self) -> None:
+                stub.requests.append(Request(self.requestline, self.headers, b""))
+                size = len(stub.objects[self.path])
+                fields = f"Last-Modified: Thu, 10 Dec 2026 14:30:22 GMT\r\nx-amz-meta-email-sha256: {'ab' * 32}\r\n"
+                self.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n{fields}\r\n".encode())
 
             def _send(self, status: int, media_type: str, reply: bytes) -> None:
                 head = f'HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nETag: "e"\r\n'

@@ -13,6 +13,7 @@ from pillarbox.settings import variables
 from service1_api.app import create_app
 from service1_api.metrics import Metrics
 from service1_api.settings import Settings
+from service1_api.status import NOT_SET, StatusSource
 
 from .aws_stub import AwsStub
 from .fakes import FakePublisher, FakeTokens
@@ -33,6 +34,7 @@ class Service:
     max_request_bytes: int = MAX_REQUEST_BYTES
     max_inflated_bytes: int = 32 * 1024 * 1024
     max_payload_bytes: int = 0
+    status: StatusSource | str = NOT_SET
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
@@ -45,6 +47,7 @@ class Service:
             max_request_bytes=self.max_request_bytes,
             max_inflated_bytes=self.max_inflated_bytes,
             max_payload_bytes=self.max_payload_bytes,
+            status=self.status,
             max_requests_in_flight=4,
             trusted_proxy_hops=self.trusted_proxy_hops,
         )

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from service1_api.metrics import Metrics
 from service1_api.publisher import Message, PublishError
+from service1_api.status import ArchivedObject
 from service1_api.tokens import TokenSourceError, TokensUnavailableError
 
 TOKEN = "$DJISA<$#45ex3RtYr"
@@ -38,6 +39,24 @@ class FakeTokens:
         if not self.ready:
             raise TokensUnavailableError
         return presented in self.valid
+
+
+class FakeArchive:
+    """The objects of the archive by key; `before` is called before each look and may raise."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, ArchivedObject] = {}
+        self.looks = 0
+        self.before: Callable[[], None] = lambda: None
+
+    def find(self, key: str) -> ArchivedObject | None:
+        self.looks += 1
+        self.before()
+        return self.objects.get(key)
+
+    def has_below(self, prefix: str) -> bool:
+        self.before()
+        return any(key.startswith(prefix) for key in self.objects)
 
 
 class FakePublisher:

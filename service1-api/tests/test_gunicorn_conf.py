@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from service1_api.settings import STATUS_REQUESTS, STATUS_WAITING
+
 from .conftest import logging_restored
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "gunicorn.conf.py"
@@ -26,6 +28,13 @@ def test_keepalive_exceeds_that_of_the_load_balancer(environment: pytest.MonkeyP
 def test_threads_exceed_the_requests_in_flight(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MAX_REQUESTS_IN_FLIGHT", "7")
     assert configuration(environment)["threads"] > 7
+
+
+def test_requests_for_a_status_have_threads_of_their_own(environment: pytest.MonkeyPatch) -> None:
+    without = configuration(environment)["threads"]
+    environment.setenv("STATUS_BUCKET", "archive")
+    assert configuration(environment)["threads"] == without + STATUS_REQUESTS
+    assert STATUS_REQUESTS > STATUS_WAITING
 
 
 def test_limits_of_the_worker_are_those_of_the_settings(environment: pytest.MonkeyPatch) -> None:

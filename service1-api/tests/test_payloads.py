@@ -1,31 +1,23 @@
-"""The claim check: which e-mails go through S3, what is published in their place, and what failures of S3 mean."""
+"""The claim check: which e-mails go through S3, and what is published in their place."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pillarbox.ids import new_message_id, time_of
 from pillarbox.message import MAX_MESSAGE_BYTES, sqs_size_bytes
 from pillarbox.payload import Pointer, pointer_in
-from pillarbox_aws.credentials import CredentialsError
-from pillarbox_aws.object_store import open_store
-from service1_api.payloads import ClaimCheck, PayloadPlace, S3Payloads, StoreUnavailableError
+from service1_api.payloads import ClaimCheck, PayloadPlace, StoreUnavailableError
 from service1_api.publisher import Message, OverloadedError, PublishError, QueueUnavailableError
 
-from .aws_stub import DROP, AwsStub
 from .fakes import FakeClock, FakePublisher, new_metrics
-
-if TYPE_CHECKING:
-    from obstore.store import S3Credential, S3Store
 
 REGION: Final = "eu-central-1"
 BUCKET = "payloads"
@@ -209,166 +201,3 @@ def test_full_publisher_is_the_result_of_each_item_of_a_mixed_batch() -> None:
     assert [type(result) for result in rig.claim_check.publish([small("a"), large(BODY)])] == [OverloadedError] * 2
     with pytest.raises(OverloadedError):
         rig.claim_check.publish([small("a")])
-
-
-# ---- S3, by moto -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def credentials() -> S3Credential:
-    return {"access_key_id": "testing", "secret_access_key": "testing", "token": None, "expires_at": None}
-
-
-def store_at(
-    url: str, provider: Callable[[], S3Credential] = credentials, bucket: str = BUCKET, request_seconds: float = 30
-) -> S3Store:
-    return open_store(
-        provider,
-        bucket,
-        region=REGION,
-        endpoint_url=url,
-        request_seconds=request_seconds,
-        user_agent="test",
-        encryption={},
-    )
-
-
-def payloads_at(url: str, clock: FakeClock | None = None, **options: Any) -> S3Payloads:
-    clock = clock or FakeClock()
-    return S3Payloads(store_at(url, **options), attempt_seconds=1, clock=clock, sleep=clock.sleep)
-
-
-@pytest.fixture
-def s3(moto: str) -> Any:
-    client = boto3.client(
-        "s3", endpoint_url=moto, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
-    )
-    if BUCKET not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]:
-        client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    return client
-
-
-def test_payload_is_stored_once_byte_by_byte(moto: str, s3: Any) -> None:
-    payloads = payloads_at(moto)
-    body = '{"text":"\U0001f4ee\\ud83d\\udcee"}'.encode() * 200_000
-    assert payloads.put("payloads/once.json", body, 2000)
-    assert not payloads.put("payloads/once.json", body, 2000)
-    found = s3.get_object(Bucket=BUCKET, Key="payloads/once.json")
-    assert (found["Body"].read(), found["ContentType"]) == (body, "application/json")
-
-
-def test_missing_bucket_is_unavailable(moto: str, s3: Any) -> None:
-    with pytest.raises(StoreUnavailableError, match="store_no_such_bucket"):
-        payloads_at(moto, bucket="nobody-has-made-it").put(KEY, BODY, 2000)
-
-
-# ---- S3 that fails on demand -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def stub() -> Iterator[AwsStub]:
-    stub = AwsStub()
-    yield stub
-    stub.close()
-
-
-def script(stub: AwsStub, *outcomes: tuple[int, str] | str | None) -> None:
-    remaining = list(outcomes)
-    stub.s3 = lambda: remaining.pop(0)
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [(503, "SlowDown"), (500, "InternalError"), (409, "ConditionalRequestConflict"), (429, "")],
-    ids=str,
-)
-def test_failure_that_may_pass_is_retried(stub: AwsStub, outcome: tuple[int, str]) -> None:
-    script(stub, outcome, outcome, None)
-    clock = FakeClock()
-    assert payloads_at(stub.url, clock).put(KEY, BODY, clock.now + 10)
-    assert stub.objects == {f"/{BUCKET}/{KEY}": BODY}
-    assert clock.now < 1001
-
-
-def test_conflict_is_no_success_before_the_other_write_has_ended(stub: AwsStub) -> None:
-    """After 409 the other write may still fail: only 412 says that the object is there."""
-    script(stub, (409, "ConditionalRequestConflict"), (412, "PreconditionFailed"))
-    assert not payloads_at(stub.url).put(KEY, BODY, 2000)
-    script(stub, (409, "ConditionalRequestConflict"))
-    clock = FakeClock()
-    with pytest.raises(StoreUnavailableError, match="store_contended"):
-        payloads_at(stub.url, clock).put(KEY, BODY, clock.now + 1)
-
-
-def test_lost_reply_is_followed_by_a_write_that_finds_the_object(stub: AwsStub) -> None:
-    script(stub, DROP, None)
-    assert not payloads_at(stub.url).put(KEY, BODY, 2000)
-    assert (stub.calls["PutObject"], len(stub.objects)) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "cause"),
-    [
-        ((403, "AccessDenied"), "store_access_denied"),
-        ((404, "NoSuchBucket"), "store_no_such_bucket"),
-        ((400, "ExpiredToken"), "store_credentials"),
-        ((400, "EntityTooLarge"), "store_other"),
-    ],
-    ids=str,
-)
-def test_failure_that_will_not_pass_is_answered_at_once(stub: AwsStub, outcome: tuple[int, str], cause: str) -> None:
-    script(stub, outcome)
-    with pytest.raises(StoreUnavailableError, match=cause):
-        payloads_at(stub.url).put(KEY, BODY, 2000)
-    assert stub.calls["PutObject"] == 1
-
-
-def test_attempt_that_may_exceed_the_deadline_is_not_started(stub: AwsStub) -> None:
-    stub.s3 = lambda: (503, "SlowDown")
-    clock = FakeClock()
-    with pytest.raises(StoreUnavailableError, match="store_throttled"):
-        payloads_at(stub.url, clock).put(KEY, BODY, clock.now + 3)
-    assert stub.calls["PutObject"] > 1
-    assert clock.now <= 1002
-    asked = stub.calls["PutObject"]
-    with pytest.raises(StoreUnavailableError, match="store_deadline"):
-        payloads_at(stub.url, clock).put(KEY, BODY, clock.now + 0.9)
-    assert stub.calls["PutObject"] == asked
-
-
-def test_slow_store_is_given_up_after_the_time_of_an_attempt(stub: AwsStub) -> None:
-    stub.s3_delay_seconds = 2
-    clock = FakeClock()
-    with pytest.raises(StoreUnavailableError, match="store_timeout"):
-        payloads_at(stub.url, clock, request_seconds=0.2).put(KEY, BODY, clock.now + 1)
-
-
-def test_refused_connection_is_unavailable() -> None:
-    clock = FakeClock()
-    with pytest.raises(StoreUnavailableError, match="store_connection"):
-        payloads_at("http://127.0.0.1:1", clock).put(KEY, BODY, clock.now + 1)
-
-
-def test_missing_credentials_are_unavailable(stub: AwsStub) -> None:
-    def provider() -> S3Credential:
-        raise CredentialsError("expired")
-
-    with pytest.raises(StoreUnavailableError, match="store_credentials"):
-        payloads_at(stub.url, provider=provider).put(KEY, BODY, 2000)
-    assert stub.calls["PutObject"] == 0
-
-
-def test_store_is_asked_to_put_and_nothing_else(stub: AwsStub) -> None:
-    payloads = payloads_at(stub.url)
-    payloads.put(KEY, BODY, 2000)
-    payloads.put(KEY, BODY, 2000)
-    assert {request.line for request in stub.requests} == {f"PUT /{BUCKET}/{KEY} HTTP/1.1"}
-    assert {request.headers["If-None-Match"] for request in stub.requests} == {"*"}

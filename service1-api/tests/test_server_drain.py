@@ -57,6 +57,7 @@ def test_signal_without_a_delay_stops_at_once(arbiter: Signals) -> None:
     drain_before_stop(arbiter, 0)
     arbiter.handlers[signal.SIGTERM]()
     assert (arbiter.stopped, arbiter.timers) == (1, [])
+    assert arbiter.flag.is_set()  # requests that wait for something end
 
 
 def test_signal_in_a_worker_that_inherited_the_handlers_ends_it_at_once(

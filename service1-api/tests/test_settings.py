@@ -96,6 +96,27 @@ def test_prefix_of_payloads_ends_with_a_slash_and_has_plain_characters(
     assert capsys.readouterr().err.startswith("PAYLOAD_PREFIX: ")
 
 
+@pytest.mark.parametrize(("name", "value"), [("STATUS_KEY_TEMPLATE", "{prefix}"), ("S3_PREFIX", "/")])
+def test_key_template_that_the_consumer_would_refuse_is_refused(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    environment.setenv("MAX_REQUEST_BYTES", str(16 * MIB))
+    environment.setenv("MAX_BODY_BYTES_IN_FLIGHT", str(MIB))
+    with pytest.raises(SystemExit):
+        load_or_exit(Settings)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["MAX_BODY_BYTES_IN_FLIGHT", "STATUS_KEY_TEMPLATE"]
+
+
+def test_how_the_archive_is_written_may_have_the_consumer_s_names(environment: pytest.MonkeyPatch) -> None:
+    for name, value in {"S3_PREFIX": "a/", "S3_KEY_TEMPLATE": "{prefix}{message_id}", "OBJECT_LAYOUT": "batch"}.items():
+        environment.setenv(name, value)
+    settings = load_or_exit(Settings)
+    found = (settings.status_prefix, settings.status_key_template, settings.status_object_layout)
+    assert found == ("a/", "{prefix}{message_id}", "batch")
+
+
 def test_each_invalid_variable_has_a_line_without_its_value(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

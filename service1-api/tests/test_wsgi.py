@@ -1,5 +1,6 @@
 """The composition root: what is built from the settings."""
 
+import hashlib
 import importlib
 import json
 import logging
@@ -9,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from pillarbox import logs
+from pillarbox.ids import new_message_id
 from pillarbox.settings import load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from service1_api.settings import Settings
@@ -60,6 +62,13 @@ def test_limits_are_those_of_the_settings(wsgi: ModuleType, environment: pytest.
     assert statuses == [413, 429]
 
 
+def test_requests_for_a_status_are_counted_with_the_others(wsgi: ModuleType, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RATE_LIMIT", "2/minute")
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    assert [client.get("/api/messages/x").status_code for _ in range(3)] == [501, 501, 429]
+    assert client.post("/api/message").status_code == 429
+
+
 def test_requests_are_not_counted_without_a_rate_limit(wsgi: ModuleType) -> None:
     client = wsgi.build(load_or_exit(Settings)).test_client()
     assert {client.post("/api/message").status_code for _ in range(3)} == {415}
@@ -98,6 +107,40 @@ def test_large_email_is_413_without_a_bucket(wsgi: ModuleType) -> None:
     client = wsgi.build(load_or_exit(Settings)).test_client()
     body = json.dumps({"data": EMAIL | {"email_content": "a" * 1_100_000}, "token": TOKEN}).encode()
     assert client.post("/api/message", data=body, content_type="application/json").status_code == 413
+
+
+def test_status_is_read_from_the_archive_of_the_settings(
+    wsgi: ModuleType, environment: pytest.MonkeyPatch, aws: AwsStub
+) -> None:
+    message_id = new_message_id()
+    environment.setenv("STATUS_BUCKET", "archive")
+    environment.setenv("S3_PREFIX", "some/where/")
+    environment.setenv("STATUS_KEY_TEMPLATE", "{prefix}{shard}/{message_id}")
+    shard = hashlib.sha256(message_id.encode()).hexdigest()[:2]
+    aws.objects[f"/archive/some/where/{shard}/{message_id}"] = b"12345"
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    answer = client.get(f"/api/messages/{message_id}", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, answer.get_json()["size"]) == (200, 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, "STATUS_BUCKET is not set"),
+        ({"STATUS_BUCKET": "archive", "OBJECT_LAYOUT": "batch"}, "layout"),
+        ({"STATUS_BUCKET": "archive", "S3_KEY_TEMPLATE": "{prefix}{sender}/{message_id}"}, "layout"),
+    ],
+    ids=["off", "batch", "sender"],
+)
+def test_status_that_cannot_be_told_is_501(
+    wsgi: ModuleType, environment: pytest.MonkeyPatch, settings: dict[str, str], reason: str
+) -> None:
+    for name, value in settings.items():
+        environment.setenv(name, value)
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    answer = client.get(f"/api/messages/{new_message_id()}", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 501
+    assert reason in answer.get_json()["detail"]
 
 
 @pytest.mark.parametrize("deadline_seconds", [4, 10, 60])

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from pillarbox.ids import message_id_at
 from pillarbox.message import encode_body
+from pillarbox.object_key import KeyTemplate
 from pillarbox.strict_json import JsonValue
 from service2_consumer.batching import Batcher, SingleBatcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
@@ -20,7 +21,6 @@ from service2_consumer.intake.messages import MessageIntake
 from service2_consumer.lane import Lane
 from service2_consumer.metrics import Metrics
 from service2_consumer.model import InFlightMessage, Outcome, StoredObject, Upload
-from service2_consumer.object_key import KeyTemplate
 from service2_consumer.ports import (
     Intake,
     ObjectChangedError,

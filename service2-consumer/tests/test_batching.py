@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from pillarbox.message import Envelope, encode_body
+from pillarbox.object_key import KeyTemplate
 from service2_consumer.batching import HourlyBatcher, SingleBatcher
 from service2_consumer.model import InFlightMessage, Record
-from service2_consumer.object_key import KeyTemplate
 from service2_consumer.record import Recorder
 
 from .fakes import DEFAULT_TEMPLATE, START, email, message_id

@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 from pillarbox.message import Envelope, encode_body
+from pillarbox.object_key import KeyTemplate
 from service2_consumer.batching import HourlyBatcher
 from service2_consumer.model import InFlightMessage
-from service2_consumer.object_key import KeyTemplate
 from service2_consumer.record import Recorder
 
 from .fakes import DEFAULT_TEMPLATE, START, email, message_id

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox.message import Envelope, email_sha256, encode_body
+from pillarbox.object_key import KeyTemplate
 from service2_consumer.model import InFlightMessage, PoisonError
-from service2_consumer.object_key import KeyTemplate
 from service2_consumer.record import Digests, Recorder, digests_of
 
 from .fakes import DEFAULT_TEMPLATE, START, email, message_id

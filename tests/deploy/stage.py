@@ -171,6 +171,7 @@ def services(set_stage: Stage, outputs: dict[str, str]) -> Iterator[str]:
         "SQS_QUEUE_URL": outputs["QueueUrl"],
         "S3_BUCKET_NAME": outputs["BucketName"],
         "SSM_PARAMETER_NAME": outputs["TokenParameterName"],
+        "STATUS_BUCKET": outputs.get("StatusBucketName", ""),
         "DRAIN_SECONDS": "0",
         "LONG_POLL_SECONDS": "1",
         "BIND_HOST": "127.0.0.1",

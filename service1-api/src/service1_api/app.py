@@ -15,6 +15,8 @@ from service1_api.messages import PublishesMessages, message_routes
 from service1_api.metrics import Metrics
 from service1_api.rate_limit import RateLimit
 from service1_api.request_parsing import RequestParser, Tokens
+from service1_api.settings import STATUS_REQUESTS, STATUS_WAITING
+from service1_api.status import NOT_SET, Places, StatusSource, Waiting, status_routes
 
 
 class _NoSessions(SessionInterface):
@@ -60,13 +62,15 @@ def create_app(
     max_requests_in_flight: int,
     max_inflated_bytes: int = 32 * 1024 * 1024,
     max_payload_bytes: int = 0,
+    status: StatusSource | str = NOT_SET,
     rate_limit: RateLimit | None = None,
     trusted_proxy_hops: int = 0,
 ) -> Flask:
     """Return the WSGI application.
 
     `max_inflated_bytes` limits what all compressed bodies take at once; `max_payload_bytes` limits an e-mail too large
-    for SQS, and is 0 unless `publisher` takes such e-mails.
+    for SQS, and is 0 unless `publisher` takes such e-mails. `status` is where the status of an e-mail is found, or the
+    text that says why it is not.
     """
     app = LeanFlask("service1_api")
     request_log.register(app, metrics, trusted_proxy_hops=trusted_proxy_hops)
@@ -78,10 +82,14 @@ def create_app(
         max_in_flight=max_requests_in_flight,
         max_inflated_bytes=max_inflated_bytes,
     )
-    messages = message_routes(parser, publisher, metrics, max_payload_bytes=max_payload_bytes)
-    if rate_limit:
-        rate_limit.register(messages)
-    app.register_blueprint(messages)
+    messages = message_routes(
+        parser, publisher, metrics, max_payload_bytes=max_payload_bytes, located=not isinstance(status, str)
+    )
+    places = Places(requests=STATUS_REQUESTS, waiting=STATUS_WAITING)
+    for routes in (messages, status_routes(parser.authorize, status, places, Waiting(draining))):
+        if rate_limit:
+            rate_limit.register(routes)
+        app.register_blueprint(routes)
     app.register_blueprint(docs_routes())
     app.register_blueprint(
         health_routes(ready=lambda: tokens.ready, draining=draining, metrics_registry=metrics_registry)

@@ -17,6 +17,7 @@ from service1_api.problems import FieldError, Problem, problem_document
 from service1_api.publisher import Message, MessageRefusedError, OverloadedError, PublishError
 from service1_api.request_log import context_of, current_request
 from service1_api.request_parsing import RequestParser
+from service1_api.status import location_of
 
 MAX_ITEMS = 100
 ACCEPTED = "Email data processed and queued"
@@ -32,14 +33,15 @@ class PublishesMessages(Protocol):
 
 
 def message_routes(
-    parser: RequestParser, publisher: PublishesMessages, metrics: Metrics, *, max_payload_bytes: int
+    parser: RequestParser, publisher: PublishesMessages, metrics: Metrics, *, max_payload_bytes: int, located: bool
 ) -> Blueprint:
     """Return the routes POST /api/message, its alias /process, and POST /api/messages.
 
-    `max_payload_bytes` limits e-mails too large for SQS; 0 if `publisher` takes none.
+    `max_payload_bytes` limits e-mails too large for SQS; 0 if `publisher` takes none. With `located` the answer to one
+    e-mail says where its status is.
     """
     routes = Blueprint("messages", __name__)
-    views = _Views(parser, publisher, metrics, max_payload_bytes)
+    views = _Views(parser, publisher, metrics, max_payload_bytes, located=located)
     routes.post("/api/message")(views.one)
     routes.post("/process", endpoint="process")(views.one)
     routes.post("/api/messages")(views.many)
@@ -48,12 +50,19 @@ def message_routes(
 
 class _Views:
     def __init__(
-        self, parser: RequestParser, publisher: PublishesMessages, metrics: Metrics, max_payload_bytes: int
+        self,
+        parser: RequestParser,
+        publisher: PublishesMessages,
+        metrics: Metrics,
+        max_payload_bytes: int,
+        *,
+        located: bool,
     ) -> None:
         self._parser = parser
         self._publisher = publisher
         self._metrics = metrics
         self._max_payload_bytes = max_payload_bytes
+        self._located = located
 
     def one(self) -> Response:
         current = current_request()
@@ -69,7 +78,10 @@ class _Views:
             (problem,) = self._published([self._parser.read(current, message_of)])
         if problem:
             raise problem
-        return _json(200, {"status": "success", "message": ACCEPTED, "message_id": context.message_id})
+        response = _json(200, {"status": "success", "message": ACCEPTED, "message_id": context.message_id})
+        if self._located:
+            response.headers["Location"] = location_of(context.message_id or "")
+        return response
 
     def many(self) -> Response:
         current = current_request()

@@ -1,29 +1,17 @@
 """The claim check: an e-mail too large for SQS is stored in S3, and a pointer to it is published in its place."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from pillarbox.backoff import Backoff
 from pillarbox.message import sqs_size_bytes
 from pillarbox.payload import SIZE_ATTRIBUTE, Pointer, payload_key
-from pillarbox_aws.object_store import ObjectStoreError, create_object
 from service1_api.metrics import Metrics
 from service1_api.publisher import Message, OverloadedError, PublishError
-
-if TYPE_CHECKING:
-    from obstore.store import S3Store
-
-# Causes that may pass within seconds. Others, such as a missing right or bucket, are answered at once.
-_PASSING_CAUSES = frozenset({"throttled", "server_error", "timeout", "connection", "contended"})
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -140,41 +128,3 @@ class ClaimCheck:
         numbers = {SIZE_ATTRIBUTE: str(len(payload))}
         size = sqs_size_bytes(body, {**message.attributes, **numbers})  # "Number" has as many letters as "String"
         return replace(message, body=body, size_bytes=size, payload=None, numbers=numbers)
-
-
-class S3Payloads:
-    """Stores payloads with no right but to put: a key contains the digest, so a key that is taken is a success."""
-
-    def __init__(
-        self,
-        store: S3Store,
-        *,
-        attempt_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        """`attempt_seconds` is the time after which `store` gives up a request."""
-        self._store = store
-        self._attempt_seconds = attempt_seconds
-        self._clock = clock
-        self._sleep = sleep
-
-    def put(self, key: str, body: bytes, deadline: float) -> bool:
-        """Store a payload, retried while a whole attempt fits; return False if it is there already.
-
-        Raise StoreUnavailableError.
-        """
-        backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
-        if self._clock() + self._attempt_seconds > deadline:
-            raise StoreUnavailableError("store_deadline")
-        while True:
-            try:
-                return create_object(self._store, key, body, {"Content-Type": "application/json"})
-            except ObjectStoreError as exc:
-                cause, code = exc.failure.cause, exc.failure.code
-                pause = backoff.next_seconds()
-                again = self._clock() + pause + self._attempt_seconds <= deadline
-                if cause not in _PASSING_CAUSES or not again:
-                    raise StoreUnavailableError(f"store_{cause}") from exc
-                log.info("payload was not stored; will be retried", extra={"cause": cause, "code": code})
-            self._sleep(pause)

@@ -27,11 +27,19 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "invalid_idempotency_key": ProblemType(
         400, "The Idempotency-Key is not acceptable", "Send a UUIDv7 made in the last 14 days, or no key"
     ),
+    "invalid_message_id": ProblemType(
+        400, "The message id is not acceptable", "Ask with the `message_id` of the answer to the e-mail"
+    ),
     "malformed_request": ProblemType(400, "The request is not well-formed HTTP/1.1", "Correct the client"),
     "unauthorized": ProblemType(
         401, "The token is missing or wrong", "Send the token as `Authorization: Bearer` or in the body"
     ),
     "not_found": ProblemType(404, "There is no such route", "See /openapi.json"),
+    "not_archived": ProblemType(
+        404,
+        "The archive does not hold the e-mail",
+        "If there is a `Retry-After`, ask again after so many seconds, or with `Prefer: wait=5`",
+    ),
     "method_not_allowed": ProblemType(405, "The route does not accept this method", "Use a method listed in `Allow`"),
     "request_timeout": ProblemType(408, "The request did not arrive in time", "Send the whole request at once"),
     "too_large": ProblemType(413, "The request or the e-mail is too large", "Send less; `detail` names the limit"),
@@ -45,6 +53,9 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "rate_limited": ProblemType(429, "Too many requests", "Retry after `Retry-After` seconds"),
     "headers_too_large": ProblemType(431, "The headers are too large", "Send fewer or shorter headers"),
     "internal_error": ProblemType(500, "The service failed", "Report the `trace_id`; retry with an Idempotency-Key"),
+    "status_unavailable": ProblemType(
+        501, "This service cannot tell the status of an e-mail", "Let an operator ask `pillarbox find`"
+    ),
     "overloaded": ProblemType(503, "The service is busy", "Retry after `Retry-After` seconds"),
     "queue_unavailable": ProblemType(
         503,
@@ -53,8 +64,8 @@ PROBLEMS: Mapping[str, ProblemType] = {
     ),
     "store_unavailable": ProblemType(
         503,
-        "A large e-mail could not be stored for the queue",
-        "Retry after `Retry-After` seconds, with the same Idempotency-Key",
+        "S3 could not be reached, for a large e-mail or for a status",
+        "Retry after `Retry-After` seconds, an e-mail with the same Idempotency-Key",
     ),
     "token_unavailable": ProblemType(
         503, "The token cannot be checked at present", "Retry after `Retry-After` seconds"

@@ -133,6 +133,10 @@ class RequestParser:
         with self._one_large_body:
             return convert(_data(fields))
 
+    def authorize(self, request: Request) -> None:
+        """Check the token of a request without a body. Raise Problem."""
+        self._check_token(_bearer(request))
+
     def _check_headers(self, request: Request) -> None:
         media_type = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         if media_type != "application/json" and not _JSON_MEDIA_TYPE.fullmatch(media_type):

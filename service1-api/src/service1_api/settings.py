@@ -1,12 +1,18 @@
 """The settings of service1-api: every environment variable that it reads, with bounds, default and description."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import limits
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from pillarbox.object_key import KeyTemplate
 from pillarbox.settings import ServiceSettings
+
+# Requests for the status of an e-mail that a worker handles at once, in threads of their own, and how many may wait.
+STATUS_REQUESTS, STATUS_WAITING = 32, 16
+# For /health and others when every e-mail slot is in use.
+_SPARE_THREADS = 8
 
 _MIB = 1024 * 1024
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
@@ -67,6 +73,26 @@ class Settings(ServiceSettings):
         pattern=r"^([A-Za-z0-9!_.*'()-]+/)+$",
         description="Prefix of the keys in `PAYLOAD_BUCKET`; ends with a slash",
     )
+    status_bucket: str = Field(
+        "",
+        pattern=rf"^$|{_BUCKET}",
+        description="Bucket of the archive, which `GET /api/messages/<id>` reads; empty: that route answers 501",
+    )
+    status_prefix: str = Field(
+        "messages/",
+        validation_alias=AliasChoices("STATUS_PREFIX", "S3_PREFIX"),
+        description="The consumer's `S3_PREFIX`",
+    )
+    status_key_template: str = Field(
+        "{prefix}{date:%Y/%m/%d}/{message_id}.json",
+        validation_alias=AliasChoices("STATUS_KEY_TEMPLATE", "S3_KEY_TEMPLATE"),
+        description="The consumer's `S3_KEY_TEMPLATE`; with `{sender}` the status of an e-mail is not known (501)",
+    )
+    status_object_layout: Literal["message", "batch"] = Field(
+        "message",
+        validation_alias=AliasChoices("STATUS_OBJECT_LAYOUT", "OBJECT_LAYOUT"),
+        description="The consumer's `OBJECT_LAYOUT`; with `batch` the status of an e-mail is not known (501)",
+    )
     request_head_seconds: float = Field(10, gt=0, le=60, description="Time for a client to send its headers")
     request_body_seconds: float = Field(30, gt=0, le=300, description="Time for a client to send a whole request")
     publish_deadline_seconds: float = Field(
@@ -104,11 +130,21 @@ class Settings(ServiceSettings):
         description="Proxies in front that append to X-Forwarded-For (ALB: 1): which address to count and log",
     )
 
+    @property
+    def threads(self) -> int:
+        """Return the threads of a worker: each kind of request has its own, so that none holds up the others."""
+        return self.max_requests_in_flight + _SPARE_THREADS + (STATUS_REQUESTS if self.status_bucket else 0)
+
     @model_validator(mode="after")
-    def _check_sizes(self) -> Self:
+    def _fits_together(self) -> Self:
+        problems = []
         # The server keeps a quarter for small requests, and counts the framing of chunks, up to an eighth, as well.
         if self.max_body_bytes_in_flight < 2 * self.max_request_bytes:
-            raise ValueError(
-                "MAX_BODY_BYTES_IN_FLIGHT: must be at least twice MAX_REQUEST_BYTES, or no large body fits"
-            )
+            problems.append("MAX_BODY_BYTES_IN_FLIGHT: must be at least twice MAX_REQUEST_BYTES, or no large body fits")
+        try:
+            KeyTemplate(self.status_key_template, self.status_prefix)
+        except ValueError as exc:
+            problems.append(f"STATUS_KEY_TEMPLATE: {exc}")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self

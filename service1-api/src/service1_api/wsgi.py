@@ -11,6 +11,7 @@ from limits import parse
 from prometheus_client import CollectorRegistry
 
 from pillarbox import logs
+from pillarbox.object_key import KeyTemplate
 from pillarbox.settings import load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.object_store import open_store
@@ -20,13 +21,15 @@ from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.messages import PublishesMessages
 from service1_api.metrics import Metrics, metrics_registry
-from service1_api.payloads import ClaimCheck, PayloadPlace, S3Payloads
+from service1_api.payloads import ClaimCheck, PayloadPlace
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
+from service1_api.s3 import S3Archive, S3Payloads
 from service1_api.server import FLAG
-from service1_api.settings import Settings
+from service1_api.settings import STATUS_REQUESTS, Settings
 from service1_api.sqs import SqsQueue
 from service1_api.ssm import SsmTokenSource
+from service1_api.status import CANNOT_TELL, NOT_SET, StatusSource
 from service1_api.tokens import TokenCache
 
 _SQS_CONNECTIONS = 8
@@ -37,6 +40,12 @@ _SSM_CONFIG = Config(
     connect_timeout=2,
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 1},  # the token cache tries again
+)
+_ARCHIVE_CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=STATUS_REQUESTS,
 )
 
 log = logging.getLogger(__name__)
@@ -68,6 +77,7 @@ def build(settings: Settings) -> Flask:
         max_requests_in_flight=settings.max_requests_in_flight,
         max_inflated_bytes=settings.max_body_bytes_in_flight,
         max_payload_bytes=settings.max_request_bytes if settings.payload_bucket else 0,
+        status=_status(settings, boto3_session),
         rate_limit=_rate_limit(settings, metrics),
         trusted_proxy_hops=settings.trusted_proxy_hops,
     )
@@ -123,6 +133,18 @@ def _payloads(settings: Settings, session: botocore.session.Session, credentials
         ca_bundle=ca_bundle(session),
     )
     return S3Payloads(store, attempt_seconds=attempt_seconds)
+
+
+def _status(settings: Settings, session: boto3.Session) -> StatusSource | str:
+    """Return where the status of an e-mail is found, or why it is not."""
+    template = KeyTemplate(settings.status_key_template, settings.status_prefix)
+    if not settings.status_bucket:
+        return NOT_SET
+    if settings.status_object_layout == "batch" or template.depends_on_sender:
+        return CANNOT_TELL
+    return StatusSource(
+        S3Archive(lambda: session.client("s3", config=_ARCHIVE_CONFIG), settings.status_bucket), template
+    )
 
 
 def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from pillarbox.object_key import conflict_prefix
+
 
 class Outcome(Enum):
     """How an object came to be stored."""
@@ -58,7 +60,7 @@ class Record:
     @property
     def conflict_key(self) -> str:
         """Return the key to use when another e-mail is stored under `key`."""
-        return f"conflicts/{self.timestamp:%Y/%m/%d}/{self.message_id}/{self.sha256}.json"
+        return f"{conflict_prefix(self.message_id, self.timestamp)}{self.sha256}.json"
 
 
 class PoisonError(ValueError):

@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from pillarbox.object_key import KeyTemplate
 from service2_consumer.intake.settings import IntakeSettings
-from service2_consumer.object_key import KeyTemplate
 
 SERVICE = "service2-consumer"
 SQS_CALL_SECONDS = 10  # the longest duration of a delete or a release, including its retries

@@ -8,6 +8,7 @@ import botocore.config
 import botocore.session
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from pillarbox.object_key import RESERVED_PREFIXES, KeyTemplate
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.object_store import open_store
 from pillarbox_aws.session import ca_bundle, endpoint_url
@@ -21,7 +22,6 @@ from service2_consumer.intake.message_filter import MessageFilter
 from service2_consumer.intake.messages import MessageIntake, PayloadStore
 from service2_consumer.lane import Lane
 from service2_consumer.metrics import Metrics
-from service2_consumer.object_key import RESERVED_PREFIXES, KeyTemplate
 from service2_consumer.ports import Archive, Intake, Queue
 from service2_consumer.read_budget import ReadBudget
 from service2_consumer.record import Recorder

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from pillarbox.ids import time_of
+from pillarbox.object_key import KeyTemplate
 from service2_consumer.intake.files import FileIntake, Inbox
 from service2_consumer.model import Download, InFlightMessage, Reading, Record
-from service2_consumer.object_key import KeyTemplate
 from service2_consumer.ports import StoreError
 from service2_consumer.record import Recorder
 

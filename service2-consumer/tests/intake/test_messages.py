@@ -3,11 +3,11 @@
 import pytest
 
 from pillarbox.message import encode_body
+from pillarbox.object_key import KeyTemplate
 from pillarbox.payload import Pointer
 from service2_consumer.intake.message_filter import MessageFilter
 from service2_consumer.intake.messages import MessageIntake, PayloadStore
 from service2_consumer.model import Download, InFlightMessage, Reading
-from service2_consumer.object_key import KeyTemplate
 from service2_consumer.ports import StoreError
 from service2_consumer.record import Recorder
 

@@ -39,10 +39,11 @@ def drain_before_stop(arbiter: Any, seconds: float) -> None:
             # A new worker inherits these handlers until it sets its own. It serves no request yet, so it can end at
             # once. gunicorn sends the signal only once; if the worker ignored it, gunicorn would wait in vain.
             os._exit(0)
-        if FLAG.is_set() or not seconds:
+        second = FLAG.is_set()
+        FLAG.set()
+        if second or not seconds:
             stop()
             return
-        FLAG.set()
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     signal.signal(signal.SIGALRM, stop)

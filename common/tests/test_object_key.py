@@ -1,12 +1,21 @@
 """Object keys, and the templates that are refused."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service2_consumer.object_key import KeyTemplate, sender_slug
+from pillarbox.ids import message_id_at
+from pillarbox.object_key import KeyTemplate, conflict_prefix, sender_slug
 
-from .fakes import DEFAULT_TEMPLATE, START, message_id
+START = datetime(2026, 12, 10, 14, 30, 22, tzinfo=UTC)
+DEFAULT_TEMPLATE = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
+
+
+def message_id(number: int) -> str:
+    return message_id_at(START, number.to_bytes(10, "big"))
+
 
 LAYOUTS = [
     ("{prefix}{date:%Y/%m/%d}/{message_id}.json", "messages/2026/12/10/{id}.json"),
@@ -103,3 +112,12 @@ def test_any_sender_makes_a_safe_key(sender: str) -> None:
     assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789._+-/")
     assert key.count("/") == 1
     assert not key.startswith(("/", ".", "-"))
+
+
+@pytest.mark.parametrize(("template", "depends"), [(DEFAULT_TEMPLATE, False), ("{prefix}{sender}/{message_id}", True)])
+def test_template_tells_whether_keys_depend_on_the_sender(template: str, depends: bool) -> None:
+    assert KeyTemplate(template, "messages/").depends_on_sender == depends
+
+
+def test_conflicts_of_an_id_lie_below_its_day() -> None:
+    assert conflict_prefix(message_id(1), START) == f"conflicts/2026/12/10/{message_id(1)}/"

@@ -1,4 +1,4 @@
-"""Object keys: the template of S3_KEY_TEMPLATE and its checks. Pure: no I/O, no clock."""
+"""Object keys of the archive: the template of S3_KEY_TEMPLATE, its checks, the prefix of conflicts. Pure: no I/O."""
 
 import hashlib
 import re
@@ -33,6 +33,7 @@ class KeyTemplate:
         _check_fields(template)
         self._template = template
         self._prefix = prefix
+        self.depends_on_sender = "{sender}" in template
         self.example = self.key(_EXAMPLE_ID, time_of(_EXAMPLE_ID), "Jane Doe <jane.doe@example.com>")
         problem = _key_problem(self.example)
         if problem:
@@ -40,11 +41,16 @@ class KeyTemplate:
 
     def key(self, message_id: str, timestamp: datetime, sender: str) -> str:
         """Return the key of a message."""
-        slug = sender_slug(sender) if "{sender}" in self._template else ""
+        slug = sender_slug(sender) if self.depends_on_sender else ""
         shard = hashlib.sha256(message_id.encode()).hexdigest()[:2] if "{shard}" in self._template else ""
         return self._template.format(
             prefix=self._prefix, date=timestamp, message_id=message_id, sender=slug, shard=shard
         )
+
+
+def conflict_prefix(message_id: str, timestamp: datetime) -> str:
+    """Return the prefix of the objects that hold other e-mails under an id that is taken."""
+    return f"conflicts/{timestamp:%Y/%m/%d}/{message_id}/"
 
 
 def _check_fields(template: str) -> None:

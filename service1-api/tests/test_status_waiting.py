@@ -1,0 +1,108 @@
+"""Clients that wait for a status, against the running service: e-mails and probes are answered meanwhile."""
+
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from common.testing.waiting import eventually as until
+from pillarbox.ids import new_message_id
+
+from .aws_stub import AwsStub
+from .fakes import TOKEN
+from .server import Api, running
+
+WAIT = {"Authorization": f"Bearer {TOKEN}", "Prefer": "wait=5"}
+CLIENTS = 100
+
+
+class WaitingClients:
+    """Clients that ask for the status of e-mails that never come, again and again, until `stop`."""
+
+    def __init__(self, api: Api, count: int) -> None:
+        self.statuses: Counter[int] = Counter()
+        self._api = api
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            status, _ = self._api.request("GET", f"/api/messages/{new_message_id()}", headers=WAIT)
+            with self._lock:
+                self.statuses[status] += 1
+            self._stopped.wait(0.1)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("s3_delay_seconds", [0, 1.5], ids=["s3-answers", "s3-is-slow"])
+def test_a_hundred_waiting_clients_hold_up_neither_emails_nor_probes(
+    aws: AwsStub, tmp_path: Path, s3_delay_seconds: float
+) -> None:
+    # One slot for e-mails: a waiting client in it would be seen.
+    with running(aws, tmp_path, STATUS_BUCKET="archive", MAX_REQUESTS_IN_FLIGHT="1") as api:
+        aws.s3_delay_seconds = s3_delay_seconds
+        clients = WaitingClients(api, CLIENTS)
+        try:
+            until(lambda: sum(clients.statuses.values()) > 20)
+            seconds = []
+            for _ in range(20):
+                for path in ("/health", "/ready"):
+                    began = time.monotonic()
+                    assert api.request("GET", path)[0] == 200
+                    seconds.append(time.monotonic() - began)
+                status, answer = api.post()
+                assert status == 200
+                assert aws.messages[answer["message_id"]] == 1
+        finally:
+            clients.stop()
+            aws.s3_delay_seconds = 0
+        assert sorted(seconds)[len(seconds) // 2] < 2.5  # behind waiting clients each would take up to 5 s
+        assert set(clients.statuses) <= {404, 503}
+        assert clients.statuses[404] > 0
+
+
+def test_email_is_archived_for_the_client_that_waits(aws: AwsStub, tmp_path: Path) -> None:
+    with running(aws, tmp_path, STATUS_BUCKET="archive", S3_KEY_TEMPLATE="{prefix}{message_id}") as api:
+        message_id = api.post()[1]["message_id"]
+        asked = aws.calls["ListObjectsV2"]
+
+        def store() -> None:
+            until(lambda: aws.calls["ListObjectsV2"] > asked)
+            aws.objects[f"/archive/messages/{message_id}"] = b"12345"
+
+        consumer = threading.Thread(target=store)
+        consumer.start()
+        status, answer = api.request("GET", f"/api/messages/{message_id}", headers=WAIT)
+        consumer.join(30)
+        assert (status, answer["status"], answer["size"]) == (200, "archived", 5)
+
+
+@pytest.mark.parametrize("drain_seconds", ["0", "30"])
+def test_waiting_client_is_answered_when_the_service_stops(aws: AwsStub, tmp_path: Path, drain_seconds: str) -> None:
+    with running(aws, tmp_path, STATUS_BUCKET="archive", DRAIN_SECONDS=drain_seconds) as api:
+        answers: list[tuple[int, str]] = []
+        asked = aws.calls["ListObjectsV2"]
+
+        def ask() -> None:
+            status, answer = api.request("GET", f"/api/messages/{new_message_id()}", headers=WAIT)
+            answers.append((status, answer["code"]))
+
+        client = threading.Thread(target=ask)
+        client.start()
+        until(lambda: aws.calls["ListObjectsV2"] > asked)
+        api.process.terminate()
+        client.join(30)
+        assert answers == [(404, "not_archived")]
+        if drain_seconds != "0":
+            api.process.terminate()
+        assert api.process.wait(30) == 0
