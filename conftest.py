@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 # Time decides nothing: no deadline for an example, and no complaint that generating examples is slow.
 _common = settings(deadline=None, print_blob=True, database=None, suppress_health_check=[HealthCheck.too_slow])
