@@ -70,6 +70,9 @@ run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone aga
 # workers than cores, because many tests wait.
 PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
+# These load the machine themselves, so there are as many workers as the smallest runner has cores.
+PARALLEL_FAULTS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 .PHONY: test
 test: setup .venvs/dev/.ready ## run every test that needs only Python (ARGS="-k name" for some)
 	@$(DEV)/python -m pytest $(PARALLEL) $(ARGS)
@@ -80,7 +83,7 @@ test-repeat: setup .venvs/dev/.ready ## run `make test` N times, every second ti
 
 .PHONY: test-faults
 test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: minutes
-	@$(DEV)/python -m pytest -m faults $(ARGS)
+	@$(DEV)/python -m pytest -m faults $(PARALLEL_FAULTS) $(ARGS)
 
 .PHONY: test-system
 test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx or haproxy

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 # Time decides nothing: no deadline for an example, and no complaint that generating examples is slow.
 _common = settings(deadline=None, print_blob=True, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,13 +25,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # The tests of a pipeline that is started once for all of them.
 SHARES_THE_PIPELINE = {f"e2e_test/{name}.py" for name in ("test_pipeline", "test_files", "test_send_to_queue")}
+# Each test starts all that it needs, and takes long: the workers of `make test-faults` divide them.
+SHARES_NOTHING = {
+    f"service2-consumer/tests/{name}.py" for name in ("test_faults", "test_faults_alone", "test_faults_files")
+}
 
 
 class Scheduling(LoadFileScheduling):  # type: ignore[misc]
-    """As `--dist=loadfile`, but the files that share the pipeline go to one worker: its start costs seconds of CPU."""
+    """As `--dist=loadfile`, but files that share the pipeline go to one worker: its start costs seconds of CPU."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
+        if file in SHARES_NOTHING:
+            return nodeid
         return "e2e_test" if file in SHARES_THE_PIPELINE else file
 
 

@@ -127,7 +127,8 @@ def runs() -> Iterator[list[Run]]:
         run.end()
 
 
-@pytest.fixture(scope="session")
+# It ends with the last test of this folder: while it idles, its processes go on polling.
+@pytest.fixture(scope="package")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     options = Options(
         directory=Path(tmp_path_factory.mktemp("pipeline")),

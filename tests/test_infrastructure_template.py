@@ -11,7 +11,7 @@ from tests.deploy.emulator import ROOT
 TEMPLATES = sorted((ROOT / "infrastructure").glob("*.yaml"))
 
 
-class TemplateLoader(yaml.SafeLoader):
+class TemplateLoader(yaml.CSafeLoader):
     """Reads CloudFormation's short forms: `!Ref Queue` becomes {"Ref": "Queue"}."""
 
 

@@ -202,11 +202,13 @@ def test_unconfirmed_receipt_is_returned_as_failed() -> None:
     assert queue_of({"Successful": "all"}).change_visibility(["a", "b"], 0) == ["a", "b"]
 
 
-names = st.text() | st.sampled_from(["Id", "Code", "MessageId", "ReceiptHandle", "Body", "Attributes", "StringValue"])
+names = st.text(max_size=4) | st.sampled_from(
+    ["Id", "Code", "MessageId", "ReceiptHandle", "Body", "Attributes", "StringValue"]
+)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(names, inner),
-    max_leaves=8,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
 )
 system_attributes = st.dictionaries(st.sampled_from(["SentTimestamp", "ApproximateReceiveCount"]), json_values)
 nearly_messages = st.builds(
@@ -216,7 +218,7 @@ fields = st.sampled_from(["Messages", "Successful", "Failed", "Attributes"])
 
 
 @settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(fields, json_values | st.lists(json_values | nearly_messages)))
+@given(st.dictionaries(fields, json_values | st.lists(json_values | nearly_messages, max_size=4)))
 def test_any_json_reply_raises_queue_error_or_returns_a_result(reply: dict[str, Any]) -> None:
     queue = queue_of(reply)
     for ask in (lambda: queue.receive(0), queue.depth):
