@@ -104,7 +104,9 @@ def test_email_that_is_not_there_is_asked_for_again_while_a_queue_may_hold_it(ag
     assert ("Retry-After" in response.headers) == again
 
 
-@pytest.mark.parametrize("text", ["x", "00000000-0000-4000-8000-000000000000", "%7B%7D", new_message_id() + "0"])
+@pytest.mark.parametrize(
+    "text", ["x", "00000000-0000-4000-8000-000000000000", "%7B%7D", "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a100"]
+)
 def test_malformed_id_is_refused(text: str) -> None:
     rig = Rig()
     response = rig.app.test_client().get(f"/api/messages/{text}")
