@@ -79,7 +79,7 @@ def test_botocore_keeps_the_description_of_each_aws_service_that_is_called(servi
     (pruning,) = (rest for name, rest in instructions(service) if name == "RUN" and "botocore/data" in rest)
     kept = set(re.findall(r"! -name (\S+)", pruning))
     source = "".join(path.read_text() for path in (ROOT / service / "src").rglob("*.py"))
-    called = set(re.findall(r'\.client\(\s*"([a-z0-9-]+)"', source))
+    called = set(re.findall(r'\.(?:create_)?client\(\s*"([a-z0-9-]+)"', source))
     assert kept == called | {"sts"}  # credentials of a service account come from STS
 
 
