@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service2_consumer.intake.files import INBOX_PROBE_KEY
 from service2_consumer.s3 import PROBE_KEY
 from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
@@ -95,6 +96,8 @@ def test_file_intake_may_empty_its_queue_read_files_and_write_the_archive_and_no
         ),
         # GET of an object by key with If-Match, and by the version that the event names, which is a right of its own
         "ReadFiles": allow("ReadFiles", ["s3:GetObject", "s3:GetObjectVersion"], f"{INBOX_ARN}/inbox/*"),
+        # the check at the start, and in an outage: a GET of a key that no object has, outside the prefix
+        "ProbeInbox": allow("ProbeInbox", "s3:GetObject", f"{INBOX_ARN}/{INBOX_PROBE_KEY}"),
         # 404 rather than 403 to that GET: ON_MISSING_OBJECT decides about a missing object, a refused one is an outage
         "TellMissingFileFromForbidden": allow("TellMissingFileFromForbidden", "s3:ListBucket", INBOX_ARN),
     } | {sid: cloud.statements(outputs["ConsumerPolicyArn"])[sid] for sid in WRITES_THE_ARCHIVE}

@@ -17,7 +17,7 @@ from service2_consumer.batching import Batcher, HourlyBatcher, SingleBatcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.consumer import Consumer
 from service2_consumer.in_flight import InFlightMessages
-from service2_consumer.intake.files import FileIntake, Inbox
+from service2_consumer.intake.files import INBOX_PROBE_KEY, FileIntake, Inbox
 from service2_consumer.intake.message_filter import MessageFilter
 from service2_consumer.intake.messages import MessageIntake, PayloadStore
 from service2_consumer.lane import Lane
@@ -116,7 +116,7 @@ def build_intake(settings: Settings, session: botocore.session.Session, credenti
     """Return the intake that all lanes share. Raise OSError if the CA bundle cannot be read."""
     recorder = build_recorder(settings)
     if settings.intake == "files":
-        source = build_source(settings, session, credentials, settings.inbox_bucket_name, "health/file-intake")
+        source = build_source(settings, session, credentials, settings.inbox_bucket_name, INBOX_PROBE_KEY)
         shares_bucket = settings.inbox_bucket_name == settings.bucket
         own_prefixes = (settings.prefix, *RESERVED_PREFIXES) if shares_bucket else ()
         inbox = Inbox(

@@ -13,6 +13,8 @@ from service2_consumer.model import Download, InFlightMessage, PoisonError, Read
 from service2_consumer.ports import ObjectChangedError, ObjectMissingError, ObjectSource, ObjectTooLargeError
 from service2_consumer.record import Recorder
 
+INBOX_PROBE_KEY = "health/file-intake"  # the role in infrastructure/pipeline.yaml may read it
+
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
