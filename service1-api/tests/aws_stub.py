@@ -19,6 +19,11 @@ DROP = "drop"  # take the messages, then cut the connection instead of answering
 
 
 @dataclass(frozen=True)
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # past the default of 5, connections made at the same time wait a second or longer
+
+
 class Request:
     """One received request."""
 
@@ -44,8 +49,7 @@ class AwsStub:
         self.calls: Counter[str] = Counter()
         self.requests: deque[Request] = deque(maxlen=10)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @property

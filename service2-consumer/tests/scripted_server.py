@@ -45,6 +45,7 @@ class ScriptedServer(ThreadingHTTPServer):
     """Answers by method and records the requests."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self) -> None:
         self.replies: dict[str, list[Reply]] = {"PUT": [], "GET": [], "HEAD": [], "POST": []}
