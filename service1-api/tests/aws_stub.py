@@ -18,12 +18,12 @@ from .fakes import TOKEN
 DROP = "drop"  # take the messages, then cut the connection instead of answering
 
 
-@dataclass(frozen=True)
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # past the default of 5, connections made at the same time wait a second or longer
 
 
+@dataclass(frozen=True)
 class Request:
     """One received request."""
 
