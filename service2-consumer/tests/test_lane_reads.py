@@ -23,7 +23,6 @@ class Payloads(LaneHarness):
 
     def __post_init__(self) -> None:
         self.source = FakeSource()
-        self.drops_filtered = False
         super().__post_init__()
 
     def message_intake(self) -> MessageIntake:

@@ -59,6 +59,8 @@ class Admission:
 
     def settle(self) -> None:
         """Release poison, and delete the messages that hold nothing to store."""
+        if not (self._poison or self._nothing_to_store):
+            return
         self._in_flight.release([message for message in self._poison if message.receive_count <= _MAX_QUICK_RELEASES])
         self._in_flight.leave([message for message in self._poison if message.receive_count > _MAX_QUICK_RELEASES])
         self._in_flight.acknowledge(self._nothing_to_store)

@@ -27,6 +27,12 @@ class Lane:
     A lane keeps its messages while the store fails, so that an outage uses one receive of each.
     """
 
+    _broken = False
+    checked = False
+    receiving = False
+    refusal = ""
+    last_poll_at: datetime | None = None
+
     def __init__(
         self,
         *,
@@ -43,7 +49,6 @@ class Lane:
         clock: Clock,
     ) -> None:
         self._queue = queue
-        self._archive = archive
         self._batcher = batcher
         self._in_flight = in_flight
         self._metrics = metrics
@@ -53,7 +58,6 @@ class Lane:
         self._queue_backoff = Backoff(0.2, timing.longest_backoff_seconds)
         self._queue_outage = OutageLog(logger, "SQS", "this lane retries with growing pauses")
         self._telemetry = Telemetry(metrics)
-        self._intake = intake
         self._admission = Admission(
             intake=intake, batcher=batcher, in_flight=in_flight, telemetry=self._telemetry, clock=clock
         )
@@ -71,12 +75,7 @@ class Lane:
             on_read=self._admission.accept,
         )
         in_flight.beat = self._beat
-        self._broken = False
-        self.checked = False
-        self.receiving = False
-        self.refusal = ""
         self.last_beat_seconds = clock.monotonic()
-        self.last_poll_at: datetime | None = None
 
     @property
     def well(self) -> bool:
@@ -146,8 +145,7 @@ class Lane:
             self._queue.depth()
             self._queue_outage.recovered()
             self._beat()
-            self._archive.check()
-            self._intake.check()
+            self._transfers.check()
         except QueueError as exc:
             self._pause_for_queue(exc)
         except StoreError as exc:

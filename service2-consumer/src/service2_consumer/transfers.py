@@ -1,4 +1,4 @@
-"""Reads and stores the objects of a lane: attempts, outages, and objects that fail while S3 works."""
+"""Reads and stores the objects of a lane: attempts, outages, and objects that fail alone."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from service2_consumer.telemetry import Telemetry
 from service2_consumer.transfer_failure import Failure, own_fault
 from service2_consumer.transfer_threads import TransferThreads
 
-# One attempt transfers no more than one receive can bring: there are that many threads for each lane.
+# One attempt transfers no more than one receive brings: a lane has that many threads.
 _MAX_PER_ATTEMPT = 10
 
 
@@ -40,7 +40,8 @@ class Transfers:
         beat: Callable[[], None],
         on_read: Callable[[InFlightMessage, Reading], None],
     ) -> None:
-        self._probes: dict[type[Transfer], Callable[[], None]] = {Upload: archive.probe, Download: intake.probe}
+        self._archive = archive
+        self._intake = intake
         self._threads = threads
         self._budget = budget
         self._in_flight = in_flight
@@ -53,6 +54,11 @@ class Transfers:
         self._aside = SetAside()
         self._succeeded: dict[type[Transfer], int] = {Upload: 0, Download: 0}
         self._taken: list[int] = []  # sizes taken from the budget
+
+    def check(self) -> None:
+        """Verify that archive and intake work. Raise StoreError and OverwritesError."""
+        self._archive.check()
+        self._intake.check()
 
     def has_room(self) -> bool:
         """Report what is set aside, and return whether it leaves room for another receive."""
@@ -81,7 +87,7 @@ class Transfers:
         return downloads[:count]
 
     def give_back(self) -> None:
-        """Return to the budget what was taken. Call it once the objects are stored or in a batch."""
+        """Return to the budget what was taken, once the objects are stored or in a batch."""
         if self._taken:
             self._budget.give_back(self._taken)
             self._taken = []
@@ -91,7 +97,9 @@ class Transfers:
 
         Return False if messages were held as long as SQS allows: the caller then has to release everything.
         """
-        if transfers and self._aside and not self._extend():
+        if not transfers:
+            return True
+        if self._aside and not self._extend():
             return False
         backoff = Backoff(0.1, self._timing.longest_backoff_seconds)
         succeeded_before, failed_once = self._succeeded_like(transfers), False
@@ -161,7 +169,7 @@ class Transfers:
         if self._stop_events.requested.is_set():
             return False
         try:
-            self._probes[kind]()
+            (self._intake if kind is Download else self._archive).probe()
         except StoreError as exc:
             self._telemetry.store_failed([*errors, exc])
             return False
@@ -208,7 +216,7 @@ class Transfers:
         self._in_flight.acknowledge([message for upload in uploads for message in upload.messages])
 
     def _succeeded_like(self, transfers: Sequence[Transfer]) -> int:
-        return self._succeeded[type(transfers[0])] if transfers else 0
+        return self._succeeded[type(transfers[0])]
 
     def _may_wait(self) -> bool:
         """Extend what is due while the lane waits; return whether it may go on waiting."""
