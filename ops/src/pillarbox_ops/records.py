@@ -7,7 +7,6 @@ from typing import Any
 
 from pillarbox import strict_json
 from pillarbox.gzip_body import gunzip
-from pillarbox.ids import time_of
 from pillarbox.strict_json import JsonError
 from pillarbox_ops.layout import BATCH_SUFFIX, id_in, time_in
 
@@ -84,11 +83,7 @@ class ArchivedEmail:
         try:
             return datetime.fromisoformat(str(self.metadata.get("received_at"))).astimezone(UTC)
         except ValueError:
-            pass
-        try:
-            return time_of(self.message_id)
-        except ValueError:
-            return self.stored_at
+            return time_in(self.message_id) or self.stored_at
 
 
 def parse(found: StoredObject, raw: bytes) -> list[ArchivedEmail]:
