@@ -13,10 +13,9 @@ from typing import Protocol
 import orjson
 from flask import Blueprint, Request, Response
 
-from pillarbox.ids import parse_message_id, time_of
+from pillarbox.ids import MAX_RETENTION, parse_message_id, time_of
 from pillarbox.message import rfc3339
 from pillarbox.object_key import KeyTemplate, conflict_prefix
-from service1_api.idempotency import OLDEST
 from service1_api.problems import RETRY_AFTER_SECONDS, Problem
 from service1_api.request_log import context_of, current_request
 
@@ -189,7 +188,7 @@ class _Views:
 
 def _not_archived(message_id: str, headers: dict[str, str]) -> Problem:
     """Return the problem of an e-mail that is not in the archive; with Retry-After while a queue may still hold it."""
-    if datetime.now(UTC) - time_of(message_id) < OLDEST:
+    if datetime.now(UTC) - time_of(message_id) < MAX_RETENTION:
         headers = headers | {"Retry-After": str(RETRY_AFTER_SECONDS)}
     detail = "not archived yet, or never accepted: the queue cannot be asked by id"
     return Problem("not_archived", detail, headers=headers)
