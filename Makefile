@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 
 SERVICES := service1-api service2-consumer
 PROJECTS := $(SERVICES) ops
+IMAGES := $(SERVICES) ops
 DEV := .venvs/dev/bin
 
 .PHONY: help
@@ -126,7 +127,7 @@ check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFor
 	@for project in $(PROJECTS); do MYPYPATH=$$project $(DEV)/mypy "$$project"; done  # each has a package named tests
 	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh \
 		tests/cluster/*.sh tests/deploy/*.sh
-	@$(DEV)/hadolint $(SERVICES:%=%/Dockerfile)
+	@$(DEV)/hadolint $(IMAGES:%=%/Dockerfile)
 	@$(DEV)/cfn-lint infrastructure/*.yaml
 
 # ---- measuring ------------------------------------------------------------------------------------------------------
@@ -158,15 +159,15 @@ TAG ?= $(shell git rev-parse HEAD)
 BUILD := CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" BASE_IMAGE="$(BASE_IMAGE)" PYTHON="$(PYTHON)" infrastructure/build_images.sh
 
 .PHONY: images
-images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG, PLATFORMS, BASE_IMAGE=name@sha256:…)
+images: ## build the images of both services and of ops (CONTAINER_TOOL=docker, podman or buildah; TAG, PLATFORMS, BASE_IMAGE=name@sha256:…)
 	@$(BUILD) build "$(TAG)"
 
 .PHONY: sbom
 sbom: ## write the list of packages in the images of TAG to .local/sbom-*.json (CycloneDX)
 	@mkdir -p .local
-	@for service in $(SERVICES); do \
-		$(PYTHON) infrastructure/sbom.py --tool "$(CONTAINER_TOOL)" "pillarbox/$$service:$(TAG)" >".local/sbom-$$service-$(TAG).json"; \
-		echo ".local/sbom-$$service-$(TAG).json"; done
+	@for image in $(IMAGES); do \
+		$(PYTHON) infrastructure/sbom.py --tool "$(CONTAINER_TOOL)" "pillarbox/$$image:$(TAG)" >".local/sbom-$$image-$(TAG).json"; \
+		echo ".local/sbom-$$image-$(TAG).json"; done
 
 .PHONY: clean-images
 clean-images: ## remove the images of TAG and what their build left behind

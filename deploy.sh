@@ -6,7 +6,7 @@
 #    2 infrastructure   the CloudFormation stacks: image repositories, then queue, bucket and roles; a changed stack is
 #                       verified with the release that runs
 #    3 token            a random API token in SSM, where there is none
-#    4 build            both images
+#    4 build            the images
 #    5 push             what the registry does not have yet
 #    6 render           the manifests, with the stack's outputs in a throwaway overlay
 #    7 diff             what would change in the cluster

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the images of both services, and pushes exactly what was built:
+# Builds the images of both services and of ops, and pushes exactly what was built:
 #   infrastructure/build_images.sh build TAG                      `make images` calls this
-#   infrastructure/build_images.sh push TAG REGISTRY SERVICE      deploy.sh calls this
+#   infrastructure/build_images.sh push TAG REGISTRY IMAGE        deploy.sh calls this
 #   infrastructure/build_images.sh prune TAG                      `make clean-images` calls this
 #   infrastructure/build_images.sh pin                            `make pin-base` calls this
 #
@@ -16,7 +16,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly SERVICES=(service1-api service2-consumer)
+readonly IMAGES=(service1-api service2-consumer ops) # each is a folder with a Dockerfile
 readonly TOOL=${CONTAINER_TOOL:-docker}
 readonly BUILDER=${BUILDER:-pillarbox}
 readonly BASE_IMAGE=${BASE_IMAGE:-$(<infrastructure/base-image.txt)}
@@ -86,7 +86,7 @@ build_with_buildx() {
     echo "tested=$tested"
     echo "epoch=$(git log -1 --format=%ct 2>/dev/null || date +%s)"
   } >"$RECORD"
-  for service in "${SERVICES[@]}"; do
+  for service in "${IMAGES[@]}"; do
     log "building pillarbox/$service:$TAG for $platforms on $base"
     buildx_build "$service" --platform "$tested" --provenance=false --load --tag "pillarbox/$service:$TAG" \
       --metadata-file "$WORK/metadata.json"
@@ -101,7 +101,7 @@ build_with_one_platform() {
   local service platform=${PLATFORMS:-}
   [[ "$platform" != *,* ]] || fail "$TOOL without buildx builds one platform, not $platform"
   : >"$RECORD"
-  for service in "${SERVICES[@]}"; do
+  for service in "${IMAGES[@]}"; do
     log "building pillarbox/$service:$TAG${platform:+ for $platform}"
     "$TOOL" build ${platform:+--platform "$platform"} --file "$service/Dockerfile" --build-arg "BASE_IMAGE=$BASE_IMAGE" \
       --label "org.opencontainers.image.revision=$TAG" --tag "pillarbox/$service:$TAG" .

@@ -14,6 +14,7 @@ TAG = "tag-of-test-build-images"
 RECORD = ROOT / f".local/build-{TAG}.txt"
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 BASE, INDEX, NATIVE, CONFIG, OTHER = (f"sha256:{digit * 64}" for digit in "bcdef")
+IMAGES = ("service1-api", "service2-consumer", "ops")
 BASE_IMAGE = (ROOT / "infrastructure/base-image.txt").read_text().strip()
 
 # Plays docker: $CONFIG_PUSHED is the configuration of what it pushes, $BUILDX says whether it has the plugin.
@@ -85,8 +86,11 @@ def record() -> dict[str, str]:
 def test_buildx_builds_both_platforms_and_loads_the_machine_s_own(docker: Docker) -> None:
     code, said, calls = docker.run("build", TAG)
     assert code == 0, said
-    assert len(builds(calls)) == 4
-    for loaded, cached in (builds(calls)[:2], builds(calls)[2:]):
+    pairs = list(zip(builds(calls)[::2], builds(calls)[1::2], strict=True))
+    assert [f"--file {image}/Dockerfile " in loaded for image, (loaded, _) in zip(IMAGES, pairs, strict=True)] == [
+        True
+    ] * 3
+    for loaded, cached in pairs:
         assert " --platform linux/amd64 " in loaded
         assert " --load " in loaded
         assert " --platform linux/amd64,linux/arm64 " in cached
@@ -119,6 +123,7 @@ def test_the_record_names_the_base_the_platforms_and_what_is_tested(docker: Dock
         "tested": "linux/amd64",
         "service1-api": CONFIG,
         "service2-consumer": CONFIG,
+        "ops": CONFIG,
     }
     assert epoch.isdigit()
 
@@ -129,7 +134,7 @@ def test_the_record_names_the_base_the_platforms_and_what_is_tested(docker: Dock
 def test_what_is_loaded_is_a_platform_that_is_built(platforms: str, loaded: str, docker: Docker) -> None:
     _, _, calls = docker.run("build", TAG, PLATFORMS=platforms)
     assert record()["tested"] == loaded
-    assert len(builds(calls)) == 2 * len(platforms.split(","))
+    assert len(builds(calls)) == len(IMAGES) * len(platforms.split(","))
 
 
 def test_a_push_repeats_the_build_adds_sbom_and_provenance_and_tags_last(docker: Docker) -> None:
@@ -177,10 +182,8 @@ def test_a_tool_without_buildx_builds_one_platform_and_records_its_base(docker: 
     code, said, calls = docker.run("build", TAG, BUILDX="no")
     assert code == 0, said
     plain = [call for call in calls if call.startswith("build ")]
-    assert [
-        f"--tag pillarbox/{service}:{TAG} ." in call
-        for service, call in zip(("service1-api", "service2-consumer"), plain, strict=True)
-    ] == [True, True]
+    tagged = [f"--tag pillarbox/{image}:{TAG} ." in call for image, call in zip(IMAGES, plain, strict=True)]
+    assert tagged == [True] * 3
     assert record() == {"builder": "docker", "base": f"{BASE_IMAGE.partition('@')[0]}@{BASE}", "platforms": ""}
 
 
@@ -202,7 +205,7 @@ def test_a_clean_up_removes_the_images_of_the_tag_and_the_old_cache(docker: Dock
 
 
 def test_the_base_image_that_is_read_is_the_default_of_the_dockerfiles() -> None:
-    for service in ("service1-api", "service2-consumer"):
+    for service in IMAGES:
         assert f"ARG BASE_IMAGE={BASE_IMAGE.partition('@')[0]}\n" in (ROOT / service / "Dockerfile").read_text()
 
 

@@ -13,6 +13,7 @@ from tests.deploy.functions import REGISTRY, Functions, ecr_error
 DIGEST, OTHER = (f"sha256:{digit * 64}" for digit in "12")
 NOT_THERE = ecr_error("ImageNotFoundException")
 TAG = "tag-of-test-deploy-images"
+IMAGES = ("service1-api", "service2-consumer", "ops")
 MANIFEST = '{"schemaVersion": 2,\n   "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}'
 
 
@@ -49,7 +50,7 @@ def test_images_that_are_there_are_neither_built_nor_pushed(functions: Functions
         assert run.code == 0, run.said
         assert {call.split(" ecr ")[1].split()[0] for call in run.calls} == {"describe-images"}
     lines = (ROOT / f".local/images-{TAG}.txt").read_text().splitlines()
-    assert lines == [f"{REGISTRY}/pillarbox/{service}@{DIGEST}" for service in ("service1-api", "service2-consumer")]
+    assert lines == [f"{REGISTRY}/pillarbox/{service}@{DIGEST}" for service in IMAGES]
 
 
 def test_an_image_of_a_plain_build_is_pushed_by_docker_as_it_is(functions: Functions) -> None:
@@ -78,13 +79,12 @@ def with_image(functions: Functions) -> None:
     functions.answer("batch-get-image", {"images": [image]})
 
 
-def test_a_deployment_tags_both_images_with_environment_and_tag(functions: Functions) -> None:
+def test_a_deployment_tags_each_image_with_environment_and_tag(functions: Functions) -> None:
     with_image(functions)
     run = functions.run("tag_for_environment")
     assert run.code == 0, run.said
     put = [call for call in run.calls if "put-image" in call]
-    assert len(put) == 2
-    for call, service in zip(put, ("service1-api", "service2-consumer"), strict=True):
+    for call, service in zip(put, IMAGES, strict=True):
         assert f"--registry-id 123456789012 --repository-name pillarbox/{service} --image-tag env-prod-v1 " in call
         assert f"--image-digest {DIGEST} " in call
         assert "--image-manifest-media-type application/the.type" in call

@@ -65,7 +65,7 @@ def enhanced(*findings: tuple[str, str, str]) -> dict[str, Any]:
 
 @pytest.fixture
 def functions(tmp_path: Path) -> Functions:
-    """deploy.sh's functions before a registry that has both images for two platforms, without any finding."""
+    """deploy.sh's functions before a registry that has the images for two platforms, without any finding."""
     functions = Functions(tmp_path)
     functions.answer("describe-images", text=INDEX_DIGEST)
     functions.answer(
@@ -104,8 +104,8 @@ def test_images_without_critical_findings_pass(functions: Functions) -> None:
 def test_each_platform_s_image_is_asked_for_and_no_attestation(functions: Functions) -> None:
     run = functions.run("step_scan")
     asked = [call for call in run.calls if "describe-image-scan-findings" in call]
-    assert [call.split("imageDigest=")[1].split()[0] for call in asked] == [AMD64, ARM64] * 2
-    assert ["service1-api" in call for call in asked] == [True, True, False, False]
+    assert [call.split("imageDigest=")[1].split()[0] for call in asked] == [AMD64, ARM64] * 3
+    assert ["service1-api" in call for call in asked] == [True, True, False, False, False, False]
 
 
 def test_an_image_without_an_index_is_its_own_only_platform(functions: Functions) -> None:
@@ -116,7 +116,7 @@ def test_an_image_without_an_index_is_its_own_only_platform(functions: Functions
     run = functions.run("step_scan")
     assert run.code == 0, run.said
     asked = [call for call in run.calls if "describe-image-scan-findings" in call]
-    assert [call.split("imageDigest=")[1].split()[0] for call in asked] == [INDEX_DIGEST] * 2
+    assert [call.split("imageDigest=")[1].split()[0] for call in asked] == [INDEX_DIGEST] * 3
 
 
 def test_a_critical_finding_fails_the_step_and_is_named_with_its_package(functions: Functions) -> None:
@@ -190,7 +190,7 @@ def test_it_waits_until_the_scan_is_finished(functions: Functions) -> None:
     functions.answer("describe-image-scan-findings", basic(status="PENDING"), basic(status="IN_PROGRESS"), basic())
     run = functions.run("step_scan", SCAN_POLL_SECONDS="0")
     assert run.code == 0, run.said
-    assert len([call for call in run.calls if "describe-image-scan-findings" in call]) == 6
+    assert len([call for call in run.calls if "describe-image-scan-findings" in call]) == 8
 
 
 def test_a_scan_that_never_ends_fails_the_step(functions: Functions) -> None:

@@ -12,6 +12,7 @@ import bench.consumer_run
 from common.testing.emulator import ROOT
 
 SERVICES = ("service1-api", "service2-consumer")
+IMAGES = (*SERVICES, "ops")
 BASE = "python:3.13-slim-trixie"
 ALLOWED = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
 
@@ -34,28 +35,29 @@ def the(name: str, service: str) -> str:
     return argument
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 def test_hadolint_has_nothing_to_say(service: str) -> None:
     command = [str(ROOT / ".venvs/dev/bin/hadolint"), f"{service}/Dockerfile"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 def test_both_stages_start_from_the_same_slim_base(service: str) -> None:
     bases = [rest.split()[0] for name, rest in instructions(service) if name == "FROM"]
     assert bases == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
     assert instructions(service)[0] == ("ARG", f"BASE_IMAGE={BASE}")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 def test_nothing_is_installed_that_is_not_locked(service: str) -> None:
     locked, own = (rest for name, rest in instructions(service) if name == "RUN" and "pip --python" in rest)
     assert "--require-hashes --requirement /build/requirements.txt" in locked
-    assert f"--no-deps ./common ./{service}" in own
+    # The wheel of ops holds the packages of common/.
+    assert own.endswith("--no-deps ./ops" if service == "ops" else f"--no-deps ./common ./{service}")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 def test_the_image_runs_as_an_unprivileged_user_by_number(service: str) -> None:
     assert the("USER", service) == "1000:1000"  # Kubernetes can prove runAsNonRoot of a number only
 
@@ -67,19 +69,24 @@ def test_no_shell_stands_between_a_signal_and_the_process(service: str, instruct
     assert command[0] in {"gunicorn", "python"}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+def test_the_command_line_is_the_entrypoint_and_has_no_health_to_check() -> None:
+    assert ast.literal_eval(the("ENTRYPOINT", "ops")) == ["pillarbox"]
+    assert the("HEALTHCHECK", "ops") == "NONE"
+
+
+@pytest.mark.parametrize("service", IMAGES)
 def test_the_final_stage_takes_nothing_but_the_environment_and_the_server_s_settings(service: str) -> None:
     copied = [rest for name, rest in final_stage(service) if name in {"COPY", "ADD", "RUN"}]
     assert copied[0] == f"--from=build /opt/{service} /opt/{service}"
     assert copied[1:] == (["service1-api/gunicorn.conf.py /app/"] if service == "service1-api" else [])
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 def test_botocore_keeps_the_description_of_each_aws_service_that_is_called(service: str) -> None:
     (pruning,) = (rest for name, rest in instructions(service) if name == "RUN" and "botocore/data" in rest)
     kept = set(re.findall(r"! -name (\S+)", pruning))
     source = "".join(path.read_text() for path in (ROOT / service / "src").rglob("*.py"))
-    called = set(re.findall(r'\.(?:create_)?client\(\s*"([a-z0-9-]+)"', source))
+    called = set(re.findall(r'\.(?:create_|_)?client\(\s*"([a-z0-9-]+)"', source))
     assert kept == called | {"sts"}  # credentials of a service account come from STS
 
 
@@ -91,7 +98,7 @@ def test_only_what_is_named_reaches_a_build() -> None:
         assert not Path(path).name.startswith(".")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", IMAGES)
 def test_what_a_dockerfile_copies_is_allowed(service: str) -> None:
     sources = [
         source
@@ -105,8 +112,9 @@ def test_what_a_dockerfile_copies_is_allowed(service: str) -> None:
 
 
 def test_each_package_has_all_that_its_build_reads() -> None:
-    for package in ("common", *SERVICES):
+    for package in ("common", *IMAGES):
         assert {f"{package}/pyproject.toml", f"{package}/src"} <= set(ALLOWED)
+    assert "ops/hatch_build.py" in ALLOWED
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 # The steps of deploy.sh for the images: build, push what the registry does not have, look up digests, add tags.
 
 readonly SERVICES=(service1-api service2-consumer)
+readonly IMAGES=("${SERVICES[@]}" ops)
 # Without this list ECR converts the manifest of an image with several platforms.
 readonly MANIFEST_TYPES=(application/vnd.oci.image.index.v1+json application/vnd.oci.image.manifest.v1+json
   application/vnd.docker.distribution.manifest.list.v2+json application/vnd.docker.distribution.manifest.v2+json)
@@ -54,7 +55,7 @@ require_image() { # service
 
 all_pushed() {
   local service
-  for service in "${SERVICES[@]}"; do
+  for service in "${IMAGES[@]}"; do
     find_image "$service"
     [[ -n "$DIGEST" ]] || return 1
   done
@@ -78,7 +79,7 @@ step_push() {
     return
   fi
   local service logged_in=no
-  for service in "${SERVICES[@]}"; do
+  for service in "${IMAGES[@]}"; do
     find_image "$service"
     if [[ -n "$DIGEST" ]]; then
       log "      $service:$IMAGE_TAG is in the registry already"
@@ -109,11 +110,11 @@ log_in() {
     docker login --username AWS --password-stdin "$REGISTRY" >&2
 }
 
-# Makes sure that the registry has both images, and writes their digests where a pipeline can archive them.
+# Makes sure that the registry has all images, and writes their digests where a pipeline can archive them.
 step_images() {
   local service
   : >"$WORK/digests"
-  for service in "${SERVICES[@]}"; do
+  for service in "${IMAGES[@]}"; do
     if [[ "$DRY_RUN" == yes ]]; then
       find_image "$service"
       if [[ -z "$DIGEST" ]]; then
@@ -130,9 +131,9 @@ step_images() {
 }
 
 # Adds the tag env-<environment>-<tag> to images that are about to be deployed, so that the registry keeps them.
-tag_for_environment() { # services (default: all)
+tag_for_environment() { # images (default: all)
   local service wanted tag=env-$ENVIRONMENT-$IMAGE_TAG services=("$@")
-  if [[ $# -eq 0 ]]; then services=("${SERVICES[@]}"); fi
+  if [[ $# -eq 0 ]]; then services=("${IMAGES[@]}"); fi
   for service in "${services[@]}"; do
     if [[ "$DRY_RUN" == yes ]]; then
       log "      would tag $service:$IMAGE_TAG as $tag"

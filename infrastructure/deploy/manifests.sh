@@ -106,7 +106,7 @@ write_overlay() {
     echo "  - {pairs: {app.kubernetes.io/version: \"$IMAGE_TAG\"}, includeTemplates: true}"
     echo "  - {pairs: {app.kubernetes.io/part-of: pillarbox, app.kubernetes.io/instance: pillarbox-$ENVIRONMENT}, includeTemplates: true}"
     echo "images:"
-    for service in "${SERVICES[@]}"; do
+    for service in "${IMAGES[@]}"; do
       echo "  - {name: pillarbox/$service, newName: $REGISTRY/pillarbox/$service, newTag: \"$IMAGE_TAG\"}"
     done
     echo "configMapGenerator:"

@@ -11,7 +11,7 @@ step_scan() {
     log "      would wait for the scans of $IMAGE_TAG and refuse critical findings"
     return
   fi
-  for service in "${SERVICES[@]}"; do
+  for service in "${IMAGES[@]}"; do
     scan_service "$service" || refused=yes
   done
   [[ "$refused" == no ]] ||
