@@ -12,6 +12,7 @@ FOLDER = ROOT / "k8s/environments"
 KEYS = set(re.findall(r"^  key ([A-Z_]+) ", (ROOT / "infrastructure/deploy/environment.sh").read_text(), re.MULTILINE))
 COMPLETE = "AWS_ACCOUNT_ID=123456789012\nAWS_REGION=eu-west-1\n"
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
+HTTPS = f"CERTIFICATE_ARN={CERTIFICATE}\nAPI_HOST_NAME=mail.example.com"
 
 
 def deploy(tmp_path: Path, text: str, *options: str, name: str = "dev") -> subprocess.CompletedProcess[str]:
@@ -90,12 +91,27 @@ def test_a_wrong_line_is_named_with_what_is_expected_and_exit_code_2(line: str, 
         ("FILE_INTAKE_MIN_REPLICAS=21", "FILE_INTAKE_MIN_REPLICAS (21) is more than FILE_INTAKE_MAX_REPLICAS (20)"),
         (f"CERTIFICATE_ARN={CERTIFICATE}", "CERTIFICATE_ARN needs API_HOST_NAME"),
         ("API_HOST_NAME=mail.example.com", "API_HOST_NAME needs CERTIFICATE_ARN"),
+        ("COMPONENTS=probe\nSTACK_StatusRoute=true", "COMPONENTS: probe needs CERTIFICATE_ARN and API_HOST_NAME"),
+        (f"COMPONENTS=probe\n{HTTPS}", "COMPONENTS: probe needs STACK_StatusRoute=true"),
+        (f"COMPONENTS=probe\n{HTTPS}\nSTACK_StatusRoute=false", "COMPONENTS: probe needs STACK_StatusRoute=true"),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(lines: str, complaint: str, tmp_path: Path) -> None:
     done = deploy(tmp_path, f"{COMPLETE}{lines}\n")
     assert done.stderr.startswith(f"deploy.sh: {complaint}")
     assert done.returncode == 2
+
+
+def test_the_probe_is_taken_with_https_and_the_status_route_of_file_or_command_line(tmp_path: Path) -> None:
+    by_file = deploy(tmp_path, f"AWS_REGION=eu-west-1\nCOMPONENTS=probe\n{HTTPS}\nSTACK_StatusRoute=true\n")
+    by_options = deploy(
+        tmp_path,
+        f"AWS_REGION=eu-west-1\n{HTTPS}\nSTACK_StatusRoute=false\n",
+        *("--only", "check", "--component", "probe", "--parameter", "StatusRoute=true"),
+    )
+    for done in (by_file, by_options):
+        assert done.stderr.startswith(f"{tmp_path}/dev.env: AWS_ACCOUNT_ID is empty"), done.stderr
+        assert done.returncode == 1
 
 
 def test_prod_is_production_whatever_its_file_says(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import boto3
 import pytest
 
 from tests.deploy.stage import Stage, client_options, stack_outputs, stage
+from tests.test_deploy_render import PROBE
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -16,6 +17,7 @@ ACCOUNTS = {
     "pillarbox/service1-api": "ApiRoleArn",
     "pillarbox-consumer/service2-consumer": "ConsumerRoleArn",
     "pillarbox-consumer/file-intake": "FileIntakeRoleArn",
+    "pillarbox/probe": "ProbeRoleArn",
 }
 
 
@@ -25,7 +27,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with stage(folder) as set_stage:
         environments = folder / "environments"
         environments.mkdir()
-        (environments / "dev.env").write_text("POD_IDENTITY=yes\n")
+        (environments / "dev.env").write_text(f"POD_IDENTITY=yes\n{PROBE}")
         set_stage.aws["ENVIRONMENTS_FOLDER"] = str(environments)
         made = set_stage.deploy(*STEP)
         assert made.code == 0, made.said
@@ -47,7 +49,7 @@ def associations(cloud: Stage) -> dict[str, tuple[str, str]]:
 
 
 def test_each_service_account_is_associated_with_its_role(cloud: Stage) -> None:
-    outputs = stack_outputs(cloud, CLUSTER)
+    outputs = stack_outputs(cloud, CLUSTER) | stack_outputs(cloud, f"{CLUSTER}-probe")
     roles = {account: role for account, (_, role) in associations(cloud).items()}
     assert roles == {account: outputs[output] for account, output in ACCOUNTS.items()}
 
@@ -58,6 +60,16 @@ def test_a_second_run_changes_no_association(cloud: Stage) -> None:
     assert again.code == 0, again.said
     assert associations(cloud) == before
     assert [call for call in again.calls if "create-pod" in call or "update-pod" in call] == []
+
+
+def test_the_probe_s_stack_comes_after_the_environment_s_and_takes_its_outputs(cloud: Stage) -> None:
+    again = cloud.deploy(*STEP)
+    stacks = [call.partition("--stack-name ")[2].split()[0] for call in again.calls if "cloudformation deploy" in call]
+    assert stacks == ["pillarbox-registry", CLUSTER, f"{CLUSTER}-probe"]
+    outputs = stack_outputs(cloud, CLUSTER)
+    (call,) = [call for call in again.calls if f"--stack-name {CLUSTER}-probe" in call and "deploy" in call]
+    for name in ("QueueArn", "DeadLetterQueueArn", "BucketArn", "TokenParameterName"):
+        assert f" {name}={outputs[name]}" in call
 
 
 def test_an_association_with_another_role_is_corrected(cloud: Stage) -> None:

@@ -22,6 +22,7 @@ LEASE = "lease/pillarbox/pillarbox-deploy"
 FIXED = ("--component", "fixed-replicas")
 CERTIFICATE = "arn:aws:acm:eu-west-1:000000000000:certificate/11111111-2222-3333-4444-555555555555"
 HTTPS = ("--certificate-arn", CERTIFICATE, "--hostname", "mail.example.com")
+PROBE = (*HTTPS, "--component", "probe", "--parameter", "StatusRoute=true")
 
 
 @pytest.fixture
@@ -127,6 +128,27 @@ def test_from_keda_to_fixed_replicas_keda_s_objects_go_before_the_manifests_come
     applied(cluster, "v2", *FIXED)
     assert SCALED_OBJECT not in cluster.objects()
     assert cluster.objects()[CONSUMER]["spec"]["replicas"] == 2
+
+
+def test_the_probe_comes_with_its_component_and_goes_without_it(cluster: Stage) -> None:
+    verified(cluster, "v1", *PROBE)
+    assert "cronjob/pillarbox/pillarbox-probe" in cluster.objects()
+    verified(cluster, "v2", *HTTPS)
+    assert [key for key in cluster.objects() if "probe" in key and not key.startswith("configmap/")] == []
+
+
+def test_roll_back_takes_the_probe_back_to_the_image_verified_last(cluster: Stage) -> None:
+    def image() -> str:
+        spec = cluster.objects()["cronjob/pillarbox/pillarbox-probe"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        found: str = spec["containers"][0]["image"]
+        return found
+
+    verified(cluster, "v1", *PROBE)
+    applied(cluster, "v2", *PROBE)
+    assert image().endswith("/ops:v2")
+    run = cluster.deploy("--only", "rollback", "--image-tag", "v2")
+    assert run.code == 0, run.said
+    assert image().endswith("/ops:v1")
 
 
 def test_where_file_intake_is_switched_off_its_objects_go(cluster: Stage) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
+import yaml
 
 from common.testing.emulator import ROOT
 from tests.deploy.manifests import WORKLOADS, Manifest, documents, one
@@ -20,12 +21,14 @@ COMBINATIONS = [
     (overlay, components, https, pod_identity)
     for overlay, components, https, pod_identity in product(
         ("dev", "prod"),
-        ("", "fixed-replicas", "service-monitor", "fixed-replicas service-monitor"),
+        ("", "fixed-replicas", "service-monitor", "fixed-replicas service-monitor", "probe", "probe service-monitor"),
         ("", HTTPS),
         ("no", "yes"),
     )
-    if https or overlay == "dev"  # production is not rendered without a certificate
+    # Neither production nor the probe is rendered without a certificate.
+    if https or (overlay == "dev" and "probe" not in components)
 ]
+PROBE = f"COMPONENTS=probe\nSTACK_StatusRoute=true\n{HTTPS}"
 ALB = "alb.ingress.kubernetes.io/"
 
 
@@ -47,6 +50,7 @@ def test_every_environment_renders_what_kubernetes_accepts(
     cluster: Stage, overlay: str, components: str, https: str, pod_identity: str
 ) -> None:
     text = f"OVERLAY={overlay}\nCOMPONENTS={components}\nPROMETHEUS_RELEASE=x\nPOD_IDENTITY={pod_identity}\n{https}"
+    text += "STACK_StatusRoute=true\n" if "probe" in components else ""
     manifests = rendered(cluster, text, "staging")
     for manifest in manifests:
         if manifest["kind"] not in OWN_KINDS:
@@ -57,7 +61,8 @@ def test_every_environment_renders_what_kubernetes_accepts(
     assert bool([m for m in manifests if m["kind"] == "ScaledObject"]) is ("fixed" not in components)
     assert bool([m for m in manifests if m["kind"] == "PodMonitor"]) is ("monitor" in components)
     accounts = [m for m in manifests if m["kind"] == "ServiceAccount"]
-    assert {account["metadata"]["name"] for account in accounts} == set(WORKLOADS)
+    probes = {"probe"} if "probe" in components else set()
+    assert {account["metadata"]["name"] for account in accounts} == {*WORKLOADS, *probes}
     for account in accounts:
         annotations = account["metadata"].get("annotations", {})
         assert ("eks.amazonaws.com/role-arn" in annotations) is (pod_identity == "no")
@@ -214,6 +219,85 @@ def test_the_status_route_knows_the_archive_as_the_consumer_writes_it_where_the_
         "STATUS_OBJECT_LAYOUT=batch",
         'STATUS_KEY_TEMPLATE={prefix}"{message_id}"',
     ]
+
+
+def test_the_probe_has_the_image_the_nodes_and_the_settings_of_its_environment(cluster: Stage) -> None:
+    manifests = rendered(cluster, f"{PROBE}PLATFORMS=linux/arm64\n")
+    job = one("CronJob", "pillarbox-probe", manifests)["spec"]["jobTemplate"]["spec"]["template"]
+    assert job["metadata"]["labels"]["app.kubernetes.io/instance"] == "pillarbox-dev"
+    (container,) = job["spec"]["containers"]
+    assert container["image"].endswith("/pillarbox/ops:v1")
+    affinity = job["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert affinity["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == ["arm64"]
+    (settings_map,) = [m for m in manifests if m["metadata"]["name"].startswith("probe-settings-")]
+    assert container["envFrom"] == [{"configMapRef": {"name": settings_map["metadata"]["name"]}}]
+    assert settings_map["data"]["API_URL"] == "https://mail.example.com"
+    assert settings_map["data"]["SSM_PARAMETER_NAME"] == "/email-service/dev/api-token"
+
+
+def test_a_changed_setting_gives_the_probe_another_name_of_its_settings(cluster: Stage) -> None:
+    before, after = (
+        {m["metadata"]["name"] for m in rendered(cluster, text) if m["metadata"]["name"].startswith("probe-settings-")}
+        for text in (PROBE, PROBE.replace("mail.example.com", "post.example.com"))
+    )
+    assert len(before) == len(after) == 1
+    assert before != after
+
+
+PROBE_SETTINGS = """
+output() { echo "${OUTPUTS[$1]}"; }
+source infrastructure/deploy/manifests.sh
+source infrastructure/deploy/probe.sh
+role_patch() { :; }
+REGION=eu-west-1 API_HOSTNAME=mail.example.com PLATFORMS=linux/arm64
+declare -A OUTPUTS=([QueueUrl]=https://sqs/1/q [DeadLetterQueueUrl]=https://sqs/1/q-dlq [BucketName]=archive
+  [ObjectPrefix]='it"s\\=/' [TokenParameterName]=/token)
+probe_patches
+"""
+
+
+def test_the_settings_of_the_probe_are_the_outputs_of_the_stack_whatever_they_hold() -> None:
+    done = subprocess.run(["bash", "-euc", PROBE_SETTINGS], cwd=ROOT, capture_output=True, text=True, check=True)
+    settings_patch, _ = yaml.safe_load(done.stdout)
+    operations = yaml.safe_load(settings_patch["patch"])
+    assert {each["path"].removeprefix("/data/"): each["value"] for each in operations} == {
+        "AWS_REGION": "eu-west-1",
+        "SQS_QUEUE_URL": "https://sqs/1/q",
+        "SQS_DLQ_URL": "https://sqs/1/q-dlq",
+        "S3_BUCKET_NAME": "archive",
+        "S3_PREFIX": 'it"s\\=/',
+        "SSM_PARAMETER_NAME": "/token",
+        "API_URL": "https://mail.example.com",
+    }
+
+
+REQUIRED = """
+fail() { echo "deploy.sh: $1" >&2; exit 1; }
+source infrastructure/deploy/manifests.sh
+source infrastructure/deploy/probe.sh
+ENVIRONMENT=dev DRY_RUN=no COMPONENTS=(probe)
+declare -A OUTPUTS=([QueueUrl]=q)
+eval "$MORE"
+require_probe_stack
+"""
+
+
+@pytest.mark.parametrize(
+    ("outputs", "complaint"),
+    [
+        ("", "the stack pillarbox-dev has no status route yet"),
+        ("OUTPUTS[StatusBucketName]=archive", "there is no stack pillarbox-dev-probe"),
+        ("OUTPUTS[StatusBucketName]=archive OUTPUTS[ProbeRoleArn]=role", ""),
+        ("COMPONENTS=(https)", ""),
+        ("DRY_RUN=yes", ""),
+    ],
+)
+def test_the_probe_is_not_rendered_before_the_stacks_have_what_it_needs(outputs: str, complaint: str) -> None:
+    command = ["bash", "-euc", REQUIRED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={"MORE": outputs})
+    assert done.returncode == (1 if complaint else 0)
+    assert done.stderr.removeprefix("deploy.sh: ").startswith(complaint)
+    assert bool(done.stderr) is bool(complaint)
 
 
 def test_the_monitors_bear_the_label_that_prometheus_selects_by(cluster: Stage) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.system
 # https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html, extended support included, and the next
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 OVERLAYS = ("dev", "prod")
-ADDED = ("fixed-replicas", "https", "service-monitor")
+ADDED = ("fixed-replicas", "https", "service-monitor", "probe")
 LAST = "no-file-intake"  # takes out of the others, so it follows them
 SETS = [components for size in range(len(ADDED) + 1) for components in combinations(ADDED, size)]
 SETS += [(LAST,), (*ADDED, LAST)]

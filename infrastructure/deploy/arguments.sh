@@ -8,7 +8,7 @@ readonly USAGE="usage: ./deploy.sh --environment NAME [options]
          [--only STEP] [--rendered FILE]
        instead of what the environment's file says:
          [--region REGION] [--cluster NAME] [--certificate-arn ARN] [--hostname NAME]
-         [--component fixed-replicas|service-monitor]... [--parameter NAME=VALUE]...
+         [--component fixed-replicas|service-monitor|probe]... [--parameter NAME=VALUE]...
    e.g.: ./deploy.sh --environment prod --image-tag 4f0c9d1 --skip-build"
 
 readonly ONLY_STEPS=" check registry infrastructure token build push images scan render diff apply wait health verify alarms rollback unlock "
@@ -145,11 +145,13 @@ check_lists() {
   local value
   WORKLOADS=("${SERVICES[@]}")
   if [[ "$(setting FILE_INTAKE)" == yes ]]; then WORKLOADS+=(file-intake); fi
+  ACCOUNTS=("${WORKLOADS[@]}")
   read -ra COMPONENTS <<<"$(setting COMPONENTS)"
   for value in "${EXTRA_COMPONENTS[@]}"; do
-    require_match --component "$value" 'fixed-replicas|service-monitor' "fixed-replicas or service-monitor"
+    require_match --component "$value" 'fixed-replicas|service-monitor|probe' "fixed-replicas, service-monitor or probe"
     if [[ " ${COMPONENTS[*]} " != *" $value "* ]]; then COMPONENTS+=("$value"); fi
   done
+  if has_component probe; then ACCOUNTS+=(probe); fi
   mapfile -t STACK_PARAMETERS < <(settings_after STACK_)
   for value in "${PARAMETERS[@]}"; do
     require_match --parameter "$value" '[A-Za-z]+=.*' "NAME=VALUE with a parameter of $TEMPLATE"
@@ -170,6 +172,7 @@ check_pairs() {
   at_most KEDA_FALLBACK_REPLICAS CONSUMER_MAX_REPLICAS
   [[ -z "$CERTIFICATE_ARN" || -n "$API_HOSTNAME" || "$OVERLAY" == prod ]] || wrong_usage "CERTIFICATE_ARN needs API_HOST_NAME"
   [[ -z "$API_HOSTNAME" || -n "$CERTIFICATE_ARN" || "$OVERLAY" == prod ]] || wrong_usage "API_HOST_NAME needs CERTIFICATE_ARN"
+  check_probe
 }
 
 at_most() { # key, key of its upper bound

@@ -82,9 +82,12 @@ step_infrastructure() {
     "KedaOperatorRole=$(setting KEDA_OPERATOR_ROLE)" "FileIntake=$(file_intake)" "${identity[@]}" "${STACK_PARAMETERS[@]}" "${PARAMETERS[@]}" \
     2>&1 | tee "$WORK/stack-said" >&2
   OUTPUTS=()
+  if [[ "$DRY_RUN" == no ]]; then
+    if ! grep -q "No changes to deploy" "$WORK/stack-said"; then STACK_CHANGED=yes; fi
+    read_outputs
+  fi
+  if has_component probe; then deploy_probe_stack "${identity[@]}" "${STACK_PARAMETERS[@]}" "${PARAMETERS[@]}"; fi
   if [[ "$DRY_RUN" == yes ]]; then return; fi
-  if ! grep -q "No changes to deploy" "$WORK/stack-said"; then STACK_CHANGED=yes; fi
-  read_outputs
   if [[ "$(setting POD_IDENTITY)" == yes ]]; then associate_pod_identities; fi
   if [[ -n "${OUTPUTS[KedaOperatorRoleArn]:-}" ]]; then
     log "      KEDA's operator (keda/keda-operator) must have the role ${OUTPUTS[KedaOperatorRoleArn]}: see docs/operations.md, \"Scaling\""
@@ -121,7 +124,7 @@ oidc_provider_arn() {
 
 associate_pod_identities() {
   local workload
-  for workload in "${WORKLOADS[@]}"; do
+  for workload in "${ACCOUNTS[@]}"; do
     associate "$(namespace_of "$workload")" "$workload" "$(role_of "$workload")"
   done
   if [[ -n "${OUTPUTS[KedaOperatorRoleArn]:-}" ]]; then associate keda keda-operator "${OUTPUTS[KedaOperatorRoleArn]}"; fi
@@ -147,17 +150,23 @@ associate() { # namespace, service account, role
 # Reads the stack's outputs once; a dry run before the first deployment has none and shows placeholders.
 read_outputs() {
   [[ ${#OUTPUTS[@]} -eq 0 ]] || return 0
-  local name value
-  ask_aws 'Stack with id .* does not exist' --region "$REGION" cloudformation describe-stacks \
-    --stack-name "pillarbox-$ENVIRONMENT" --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]' --output text
+  add_outputs "pillarbox-$ENVIRONMENT"
   if [[ -z "$ANSWER" ]]; then
     [[ "$DRY_RUN" == yes ]] || fail "there is no stack pillarbox-$ENVIRONMENT; run without --skip-infrastructure once"
     log "      there is no stack pillarbox-$ENVIRONMENT yet: its values show as placeholders"
     OUTPUTS[TokenParameterName]=/email-service/$ENVIRONMENT/api-token
     return 0
   fi
+  if has_component probe; then add_outputs "pillarbox-$ENVIRONMENT-probe"; fi
+}
+
+# Adds the outputs of a stack. Sets ANSWER to nothing where there is no such stack.
+add_outputs() { # stack
+  local name value
+  ask_aws 'Stack with id .* does not exist' --region "$REGION" cloudformation describe-stacks \
+    --stack-name "$1" --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]' --output text
   while read -r name value; do
-    OUTPUTS[$name]=$value
+    if [[ -n "$name" ]]; then OUTPUTS[$name]=$value; fi
   done <<<"$ANSWER"
 }
 

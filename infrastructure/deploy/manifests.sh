@@ -4,13 +4,15 @@
 # shellcheck disable=SC2153  # arguments.sh sets what is read here
 
 readonly API_NAMESPACE=pillarbox CONSUMER_NAMESPACE=pillarbox-consumer
+# Where a pod's template names the processors of its nodes.
+readonly NODE_ARCHITECTURES=affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchExpressions/0/values
 # How the archive looks: the consumer and file-intake write it alike, so CONSUMER_SETTING_... gives these to both.
 readonly SETTINGS_OF_THE_ARCHIVE='^(S3_KEY_TEMPLATE|OBJECT_[A-Z]+|BATCH_[A-Z_]+|ALLOW_OVERWRITE)='
 
 # Each workload is a Deployment with a service account, a role and settings: the two services, and file-intake, which runs
-# the consumer's image once more. WORKLOADS holds those of the environment.
+# the consumer's image once more. WORKLOADS holds those of the environment, ACCOUNTS besides the probe, which is a CronJob.
 namespace_of() { # workload
-  if [[ "$1" == service1-api ]]; then echo "$API_NAMESPACE"; else echo "$CONSUMER_NAMESPACE"; fi
+  if [[ "$1" == service1-api || "$1" == probe ]]; then echo "$API_NAMESPACE"; else echo "$CONSUMER_NAMESPACE"; fi
 }
 
 role_of() { # workload
@@ -18,6 +20,7 @@ role_of() { # workload
     service1-api) output ApiRoleArn ;;
     service2-consumer) output ConsumerRoleArn ;;
     file-intake) output FileIntakeRoleArn ;;
+    probe) output ProbeRoleArn ;;
   esac
 }
 
@@ -25,6 +28,7 @@ has_component() { [[ " ${COMPONENTS[*]} " == *" $1 "* ]]; }
 
 step_render() {
   read_outputs
+  require_probe_stack
   write_settings
   write_overlay
   KUBECONFIG=/dev/null kubectl kustomize "$WORK" >"$WORK/rendered.tmp"
@@ -122,6 +126,7 @@ write_overlay() {
     service_patches
     scaling_patches
     ingress_patches
+    if has_component probe; then probe_patches; fi
     if has_component service-monitor; then monitor_patches; fi
   } >"$WORK/kustomization.yaml"
 }
@@ -143,18 +148,22 @@ patch() { # kind, name, then operation, path and value for each change
   done
 }
 
+role_patch() { # service account
+  local role=/metadata/annotations/eks.amazonaws.com~1role-arn
+  if [[ "$(setting POD_IDENTITY)" == yes ]]; then
+    patch ServiceAccount "$1" remove "$role" "" # with it the SDK would prefer IRSA to Pod Identity
+  else
+    patch ServiceAccount "$1" replace "$role" "\"$(role_of "$1")\""
+  fi
+}
+
 service_patches() {
-  local service role=/metadata/annotations/eks.amazonaws.com~1role-arn
+  local service
   for service in "${WORKLOADS[@]}"; do
-    if [[ "$(setting POD_IDENTITY)" == yes ]]; then
-      patch ServiceAccount "$service" remove "$role" "" # with it the SDK would prefer IRSA to Pod Identity
-    else
-      patch ServiceAccount "$service" replace "$role" "\"$(role_of "$service")\""
-    fi
+    role_patch "$service"
     patch Deployment "$service" \
       replace /spec/progressDeadlineSeconds "$(setting PROGRESS_DEADLINE_SECONDS)" \
-      replace /spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchExpressions/0/values \
-      "[${PLATFORMS//linux\//}]"
+      replace "/spec/template/spec/$NODE_ARCHITECTURES" "[${PLATFORMS//linux\//}]"
   done
 }
 

@@ -12,13 +12,21 @@ interruptible() {
   return "$code"
 }
 
+# Lists what makes pods in a file, a line each: TYPE NAME NAMESPACE and the path of the pod's specification.
+pod_specs_of() { # file
+  inventory "$1" | awk '
+    $1 == "Deployment.apps" { print $1, $3, $2, ".spec.template.spec" }
+    $1 == "CronJob.batch" { print $1, $3, $2, ".spec.jobTemplate.spec.template.spec" }
+  '
+}
+
 # Ends the script unless the cluster holds what was rendered: the pods of another deployment prove nothing.
 require_live() {
-  local name namespace live=""
-  while read -r name namespace; do
-    live+=$(in_cluster --namespace "$namespace" get deployment "$name" --ignore-not-found --output \
-      'jsonpath={.spec.template.spec.containers[*].image}{"\n"}{.spec.template.spec.containers[*].envFrom[*].configMapRef.name}{"\n"}' </dev/null)$'\n'
-  done < <(deployments_of "$MANIFESTS")
+  local type name namespace pod live=""
+  while read -r type name namespace pod; do
+    live+=$(in_cluster --namespace "$namespace" get "$type" "$name" --ignore-not-found --output \
+      "jsonpath={$pod.containers[*].image}{\"\\n\"}{$pod.containers[*].envFrom[*].configMapRef.name}{\"\\n\"}" </dev/null)$'\n'
+  done < <(pod_specs_of "$MANIFESTS")
   live=$(sed '/^$/d' <<<"$live" | LC_ALL=C sort -u)
   if [[ "$live" == "$(fingerprint "$MANIFESTS")" ]]; then return; fi
   APPLIED=no # what runs is not this run's, so it is not this run's to roll back
@@ -169,8 +177,9 @@ show_trouble() {
   done 2>&1 | cut -c 1-200 | sed -n 1,70p >&2
 }
 
+# Without the probe's: one that has ended is not ready either, and they would come before those of the services.
 failing_pods() { # namespace
-  in_cluster --namespace "$1" get pods --output \
+  in_cluster --namespace "$1" get pods --selector 'app.kubernetes.io/name!=probe' --output \
     'jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' |
     awk '$2 != "True" { print $1 }'
 }
