@@ -1,4 +1,4 @@
-"""deploy.sh as far as one machine goes: the real aws CLI and both real services, a cluster that is played."""
+"""deploy.sh with the real aws CLI and both real services, and a simulated cluster."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def tools() -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A stage with the stack and the token made, and both services running behind what plays the load balancer."""
+    """A stage with the stack, the token, and both services behind a simulated load balancer."""
     with stage(tmp_path_factory.mktemp("deploy")) as set_stage:
         for step in ("infrastructure", "token"):
             made = set_stage.deploy("--only", step, *V1)
@@ -246,7 +246,7 @@ def test_images_that_were_never_pushed_are_not_deployed(prepared: Stage, first: 
 
 
 def test_credentials_of_another_account_are_refused(prepared: Stage) -> None:
-    run = prepared.deploy(*V1, AWS_ACCESS_KEY_ID="111111111111")  # the emulator reads the account from such a key
+    run = prepared.deploy(*V1, AWS_ACCESS_KEY_ID="111111111111")  # the emulator reads the account from the key
     assert run.code == 1
     assert f"the credentials are of account 111111111111, not of {ACCOUNT_ID}" in run.said
 

@@ -1,4 +1,4 @@
-"""The steps `build`, `push` and `images`, and the tag of an environment, before a registry whose answers are given."""
+"""The steps `build`, `push` and `images`, and the tag of an environment, with scripted answers of the registry."""
 
 import json
 import subprocess

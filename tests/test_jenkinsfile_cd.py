@@ -1,4 +1,4 @@
-"""Jenkinsfile-CD, played on Groovy: what is deployed where, who is asked, and what a failure leads to."""
+"""Jenkinsfile-CD simulated with Groovy: what is deployed where, the approvals, and the effect of a failure."""
 
 import pytest
 

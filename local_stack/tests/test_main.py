@@ -1,4 +1,4 @@
-"""`make run` in this process, with a stack that is played: options, signals, output and exit codes."""
+"""`make run` in this process, with a fake stack: options, signals, output and exit codes."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ PORTS = ("PORT", "CONSUMER_PORT", "EMULATOR_PORT", "FILE_INTAKE_PORT")
 TRIP = sample.RoundTrip(200, '{"message_id": "1"}', "messages/1.json", {"email_data": {"email_subject": "Hi"}}, 0.042)
 
 
-class PlayedStack:
+class FakeStack:
     """A stack that runs nothing; `while_starting` and `while_stopping` are called in its methods."""
 
     def __init__(self) -> None:
@@ -72,18 +72,18 @@ def handlers_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PlayedStack:
-    played = PlayedStack()
+def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeStack:
+    fake = FakeStack()
 
-    def new_stack(options: Options, announce: Callable[[str], None]) -> PlayedStack:
-        played.options = options
+    def new_stack(options: Options, announce: Callable[[str], None]) -> FakeStack:
+        fake.options = options
         announce("[1/4]")
-        return played
+        return fake
 
     monkeypatch.setattr(program, "LocalStack", new_stack)
     monkeypatch.setattr(sys, "argv", ["local_stack", "--directory", str(tmp_path / "the state")])
     monkeypatch.setattr(sample, "round_trip", lambda _environment: TRIP)
-    return played
+    return fake
 
 
 def test_ports_and_directory_have_defaults() -> None:
@@ -117,9 +117,7 @@ def test_two_equal_ports_are_refused(
     assert "must be four different ports" in capsys.readouterr().err
 
 
-def test_stack_that_does_not_start_is_stopped_and_exits_1(
-    stack: PlayedStack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stack_that_does_not_start_is_stopped_and_exits_1(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise StackError("the reason")
 
@@ -129,14 +127,14 @@ def test_stack_that_does_not_start_is_stopped_and_exits_1(
     assert capsys.readouterr().out.splitlines()[-1] == "local_stack: the reason"
 
 
-def test_process_that_ends_by_itself_stops_the_stack(stack: PlayedStack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_process_that_ends_by_itself_stops_the_stack(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main() == 1
     assert stack.calls == ["start", "stop"]
     assert "emulator ended by itself with exit code -9" in capsys.readouterr().out
 
 
 def test_round_trip_and_commands_are_shown_without_the_token(
-    stack: PlayedStack, capsys: pytest.CaptureFixture[str]
+    stack: FakeStack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program.main()
     out = capsys.readouterr().out
@@ -146,7 +144,7 @@ def test_round_trip_and_commands_are_shown_without_the_token(
     assert "secret-token" not in out
 
 
-def test_curl_command_posts_a_valid_email(stack: PlayedStack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_curl_command_posts_a_valid_email(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:
     program.main()
     _, found, rest = capsys.readouterr().out.partition("  . ")
     command = shlex.split((found + rest).partition("\n\n")[0].replace("\\\n", ""))
@@ -157,7 +155,7 @@ def test_curl_command_posts_a_valid_email(stack: PlayedStack, capsys: pytest.Cap
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_signal_stops_the_stack_and_exits_0(
-    stack: PlayedStack, capsys: pytest.CaptureFixture[str], number: signal.Signals
+    stack: FakeStack, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     stack.while_starting = lambda: signal.raise_signal(number)
     assert program.main() == 0
@@ -168,13 +166,13 @@ def test_first_signal_stops_the_stack_and_exits_0(
     ]
 
 
-def test_second_signal_kills_the_services(stack: PlayedStack) -> None:
+def test_second_signal_kills_the_services(stack: FakeStack) -> None:
     stack.while_starting = stack.while_stopping = interrupt
     assert program.main() == 0
     assert stack.calls == ["start", "stop", "kill services"]
 
 
-def test_stack_is_stopped_if_nobody_reads_the_output(stack: PlayedStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_is_stopped_if_nobody_reads_the_output(stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     def say(_text: str) -> None:
         raise BrokenPipeError
 

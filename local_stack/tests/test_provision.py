@@ -62,7 +62,7 @@ def test_queue_url_gets_the_endpoint_of_this_run() -> None:
     assert url == "http://127.0.0.1:4600/000000000000/emails"
 
 
-class PlayedCloudFormation:
+class FakeCloudFormation:
     """A CloudFormation with one stack in a state; a creation fails for `reasons`, an update with `refusal`."""
 
     def __init__(self, status: str, reasons: list[str] | None = None, refusal: str = "") -> None:
@@ -93,7 +93,7 @@ class PlayedCloudFormation:
         failed = [{"ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": text} for text in self.reasons or []]
         return {"StackEvents": [{"ResourceStatus": "CREATE_COMPLETE", "ResourceStatusReason": "fine"}, *failed]}
 
-    def get_waiter(self, name: str) -> "PlayedCloudFormation":
+    def get_waiter(self, name: str) -> "FakeCloudFormation":
         self.calls.append(f"wait for {name}")
         return self
 
@@ -103,27 +103,32 @@ class PlayedCloudFormation:
 
 
 def test_failed_stack_is_deleted_before_it_is_created_again() -> None:
-    played: Any = PlayedCloudFormation("ROLLBACK_COMPLETE")
-    assert provision._deploy(played, {}) == {"BucketName": "archive"}
-    assert played.calls == ["delete", "wait for stack_delete_complete", "create", "wait for stack_create_complete"]
+    cloudformation: Any = FakeCloudFormation("ROLLBACK_COMPLETE")
+    assert provision._deploy(cloudformation, {}) == {"BucketName": "archive"}
+    assert cloudformation.calls == [
+        "delete",
+        "wait for stack_delete_complete",
+        "create",
+        "wait for stack_create_complete",
+    ]
 
 
 @pytest.mark.parametrize(
     ("reasons", "text"), [(["bucket exists", ""], "created: bucket exists. If"), ([], "created: no reason given. If")]
 )
 def test_creation_that_fails_is_an_error_with_the_reasons(reasons: list[str], text: str) -> None:
-    played: Any = PlayedCloudFormation("", reasons)
+    cloudformation: Any = FakeCloudFormation("", reasons)
     with pytest.raises(StackError, match=text):
-        provision._deploy(played, {})
+        provision._deploy(cloudformation, {})
 
 
 def test_stack_without_changes_is_kept() -> None:
-    played: Any = PlayedCloudFormation("CREATE_COMPLETE", refusal="No updates are to be performed.")
-    assert provision._deploy(played, {}) == {"BucketName": "archive"}
-    assert played.calls == ["update"]
+    cloudformation: Any = FakeCloudFormation("CREATE_COMPLETE", refusal="No updates are to be performed.")
+    assert provision._deploy(cloudformation, {}) == {"BucketName": "archive"}
+    assert cloudformation.calls == ["update"]
 
 
 def test_update_that_is_refused_is_an_error() -> None:
-    played: Any = PlayedCloudFormation("UPDATE_COMPLETE", refusal="Template error")
+    cloudformation: Any = FakeCloudFormation("UPDATE_COMPLETE", refusal="Template error")
     with pytest.raises(ClientError, match="Template error"):
-        provision._deploy(played, {})
+        provision._deploy(cloudformation, {})

@@ -1,4 +1,4 @@
-"""The sample e-mail: sent to an API that is played, found in an S3 in this process."""
+"""The sample e-mail: sent to a fake API, found in an S3 in this process."""
 
 import gzip
 import json
@@ -63,16 +63,16 @@ def aws() -> Iterator[dict[str, str]]:
 def api(aws: dict[str, str]) -> Iterator[Api]:
     s3 = client(aws, "s3")
     s3.create_bucket(Bucket=BUCKET)
-    played = Api(s3)
+    fake = Api(s3)
 
     class Handler(Quiet):
         def do_POST(self) -> None:  # noqa: N802  # the name that http.server calls
-            status, text = played.take(self.headers["Authorization"], self.body())
+            status, text = fake.take(self.headers["Authorization"], self.body())
             self.reply(status if self.path == "/api/message" else 404, text, "application/json")
 
     server = LoopbackServer(Handler)
-    played.environment = aws | {"API_URL": f"http://127.0.0.1:{server.server_port}"}
-    yield played
+    fake.environment = aws | {"API_URL": f"http://127.0.0.1:{server.server_port}"}
+    yield fake
     server.close()
     for entry in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
         s3.delete_object(Bucket=BUCKET, Key=entry["Key"])

@@ -1,4 +1,4 @@
-"""The local stack with processes that are played: the order of starting and stopping, and what it refuses."""
+"""The local stack with fake processes: the order of starting and stopping, and what it refuses."""
 
 import shlex
 import signal
@@ -17,7 +17,7 @@ from local_stack.stack import LocalStack
 RESOURCES = {name: f"the {name}'s value" for name in provision.NAMES}
 
 
-class PlayedProcess(Process):
+class FakeProcess(Process):
     """Records its calls in a list that all processes of a stack share, and runs nothing."""
 
     def __init__(self, name: str, directory: Path, calls: list[str], environment: Mapping[str, str]) -> None:
@@ -51,8 +51,8 @@ class PlayedProcess(Process):
         self.calls.append(f"kill {self.name}")
 
 
-class PlayedPrograms(Programs):
-    """Describes processes that are played; those in `broken` end at once."""
+class FakePrograms(Programs):
+    """Describes fake processes; those in `broken` end at once."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -60,19 +60,19 @@ class PlayedPrograms(Programs):
         self.calls: list[str] = []
         self.broken: set[str] = set()
 
-    def _played(self, name: str, environment: Mapping[str, str]) -> PlayedProcess:
-        process = PlayedProcess(name, self.directory, self.calls, environment)
+    def _process(self, name: str, environment: Mapping[str, str]) -> FakeProcess:
+        process = FakeProcess(name, self.directory, self.calls, environment)
         process.code = 1 if name in self.broken else None
         return process
 
     def emulator(self) -> Process:
-        return self._played("emulator", {})
+        return self._process("emulator", {})
 
     def api(self, name: str, port: int, resources: Mapping[str, str], settings: Mapping[str, str]) -> Process:
-        return self._played(name, {**resources, "PORT": str(port), **settings})
+        return self._process(name, {**resources, "PORT": str(port), **settings})
 
     def consumer(self, name: str, port: int, resources: Mapping[str, str], settings: Mapping[str, str]) -> Process:
-        return self._played(name, {**resources, "PORT": str(port), **settings})
+        return self._process(name, {**resources, "PORT": str(port), **settings})
 
 
 @pytest.fixture(autouse=True)
@@ -90,17 +90,17 @@ def options(tmp_path: Path) -> Options:
 
 
 @pytest.fixture
-def programs(options: Options) -> PlayedPrograms:
-    return PlayedPrograms(options)
+def programs(options: Options) -> FakePrograms:
+    return FakePrograms(options)
 
 
 @pytest.fixture
-def stack(options: Options, programs: PlayedPrograms) -> LocalStack:
+def stack(options: Options, programs: FakePrograms) -> LocalStack:
     return LocalStack(options, programs=programs)
 
 
 def test_services_start_after_the_emulator_and_are_ready_at_the_end(
-    stack: LocalStack, programs: PlayedPrograms, provisioned: list[bool]
+    stack: LocalStack, programs: FakePrograms, provisioned: list[bool]
 ) -> None:
     provisioned.append(True)
     with stack:
@@ -111,19 +111,19 @@ def test_services_start_after_the_emulator_and_are_ready_at_the_end(
         ]
 
 
-def test_emulator_saves_a_new_stack_by_a_restart(stack: LocalStack, programs: PlayedPrograms) -> None:
+def test_emulator_saves_a_new_stack_by_a_restart(stack: LocalStack, programs: FakePrograms) -> None:
     with stack:
         emulator = ["start emulator", "ready emulator"]
         assert programs.calls[:6] == [*emulator, "stop emulator", *emulator, "start service1-api"]
 
 
-def test_start_announces_its_steps(options: Options, programs: PlayedPrograms) -> None:
+def test_start_announces_its_steps(options: Options, programs: FakePrograms) -> None:
     lines: list[str] = []
     with LocalStack(options, lines.append, programs=programs):
         assert [line[:5] for line in lines] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
 
 
-def test_emulator_stops_last(stack: LocalStack, programs: PlayedPrograms) -> None:
+def test_emulator_stops_last(stack: LocalStack, programs: FakePrograms) -> None:
     stack.start()
     programs.calls.clear()
     stack.stop()
@@ -133,7 +133,7 @@ def test_emulator_stops_last(stack: LocalStack, programs: PlayedPrograms) -> Non
     ]
 
 
-def test_what_was_started_is_stopped_if_a_service_does_not_start(stack: LocalStack, programs: PlayedPrograms) -> None:
+def test_what_was_started_is_stopped_if_a_service_does_not_start(stack: LocalStack, programs: FakePrograms) -> None:
     programs.broken.add("service2-consumer")
     with pytest.raises(StackError, match="service2-consumer ended"), stack:
         pass
@@ -142,7 +142,7 @@ def test_what_was_started_is_stopped_if_a_service_does_not_start(stack: LocalSta
     ]
 
 
-def test_kill_services_spares_the_emulator(stack: LocalStack, programs: PlayedPrograms) -> None:
+def test_kill_services_spares_the_emulator(stack: LocalStack, programs: FakePrograms) -> None:
     with stack:
         programs.calls.clear()
         stack.kill_services()
@@ -161,7 +161,7 @@ def test_process_that_ends_by_itself_is_found(stack: LocalStack, name: str) -> N
 def test_file_intake_is_a_consumer_of_the_files_queue(stack: LocalStack) -> None:
     with stack:
         process = stack.new_file_intake("another", 8099, LANES="1")
-        assert isinstance(process, PlayedProcess)
+        assert isinstance(process, FakeProcess)
         expected = {"INTAKE": "files", "SQS_QUEUE_URL": RESOURCES["FILES_QUEUE_URL"], "PORT": "8099", "LANES": "1"}
         assert process.settings.items() >= expected.items()
 
@@ -177,7 +177,7 @@ def test_environment_file_is_private_and_readable_by_a_shell(stack: LocalStack, 
 
 
 def test_directory_of_a_running_stack_is_refused_until_it_stops(stack: LocalStack, options: Options) -> None:
-    second = LocalStack(options, programs=PlayedPrograms(options))
+    second = LocalStack(options, programs=FakePrograms(options))
     with stack, pytest.raises(StackError, match="another local stack runs in"):
         second.start()
     with second:
@@ -188,7 +188,7 @@ def test_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     options = Options(tmp_path / "file/state", free_port(), free_port(), free_port(), free_port())
     with pytest.raises(StackError, match=r"the state cannot be kept in .*file/state: Not a directory"):
-        LocalStack(options, programs=PlayedPrograms(options)).start()
+        LocalStack(options, programs=FakePrograms(options)).start()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_port_in_use_is_refused_with_its_variable(
-    stack: LocalStack, programs: PlayedPrograms, field: str, variable: str
+    stack: LocalStack, programs: FakePrograms, field: str, variable: str
 ) -> None:
     port = getattr(stack.options, field)
     with (
