@@ -156,7 +156,7 @@ def test_an_image_that_is_not_the_tested_one_gets_no_tag(docker: Docker) -> None
     docker.run("build", TAG)
     code, said, calls = docker.run("push", TAG, REGISTRY, "service1-api", CONFIG_PUSHED=OTHER)
     assert code == 1
-    assert "is not what was tested" in said
+    assert "is not the tested image" in said
     assert OTHER in said
     assert not [call for call in calls if "imagetools create" in call]
 

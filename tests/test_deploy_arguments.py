@@ -67,8 +67,8 @@ def test_a_script_can_be_run(script: str) -> None:
         ((*GOOD, "--certificate-arn", "arn"), "--certificate-arn needs --hostname"),
         ((*GOOD, "--certificate-arn", "arn", "--hostname", "api.example.com"), "--certificate-arn"),
         ((*GOOD, "--force", "yes"), "unknown option --force"),
-        ((*GOOD, "--force"), "--force needs a value, or is no option"),
-        ((REGISTRY, ACCOUNT_ID), "nobody can answer here"),
+        ((*GOOD, "--force"), "--force needs a value or is unknown"),
+        ((REGISTRY, ACCOUNT_ID), "standard input is not a terminal"),
     ],
 )
 def test_a_wrong_argument_is_named_with_the_usage_and_exit_code_2(

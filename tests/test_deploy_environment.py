@@ -53,7 +53,7 @@ def test_the_check_names_what_a_fresh_environment_lacks_one_a_line(name: str, tm
         ("EKS CLUSTER=x", 'expected KEY=VALUE or a comment, got "EKS CLUSTER=x"'),
         ("export EKS_CLUSTER=x", "expected KEY=VALUE or a comment"),
         ("EKS_CLUSTRE=x", "unknown key EKS_CLUSTRE"),
-        ("AWS_REGION=eu-west-2", "AWS_REGION is there already, in line 2"),
+        ("AWS_REGION=eu-west-2", "AWS_REGION is set already in line 2"),
         ("API_MIN_REPLICAS=two", 'API_MIN_REPLICAS: expected a whole number from 1 to 999, got "two"'),
         ("API_MIN_REPLICAS=0", "API_MIN_REPLICAS: expected a whole number"),
         ("API_MIN_REPLICAS=2 # pods", "API_MIN_REPLICAS: expected a whole number"),

@@ -104,7 +104,7 @@ def test_unlock_removes_the_lock_after_a_yes(cluster: Stage) -> None:
     assert LEASE in cluster.objects()
     run = cluster.deploy("--only", "unlock", answer="y\n")
     assert (run.code, LEASE in cluster.objects()) == (0, False)
-    assert "held by killed, renewed last at 2026-01-01" in run.said
+    assert "held by killed, last renewed at 2026-01-01" in run.said
 
 
 # ---- the way back ----------------------------------------------------------------------------------------------------
@@ -301,7 +301,7 @@ def test_the_tag_and_the_rendered_file_must_agree(cluster: Stage) -> None:
     file = cluster.render("v1")
     run = cluster.deploy("--only", "diff", "--image-tag", "v2", "--rendered", str(file))
     assert run.code == 2
-    assert f"{file} holds the images of v1" in run.said
+    assert f"{file} contains the images of v1" in run.said
 
 
 def test_what_was_rendered_is_applied_and_never_rendered_again(cluster: Stage) -> None:

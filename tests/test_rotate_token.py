@@ -186,7 +186,7 @@ def test_blank_lines_are_no_tokens(rotation: Rotation) -> None:
 def test_a_write_of_somebody_else_at_the_same_time_is_noticed(rotation: Rotation) -> None:
     done = rotation.run("add", *DEV, MEANWHILE=NAME)
     assert done.returncode == 1
-    assert "somebody else changed" in done.stderr
+    assert "another client changed" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_a_parameter_that_is_not_there_is_said(rotation: Rotation) -> None:
 
 def test_an_environment_without_a_stack_is_said(rotation: Rotation) -> None:
     done = rotation.run("add", "--environment", "qa")
-    assert (done.returncode, "pillarbox-qa names no token" in done.stderr) == (1, True)
+    assert (done.returncode, "pillarbox-qa has no token parameter" in done.stderr) == (1, True)
