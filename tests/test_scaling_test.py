@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.testing.emulator import ROOT, outer_environment, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ROOT, outer_environment, running_emulator
 
 # Simulates `kubectl`: each read of the deployment returns the next line of the file `states`; the last one repeats.
 KUBECTL = """#!/usr/bin/env bash
