@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
+from tests.deploy.emulator import running_emulator
 
 from common.testing.ports import free_port
 from local_stack import provision
 from local_stack.processes import StackError
-from tests.deploy.emulator import running_emulator
 
 
 @pytest.fixture(scope="module")
