@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
-from tests.deploy.emulator import running_emulator
 
+from common.testing.emulator import running_emulator
 from common.testing.ports import free_port
 from local_stack import provision
 from local_stack.processes import StackError
