@@ -17,7 +17,7 @@ from local_stack.provision import client
 from pillarbox.ids import message_id_at
 from tests.identity.http_server import LoopbackServer, Quiet
 
-BUCKET = "archive"
+BUCKET = "local-stack-sample"  # moto keeps its state in this process, so other tests must not use the name
 MESSAGE_ID = message_id_at(datetime(2026, 12, 10, 14, 30, tzinfo=UTC), bytes(10))
 KEY = f"messages/2026/12/10/{MESSAGE_ID}.json"
 RECORD = {"message_id": MESSAGE_ID, "email_data": sample.SAMPLE}
