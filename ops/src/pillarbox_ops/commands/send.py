@@ -42,7 +42,7 @@ _MAX_FILE_BYTES = 32 * 1024 * 1024  # far above the largest request that the API
 @click.option("--wait", is_flag=True, help="Wait until each is archived.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60, show_default=True, help="Seconds to wait for one.")
 def send(
-    app: App, file: Path | None, count: int, rate: float | None, wait: bool, timeout: float, **fields: str | None
+    app: App, *, file: Path | None, count: int, rate: float | None, wait: bool, timeout: float, **fields: str | None
 ) -> ExitCode:
     """Send a test e-mail, or FILE: an .eml, or JSON with the four fields.
 
