@@ -79,6 +79,40 @@ def test_progress_is_drawn_on_a_terminal() -> None:
     assert "4/10" in err.getvalue()
 
 
+def test_a_total_that_is_not_known_at_first_grows() -> None:
+    err = _Terminal()
+    with Output(stdout=io.StringIO(), stderr=err).progress("reading", None) as progress:
+        progress.expect(6)
+        progress.advance(4)
+        progress.expect(2)
+    assert "4/8" in err.getvalue()
+
+
+def test_no_bar_is_drawn_between_json_lines_on_one_terminal() -> None:
+    err = _Terminal()
+    with Output("jsonl", stdout=_Terminal(), stderr=err).progress("reading", 1) as progress:
+        progress.expect()
+        progress.advance()
+    assert err.getvalue() == ""
+
+
+def test_bytes_are_written_unchanged_and_on_a_terminal_made_safe() -> None:
+    raw, terminal = io.TextIOWrapper(io.BytesIO()), _Terminal()
+    Output(stdout=raw).data(b"\xff\x1b[2J\r\n")
+    Output(stdout=terminal).data(b"\xff\x1b[2J")
+    assert raw.buffer.getvalue() == b"\xff\x1b[2J\r\n"
+    assert terminal.getvalue() == "\ufffd\\x1b[2J\n"
+
+
+def test_only_a_table_on_a_terminal_is_drawn_again() -> None:
+    terminal = _Terminal()
+    assert Output(stdout=terminal).redraws
+    assert not Output("jsonl", stdout=terminal).redraws
+    assert not Output("table", stdout=io.StringIO()).redraws
+    Output(stdout=terminal).clear()
+    assert terminal.getvalue() == "\x1b[H\x1b[2J"
+
+
 def test_no_color_leaves_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     out = _Terminal()
