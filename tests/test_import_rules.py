@@ -33,7 +33,7 @@ READ_THE_ENVIRONMENT = {
 }
 PURE = {
     ("pillarbox", name)
-    for name in ("message", "ids", "payload", "object_key", "strict_json", "gzip_body", "trace", "backoff")
+    for name in ("message", "ids", "payload", "object_key", "strict_json", "gzip_body", "trace", "backoff", "probe")
 } | {
     ("service1_api", "problems"),
     *(("pillarbox_ops", name) for name in ("layout", "records", "search", "attachments", "eml", "email_input")),
