@@ -1,10 +1,12 @@
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pillarbox_ops.errors import ExitCode, OpsError
 from pillarbox_ops.exporting import export_file, export_folder, export_stream, file_name
+from pillarbox_ops.records import ArchivedEmail
 
 from .emails import email_of, id_at
 
@@ -20,7 +22,7 @@ def test_json_lines_keep_every_value_of_the_record() -> None:
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "out.mbox"
 
-    def emails():  # type: ignore[no-untyped-def]
+    def emails() -> Iterator[ArchivedEmail]:
         yield email_of()
         assert not path.exists()
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pillarbox_ops.commands import status as command
 from pillarbox_ops.errors import ExitCode
 
 from ..emails import archived
@@ -79,7 +78,7 @@ def test_watch_looks_again_until_it_is_interrupted(run: Run, monkeypatch: pytest
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(command.time, "sleep", sleep)
+    monkeypatch.setattr("time.sleep", sleep)
     ran = run("status", "--watch", "5")
     assert ran.code == 130
     assert len(ran.rows) == 3
