@@ -42,6 +42,13 @@ def test_a_table_has_titles_and_a_dash_for_what_is_empty() -> None:
     assert [line.split() for line in out.getvalue().splitlines()] == [["ID", "SIZE"], ["a", "12"], ["-", "-"]]
 
 
+def test_an_id_is_not_broken_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out, row = _Terminal(), {"id": "i" * 36, "key": "k" * 90}
+    Output("table", stdout=out).rows((Column("id", "ID", whole=True), Column("key", "KEY")), [row])
+    assert "i" * 36 in out.getvalue()
+
+
 @pytest.mark.parametrize("text", ["\x1b[2J", "\x9b31m", "a\u202eb", "\x07"])
 def test_a_table_holds_nothing_that_a_terminal_could_obey(text: str) -> None:
     out = io.StringIO()

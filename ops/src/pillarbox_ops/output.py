@@ -26,11 +26,12 @@ _WIDE_COLUMNS = 200
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: the key of its value in each row, and its title."""
+    """A column of a table: the key of its value in each row, and its title. `whole` values are never broken."""
 
     key: str
     title: str
     right: bool = False
+    whole: bool = False
 
 
 class Progress(Protocol):
@@ -124,7 +125,8 @@ class Output:
 
         table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(c.title for c in columns))
         for column in columns:
-            table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+            side: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(column.title, justify=side, overflow="fold", no_wrap=column.whole)
         number = 0
         for number, row in enumerate(rows, 1):  # noqa: B007  counts a stream
             table.add_row(*(Text(safe(_cell(row.get(column.key)))) for column in columns))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pillarbox_ops.app import App
 
 COLUMNS = (
-    Column("message_id", "ID"),
+    Column("message_id", "ID", whole=True),
     Column("received_at", "RECEIVED"),
     Column("sender", "SENDER"),
     Column("subject", "SUBJECT"),

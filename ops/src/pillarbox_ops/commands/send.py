@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pillarbox_ops.app import App
 
 _COLUMNS = (
-    Column("message_id", "ID"),
+    Column("message_id", "ID", whole=True),
     Column("status", "STATUS"),
     Column("milliseconds", "ANSWER, MS", right=True),
     Column("archived_milliseconds", "ARCHIVED, MS", right=True),
