@@ -62,7 +62,8 @@ def test_what_was_looked_at_is_shown_again_after_an_error_and_an_interrupt(
             for _ in looked:
                 raise error
 
-    pytest.raises(error, look)
+    with pytest.raises(error):
+        look()
     assert _visible(pipeline) == 12
 
 
