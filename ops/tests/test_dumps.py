@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox_ops.dead_letters import DeadLetter
-from pillarbox_ops.dumps import letter_from, line_of, plain_attributes
+from pillarbox_ops.dumps import letter_from, line_of, plain_attributes, read_dump
+from pillarbox_ops.errors import OpsError
 from pillarbox_ops.reasons import Verdict
 
 VERDICT = Verdict("redrivable")
@@ -67,3 +69,19 @@ def test_another_line_is_refused_without_a_quote(line: str, text: str) -> None:
     with pytest.raises(ValueError, match=text) as raised:
         letter_from(line, lambda _body, _attributes: VERDICT)
     assert "secret" not in str(raised.value)
+
+
+def test_a_dump_is_read_line_by_line_and_a_wrong_line_has_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "dump"
+    path.write_text(f"{json.dumps(LINE)}\n\nsecret\n")
+    letters = read_dump(path, lambda _body, _attributes: VERDICT)
+    assert next(letters).body == "secret"
+    with pytest.raises(OpsError, match=r"dump, line 3 is no line of a dump$"):
+        next(letters)
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "dump").write_bytes(b"\xff")
+    for name, text in (("missing", "cannot be read: No such file"), ("dump", "is not in UTF-8")):
+        with pytest.raises(OpsError, match=text):
+            next(read_dump(tmp_path / name, lambda _body, _attributes: VERDICT))

@@ -6,11 +6,21 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pillarbox.ids import parse_message_id, time_of
-from pillarbox_ops import reasons, scan
+from pillarbox_ops import reasons
 from pillarbox_ops.dead_letters import DeadLetter, attributes_size
 from pillarbox_ops.pace import Pace
 from pillarbox_ops.reasons import Verdict
-from pillarbox_ops.redrive import Moved, Sender, attributes_to_send, derived_id, move, packs, start_move_task
+from pillarbox_ops.redrive import (
+    EndedTask,
+    Moved,
+    Sender,
+    attributes_to_send,
+    derived_id,
+    move,
+    packs,
+    start_move_task,
+    wait_for_task,
+)
 from pillarbox_ops.scan import Scan
 
 from .pipelines import Pipeline
@@ -18,11 +28,6 @@ from .pipelines import Pipeline
 SENT_AT = datetime(2026, 11, 20, 10, 0, 0, 123000, tzinfo=UTC)
 ID: dict[str, Any] = {"message_id": {"DataType": "String", "StringValue": "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"}}
 FULL = 1024 * 1024
-
-
-@pytest.fixture(autouse=True)
-def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "WAIT_SECONDS", 0)
 
 
 def _letter(name: str = "m", body: str = "x", **attributes: Any) -> DeadLetter:
@@ -209,6 +214,10 @@ class _Tasks:
     def __init__(self, refusal: str = "") -> None:
         self.refusal = refusal
         self.started: list[dict[str, Any]] = []
+        self.states: list[dict[str, Any]] = []
+
+    def list_message_move_tasks(self, **_options: Any) -> dict[str, Any]:
+        return {"Results": [self.states.pop(0)]}
 
     def get_queue_attributes(self, **_options: Any) -> dict[str, Any]:
         return {"Attributes": {"QueueArn": "arn:dlq"}}
@@ -246,3 +255,12 @@ def test_another_refusal_of_a_move_task_is_an_error() -> None:
     sqs: Any = _Tasks("AccessDenied")
     with pytest.raises(ClientError):
         start_move_task(sqs, "url", None)
+
+
+def test_a_move_task_is_followed_to_its_end() -> None:
+    sqs: Any = _Tasks()
+    failed = {"Status": "FAILED", "ApproximateNumberOfMessagesMoved": 3, "FailureReason": "AccessDenied"}
+    sqs.states = [{"Status": "RUNNING"}, {"Status": "RUNNING"}, failed]
+    slept: list[float] = []
+    assert wait_for_task(sqs, "url", slept.append) == EndedTask("FAILED", 3, "AccessDenied")
+    assert slept == [2, 2]

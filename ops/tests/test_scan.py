@@ -10,11 +10,6 @@ from pillarbox_ops.scan import Scan, chunks, results_of
 from .pipelines import Pipeline
 
 
-@pytest.fixture(autouse=True)
-def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "WAIT_SECONDS", 0)
-
-
 def _scan(pipeline: Pipeline, **options: Any) -> Scan:
     return Scan(pipeline.sqs, pipeline.dlq_url, reasons.of_email, **{"hold_seconds": 60, **options})
 

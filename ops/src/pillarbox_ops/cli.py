@@ -11,6 +11,7 @@ from pillarbox_ops.errors import ExitCode, OpsError
 
 # Command: the module and its attribute, and the line of --help.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "dlq": ("dlq:dlq", "Look at dead letters, save them, move them back, delete them."),
     "completion": ("completion:completion", "Print the shell's completion script."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count

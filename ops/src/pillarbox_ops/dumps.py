@@ -5,13 +5,16 @@ Text outside of ASCII is escaped, so that a body comes back unchanged whatever i
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from pillarbox.message import rfc3339
 from pillarbox_ops.dead_letters import DeadLetter, Judge, strings
+from pillarbox_ops.errors import ExitCode, OpsError
 
 
 class _Attribute(BaseModel):
@@ -80,6 +83,22 @@ def letter_from(line: str, judge: Judge) -> DeadLetter:
         judge(found.body, strings(attributes)),
         found.trace_header,
     )
+
+
+def read_dump(path: Path, judge: Judge) -> Iterator[DeadLetter]:
+    """Yield the messages of a dump. Raise OpsError, with the number of the line, if one is wrong."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    try:
+                        yield letter_from(line, judge)
+                    except ValueError as exc:
+                        raise OpsError(f"{path}, line {number} {exc}") from None
+    except OSError as exc:
+        raise OpsError(f"{path} cannot be read: {exc.strerror}", ExitCode.USAGE) from None
+    except UnicodeDecodeError:
+        raise OpsError(f"{path} is no dump: it is not in UTF-8") from None
 
 
 def _attribute(value: _Attribute) -> dict[str, Any]:

@@ -7,6 +7,7 @@ gets one here, made from its SQS id and the time of its first sending, for a cop
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ MAX_ATTRIBUTES = 10
 # Refusals of a whole batch that are due to a message in it; the others are then sent alone.
 _OF_CONTENT = ("BatchRequestTooLong", "InvalidMessageContents", "InvalidParameterValue", "InvalidAttributeValue")
 _MAX_TASK_RATE = 500  # messages a second, of StartMessageMoveTask
+_TASK_POLL_SECONDS = 2
 _NO_MOVE_TASK = ("UnsupportedOperation", "InvalidAction")
 
 
@@ -125,16 +127,39 @@ def move(letters: Iterable[DeadLetter], sender: Sender, scan: Scan | None, done:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class EndedTask:
+    """How a move task of SQS ended: COMPLETED, FAILED or CANCELLED, how many it moved, and why it failed."""
+
+    status: str
+    moved: int
+    failure: str
+
+
 def start_move_task(sqs: SQSClient, url: str, rate: float | None) -> str | None:
     """Tell SQS to move all messages of a dead-letter queue back; return the task's handle.
 
     Return None where the service cannot, as emulators. Raise ClientError for any other refusal.
     """
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     options: Any = {"MaxNumberOfMessagesPerSecond": min(_MAX_TASK_RATE, max(1, int(rate)))} if rate else {}
     try:
-        return sqs.start_message_move_task(SourceArn=arn, **options)["TaskHandle"]
+        return sqs.start_message_move_task(SourceArn=_arn(sqs, url), **options)["TaskHandle"]
     except ClientError as exc:
         if str(exc.response["Error"]["Code"]).endswith(_NO_MOVE_TASK):
             return None
         raise
+
+
+def wait_for_task(sqs: SQSClient, url: str, sleep: Callable[[float], None] = time.sleep) -> EndedTask:
+    """Return how the newest move task of a dead-letter queue ended, once it has."""
+    arn = _arn(sqs, url)
+    while True:
+        (task,) = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
+        status = task.get("Status", "")
+        if status not in ("RUNNING", "CANCELLING"):
+            return EndedTask(status, task.get("ApproximateNumberOfMessagesMoved", 0), task.get("FailureReason", ""))
+        sleep(_TASK_POLL_SECONDS)
+
+
+def _arn(sqs: SQSClient, url: str) -> str:
+    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
