@@ -12,6 +12,8 @@ from pillarbox_ops.errors import ExitCode, OpsError
 # Command: the module and its attribute, and the line of --help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "dlq": ("dlq:dlq", "Look at dead letters, save them, move them back, delete them."),
+    "files": ("files:files", "Enqueue files that were in a bucket before its notification."),
+    "token": ("token:token", "List, add, rotate and revoke the API's tokens."),
     "completion": ("completion:completion", "Print the shell's completion script."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
