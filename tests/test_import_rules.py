@@ -22,7 +22,7 @@ MAY_IMPORT_AWS = {
     "service2_consumer": {"wiring", "s3", "s3_source"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
-    "pillarbox_ops": {"aws", "archive", "scan", "redrive"},
+    "pillarbox_ops": {"aws", "archive", "scan", "redrive", "checks", "rights"},
 }
 READ_THE_ENVIRONMENT = {
     "service1_api": {"wsgi", "settings"},

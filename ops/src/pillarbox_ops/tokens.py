@@ -59,6 +59,11 @@ def fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 
 
+def tokens_in(text: str) -> tuple[str, ...]:
+    """Return the tokens of a parameter's value as service1-api reads them: blank lines are none."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def read(ssm: SSMClient, name: str) -> TokenParameter:
     """Return the parameter. Raise OpsError if there is no SecureString of that name."""
     filters: Any = [{"Key": "Name", "Option": "Equals", "Values": [name]}]
@@ -67,10 +72,10 @@ def read(ssm: SSMClient, name: str) -> TokenParameter:
         raise OpsError(f"there is no SecureString {name}")
     settings = described[0]
     found = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
-    # As service1-api reads them: blank lines are no tokens.
-    tokens = tuple(line.strip() for line in found["Value"].splitlines() if line.strip())
     tier = settings.get("Tier", "Standard")
-    return TokenParameter(name, found["Version"], settings["KeyId"], tier, found["LastModifiedDate"], tokens)
+    return TokenParameter(
+        name, found["Version"], settings["KeyId"], tier, found["LastModifiedDate"], tokens_in(found["Value"])
+    )
 
 
 def write(ssm: SSMClient, parameter: TokenParameter, tokens: Sequence[str]) -> None:
