@@ -1,4 +1,4 @@
-"""Who may import what: the rules of docs/architecture.md, read from the source."""
+"""The import rules of docs/architecture.md, checked in the source."""
 
 import ast
 import sys
@@ -61,7 +61,7 @@ DOES_IO = {
     "time",
     "pathlib",
 }
-# The names that packages have on PyPI, where they differ from the name that is imported.
+# The names on PyPI of packages that are imported by another name.
 DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"} | {
     "uuid_utils": "uuid-utils",
     "pillarbox": "pillarbox-common",
@@ -74,7 +74,7 @@ MODULES = [(package, path) for package, folder in PACKAGES.items() for path in s
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Give the full name of each module that a file imports when it runs, not only for type checking."""
+    """Yield the full name of each module that a file imports at run time, not only for type checking."""
     tree = ast.parse(path.read_text())
     typing_only = {
         inner
