@@ -27,7 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
 SHARES_THE_PIPELINE = {f"e2e_test/{name}.py" for name in ("test_pipeline", "test_files", "test_send_to_queue")}
 # Each of these tests starts its own processes and is slow, so `make test-faults` distributes single tests.
 SHARES_NOTHING = {
-    f"service2-consumer/tests/{name}.py" for name in ("test_faults", "test_faults_alone", "test_faults_files")
+    "ops/tests/test_faults.py",
+    *(f"service2-consumer/tests/{name}.py" for name in ("test_faults", "test_faults_alone", "test_faults_files")),
 }
 
 
