@@ -211,7 +211,7 @@ def test_the_command_line_runs_read_only_as_nobody_special(tag: str) -> None:
 
 
 def test_the_image_of_the_command_line_can_make_each_client_that_it_calls(tag: str) -> None:
-    names = ("cloudformation", "cloudwatch", "s3", "sqs", "ssm", "sts")
+    names = ("cloudformation", "cloudwatch", "iam", "s3", "sqs", "ssm", "sts")
     program = f"import boto3\nfor name in {names}: boto3.client(name, 'eu-west-1')\nprint('made')"
     done = run_ops(tag, "-c", program, entrypoint="python")
     assert done.stdout == "made\n", done.stderr

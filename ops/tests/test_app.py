@@ -35,3 +35,17 @@ def test_an_app_of_another_environment_has_the_same_output() -> None:
     app = App(Output("jsonl"), yes=True)
     other = app.of_environment("prod")
     assert (other.environment, other.output, other.yes) == ("prod", app.output, True)
+
+
+def test_the_token_is_that_of_the_environment_without_asking_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "given")
+    assert App(Output("jsonl")).token() == "given"
+
+
+def test_a_token_that_cannot_be_looked_up_is_an_error_that_names_both_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("API_TOKEN", "SSM_PARAMETER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(OpsError, match=r"API_TOKEN is not set: .*SSM_PARAMETER_NAME"):
+        App(Output("jsonl")).token()

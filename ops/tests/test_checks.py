@@ -1,9 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from pillarbox_ops.checks import CHECKS, EVERYWHERE, Result, check_all, configured
+from pillarbox.probe import PROBE_PREFIX
+from pillarbox_ops.checks import CHECKS, EVERYWHERE, PROBE_CHECKS, Result, check_all, configured
 from pillarbox_ops.commands.check import NAMES
 from pillarbox_ops.target import Target
 
@@ -131,3 +133,26 @@ def test_nothing_is_changed_by_any_check() -> None:
 
 def test_the_command_knows_each_check() -> None:
     assert tuple(CHECKS) == NAMES
+
+
+def test_the_probe_s_checks_need_what_its_role_may_do_and_nothing_else() -> None:
+    clients: Any = Clients()
+    target = replace(TARGET, dead_letter_queue_url="d")
+    results = check_all([name for name in PROBE_CHECKS if name != "api"], target, clients, PROBE_CHECKS)
+    # infrastructure/probe.yaml has these rights, with the prefix as a condition.
+    assert {result.needs for result in results} == {"sqs:GetQueueAttributes", "s3:ListBucket", "ssm:GetParameter"}
+    assert {result.ok for result in results} == {True}
+    listed = ("list_objects_v2", {"Bucket": "b", "Prefix": PROBE_PREFIX, "MaxKeys": 1})
+    assert listed in clients.calls
+    assert sorted({operation for operation, _ in clients.calls}) == [
+        "get_parameter",
+        "get_queue_attributes",
+        "list_objects_v2",
+    ]
+
+
+@pytest.mark.parametrize("found", [{}, {"Contents": [{"Key": "health/probe/a"}]}])
+def test_an_archive_with_or_without_e_mails_of_the_probe_is_fine(found: dict[str, Any]) -> None:
+    clients: Any = Clients(list_objects_v2=found)
+    (result,) = check_all(["probes"], TARGET, clients, PROBE_CHECKS)
+    assert (result.check, result.ok) == ("probes", True)

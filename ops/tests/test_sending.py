@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from pillarbox.ids import parse_message_id
+from pillarbox.strict_json import JsonValue
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.pace import Pace
 from pillarbox_ops.sending import AT_ONCE, Api, Sent, Waiting, send_all
@@ -41,6 +42,13 @@ def test_an_email_is_posted_with_the_token_and_a_key_that_becomes_its_id() -> No
     assert request.headers["Authorization"] == "Bearer a-token"
     assert request.headers["Idempotency-Key"] == sent.message_id == parse_message_id(sent.message_id)
     assert sent.status == "accepted"
+
+
+def test_an_id_that_is_given_is_the_key() -> None:
+    with serving() as server:
+        server.replies = [OK]
+        sent = Api(server.url, "a-token").post(example(), id_at(0))
+    assert server.requests[0].headers["Idempotency-Key"] == sent.message_id == id_at(0)
 
 
 def test_a_busy_api_and_a_lost_connection_are_retried_with_the_same_key() -> None:
@@ -139,9 +147,9 @@ def test_emails_are_sent_at_once_up_to_a_bound_and_told_in_their_order() -> None
         api = Api(server.url, "a-token")
         post = api.post
 
-        def meeting(email: dict) -> Sent:  # type: ignore[type-arg]
+        def meeting(email: dict[str, JsonValue], message_id: str | None = None) -> Sent:
             together.wait(60)
-            return post(email)
+            return post(email, message_id)
 
         api.post = meeting  # type: ignore[method-assign]
         emails = (example(email_subject=str(number)) for number in range(3 * AT_ONCE))

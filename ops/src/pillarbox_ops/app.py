@@ -11,9 +11,11 @@ from pathlib import Path
 from pillarbox_ops import target as targets
 from pillarbox_ops.archive import Archive
 from pillarbox_ops.aws import Clients
+from pillarbox_ops.errors import OpsError, missing
 from pillarbox_ops.layout import Layout
 from pillarbox_ops.output import Output
 from pillarbox_ops.target import Target
+from pillarbox_ops.tokens import tokens_in
 
 
 @dataclass
@@ -44,6 +46,18 @@ class App:
         self.target.template()
         layout = Layout(self.target.key_template, self.target.prefix)
         return Archive(self.clients.s3, lambda: self.clients.store(bucket), bucket, layout)
+
+    def token(self) -> str:
+        """Return API_TOKEN, or the newest token of the SSM parameter. Raise OpsError if there is none."""
+        if self.target.api_token:
+            return self.target.api_token
+        name = self.target.token_parameter
+        if not name:
+            raise missing("API_TOKEN", "a token of the API; or SSM_PARAMETER_NAME, the parameter that holds it")
+        tokens = tokens_in(self.clients.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
+        if not tokens:
+            raise OpsError(f"{name} holds no token")
+        return tokens[0]
 
     def of_environment(self, environment: str) -> App:
         """Return an App with the same output that works on the stack of another environment."""

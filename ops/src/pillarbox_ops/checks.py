@@ -5,7 +5,7 @@ Rights to send, receive and delete cannot be tried without doing it. IAM is aske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pillarbox.probe import PROBE_PREFIX
 from pillarbox_ops import tokens
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.rights import allowed
@@ -42,12 +43,16 @@ class Result:
 Check = Callable[[str, "Target", "Clients"], Iterator[Result]]
 
 
-def check_all(names: Sequence[str], target: Target, clients: Clients) -> list[Result]:
-    """Return the results of checks, in the order of their names; they run at the same time."""
+def check_all(
+    names: Sequence[str], target: Target, clients: Clients, checks: Mapping[str, tuple[str, Check]] | None = None
+) -> list[Result]:
+    """Return the results of checks, in the order of their names; they run at the same time. Default: of CHECKS."""
     for service in ("sqs", "s3", "ssm", "iam", "sts"):
         getattr(clients, service)  # boto3 creates clients in one thread only
+    known = CHECKS if checks is None else checks
     with ThreadPoolExecutor(_THREADS) as pool:
-        return [result for found in pool.map(lambda name: _run(name, target, clients), names) for result in found]
+        results = pool.map(lambda name: _run(name, *known[name], target, clients), names)
+        return [result for found in results for result in found]
 
 
 def configured(target: Target) -> list[str]:
@@ -55,8 +60,7 @@ def configured(target: Target) -> list[str]:
     return [name for name, (variable, _) in CHECKS.items() if name in EVERYWHERE or getattr(target, variable)]
 
 
-def _run(name: str, target: Target, clients: Clients) -> list[Result]:
-    variable, check = CHECKS[name]
+def _run(name: str, variable: str, check: Check, target: Target, clients: Clients) -> list[Result]:
     try:
         return list(check(target.need(variable), target, clients))
     except OpsError as exc:
@@ -72,7 +76,7 @@ def _queue(url: str, target: Target, clients: Clients, *, check: str, actions: S
         return f"{attributes['ApproximateNumberOfMessages']} waiting"
 
     yield _ask(check, "sqs:GetQueueAttributes", look)
-    rights = allowed(clients, actions, arns[0]) if arns else dict.fromkeys(actions)
+    rights = allowed(clients, actions, arns[0]) if arns and actions else dict.fromkeys(actions)
     for action in actions:
         yield _right(check, action, rights[action])
 
@@ -106,6 +110,14 @@ def _read(clients: Clients, bucket: str, key: str) -> str:
         if exc.response["Error"]["Code"] not in ("NoSuchKey", "InvalidRange"):
             raise
     return "can be read"
+
+
+def _probes(bucket: str, target: Target, clients: Clients) -> Iterator[Result]:  # noqa: ARG001
+    def look() -> str:
+        found = clients.s3.list_objects_v2(Bucket=bucket, Prefix=PROBE_PREFIX, MaxKeys=1).get("Contents")
+        return "e-mails of the probe" if found else "no e-mail of the probe yet"
+
+    yield _ask("probes", "s3:ListBucket", look)
 
 
 def _inbox(bucket: str, target: Target, clients: Clients) -> Iterator[Result]:  # noqa: ARG001
@@ -180,4 +192,12 @@ CHECKS: dict[str, tuple[str, Check]] = {
     "payloads": ("payload_bucket", lambda bucket, _target, clients: _bucket(bucket, _PAYLOADS, clients, "payloads")),
     "token": ("token_parameter", _token),
     "api": ("api_url", _api),
+}
+# Those of `pillarbox probe`. Its role may look, and has no right to send, to receive or to read the archive.
+PROBE_CHECKS: dict[str, tuple[str, Check]] = {
+    "queue": ("queue_url", partial(_queue, check="queue", actions=())),
+    "dlq": ("dead_letter_queue_url", partial(_queue, check="dlq", actions=())),
+    "probes": ("bucket", _probes),
+    "token": CHECKS["token"],
+    "api": CHECKS["api"],
 }

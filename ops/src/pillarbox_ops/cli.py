@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "files": ("files:files", "Enqueue files that were in a bucket before its notification."),
     "token": ("token:token", "List, add, rotate and revoke the API's tokens."),
     "check": ("check:check", "Check that this identity reaches and may use the pipeline."),
+    "probe": ("probe:probe", "Check the pipeline, send one e-mail through it, and log the result: for a CronJob."),
     "completion": ("completion:completion", "Print the shell's completion script."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count

@@ -58,9 +58,9 @@ class Api:
         self._clock = clock
         self._sleep = sleep
 
-    def post(self, email: dict[str, JsonValue]) -> Sent:
+    def post(self, email: dict[str, JsonValue], message_id: str | None = None) -> Sent:
         """Send an e-mail. A lost connection and a 429 or 503 are retried with the same id; nothing is raised."""
-        message_id = new_message_id()
+        message_id = message_id or new_message_id()
         body = strict_json.dumps({"data": email})
         headers = self._headers | {"Idempotency-Key": message_id}
         started = self._clock()

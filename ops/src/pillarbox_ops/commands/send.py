@@ -12,7 +12,7 @@ import click
 
 from pillarbox.strict_json import JsonValue
 from pillarbox_ops.email_input import email_of_file, sample
-from pillarbox_ops.errors import ExitCode, OpsError, missing
+from pillarbox_ops.errors import ExitCode, OpsError
 from pillarbox_ops.options import with_app
 from pillarbox_ops.output import Column
 from pillarbox_ops.pace import Pace
@@ -50,7 +50,7 @@ def send(
     the same Idempotency-Key, so that no e-mail is stored twice. The exit code is 1 if none was taken (with --wait:
     archived), 4 if only some were.
     """
-    api = Api(app.target.need("api_url"), _token(app))
+    api = Api(app.target.need("api_url"), app.token())
     waiting = Waiting(timeout, lambda message_id: app.archive.find(message_id) is not None) if wait else None
     results: list[bool] = []
 
@@ -92,15 +92,3 @@ def _read(file: Path, now: datetime) -> dict[str, JsonValue]:
         raise OpsError(f"{file} cannot be read: {exc.strerror}", ExitCode.USAGE) from None
     except ValueError as exc:
         raise OpsError(f"{file}: {exc}", ExitCode.USAGE) from None
-
-
-def _token(app: App) -> str:
-    if app.target.api_token:
-        return app.target.api_token
-    if not app.target.token_parameter:
-        raise missing("API_TOKEN", "a token of the API; or SSM_PARAMETER_NAME, the parameter that holds it")
-    found = app.clients.ssm.get_parameter(Name=app.target.token_parameter, WithDecryption=True)
-    tokens = found["Parameter"]["Value"].split()
-    if not tokens:
-        raise OpsError(f"{app.target.token_parameter} holds no token")
-    return tokens[0]
