@@ -69,9 +69,9 @@ def test_no_shell_stands_between_a_signal_and_the_process(service: str, instruct
     assert command[0] in {"gunicorn", "python"}
 
 
-def test_the_command_line_is_the_entrypoint_and_has_no_health_to_check() -> None:
+def test_the_command_line_is_the_entrypoint_of_ops() -> None:
     assert ast.literal_eval(the("ENTRYPOINT", "ops")) == ["pillarbox"]
-    assert the("HEALTHCHECK", "ops") == "NONE"
+    assert ast.literal_eval(the("CMD", "ops")) == ["--help"]
 
 
 @pytest.mark.parametrize("service", IMAGES)

@@ -150,20 +150,22 @@ def test_the_run_ends_in_time_though_a_call_never_returns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "level", "event"),
+    ("outcome", "event", "error"),
     [
-        (Outcome(message_id="id", accepted_ms=1, archived_ms=2), logging.INFO, "probe succeeded"),
-        (Outcome(checks_failed=["dlq: gone"], archived_ms=2), logging.ERROR, "probe failed"),
-        (Outcome(error="why"), logging.ERROR, "probe failed"),
+        (Outcome(message_id="id", accepted_ms=1, archived_ms=2), "probe succeeded", None),
+        (Outcome(checks_failed=["dlq: gone"], archived_ms=2), "probe failed", "failed checks: 1"),
+        (Outcome(checks_failed=["dlq: gone"], error="why"), "probe failed", "why"),
     ],
 )
-def test_a_run_is_one_log_line(outcome: Outcome, level: int, event: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_is_one_log_line(
+    outcome: Outcome, event: str, error: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "pillarbox_ops")
     outcome.log()
     (record,) = caplog.records
-    assert (record.levelno, record.getMessage()) == (level, event)
+    assert (record.levelno, record.getMessage()) == (logging.ERROR if error else logging.INFO, event)
     fields = vars(record)
-    assert fields["ok"] is (level == logging.INFO)
+    assert fields["ok"] is (error is None)
     assert fields["checks_failed"] == outcome.checks_failed
     assert (fields["message_id"], fields["accepted_ms"]) == (outcome.message_id, outcome.accepted_ms)
-    assert fields.get("error", "") == outcome.error
+    assert fields.get("error") == error

@@ -56,7 +56,8 @@ class Outcome:
         if self.ok:
             logger.info("probe succeeded", extra=fields)
         else:
-            logger.error("probe failed", extra=fields | {"error": self.error}, exc_info=self.exception)
+            error = self.error or f"failed checks: {len(self.checks_failed)}"
+            logger.error("probe failed", extra=fields | {"error": error}, exc_info=self.exception)
 
 
 @dataclass(frozen=True, slots=True)
