@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tests.deploy.cloud import Cloud
 from tests.deploy.emulator import running_emulator
+
+from tests.deploy.cloud import Cloud
 
 
 def test_the_next_user_gets_an_emulator_that_holds_nothing(tmp_path: Path) -> None:
