@@ -11,6 +11,7 @@ from typing import Any
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.result import Ok
 from schemathesis.pytest.lazy import get_all_tests
 
 from common.testing.waiting import DEADLINE_SECONDS
@@ -74,6 +75,7 @@ def check_operation(schema: Any, path: str, method: str) -> None:
 
     operation = schema.include(path=path, method=method.upper())
     (result,) = get_all_tests(schema=operation, test_func=answers_as_described, settings=None, given_kwargs=None)
+    assert isinstance(result, Ok), result
     _, test = result.ok()
     test()
 

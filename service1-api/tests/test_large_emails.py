@@ -153,7 +153,7 @@ def test_eight_large_emails_at_once_are_all_queued_in_bounded_memory(
         pause = threading.Event()
         for attempt in range(300):
             try:
-                status, _ = api.request("POST", "/api/message", body, headers | {"Idempotency-Key": key})
+                status, _ = bounded.request("POST", "/api/message", body, headers | {"Idempotency-Key": key})
             except OSError:  # the server has closed while the body was being sent
                 status = 0
             statuses[status] += 1
@@ -162,8 +162,8 @@ def test_eight_large_emails_at_once_are_all_queued_in_bounded_memory(
             pause.wait(0.1 + 0.02 * (attempt % 8))
 
     keys = [new_message_id() for _ in range(8)]
-    with large_api(aws, tmp_path, MAX_BODY_BYTES_IN_FLIGHT=str(budget * MIB)) as api:
-        peak, load = Peak(api), Load(api, clients=2)
+    with large_api(aws, tmp_path, MAX_BODY_BYTES_IN_FLIGHT=str(budget * MIB)) as bounded:
+        peak, load = Peak(bounded), Load(bounded, clients=2)
         try:
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(client, keys))

@@ -21,8 +21,8 @@ WAIT = {"Authorization": f"Bearer {TOKEN}", "Prefer": "wait=5"}
 @pytest.fixture(scope="module")
 def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A service with one slot for e-mails: a waiting client in it would be seen."""
-    settings = {"MAX_REQUESTS_IN_FLIGHT": "1", "S3_KEY_TEMPLATE": "{prefix}{message_id}"}
-    with running(aws, tmp_path_factory.mktemp("waiting"), STATUS_BUCKET="archive", **settings) as api:
+    folder, template = tmp_path_factory.mktemp("waiting"), "{prefix}{message_id}"
+    with running(aws, folder, STATUS_BUCKET="archive", S3_KEY_TEMPLATE=template, MAX_REQUESTS_IN_FLIGHT="1") as api:
         yield api
 
 
