@@ -39,6 +39,13 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()  # what was imported and collected stays: a quarter of the CPU went into looking through it again
 
 
+def pytest_sessionfinish() -> None:
+    """Stop the emulators that the tests of this process have handed on."""
+    emulator: Any = sys.modules.get("common.testing.emulator")
+    if emulator:
+        emulator.stop_emulators()
+
+
 def _share_service_models() -> None:
     """Let all sessions of botocore share one loader; each has its own otherwise, and reads the models of AWS again."""
     session: Any = sys.modules.get("botocore.session")

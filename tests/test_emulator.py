@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from tests.deploy.emulator import running_emulator
-
+from common.testing.emulator import running_emulator
 from tests.deploy.cloud import Cloud
 
 
