@@ -1,4 +1,4 @@
-"""Who may import what: the rules of docs/architecture.md, read from the source."""
+"""The import rules of docs/architecture.md, checked in the source."""
 
 import ast
 import functools
@@ -59,7 +59,7 @@ DOES_IO = {
     "time",
     "pathlib",
 }
-# The names that packages have on PyPI, where they differ from the name that is imported.
+# The names on PyPI of packages that are imported by another name.
 DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"} | {
     "uuid_utils": "uuid-utils",
     "pillarbox": "pillarbox-common",

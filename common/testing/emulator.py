@@ -11,7 +11,7 @@ from local_stack.processes import Process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGION = "eu-west-1"
-ACCOUNT_ID = "000000000000"  # what the emulator takes any key for
+ACCOUNT_ID = "000000000000"  # the emulator's account for any key
 
 # Those that run and that nobody uses: the next user gets one emptied, which costs less CPU than a start.
 _idle: list[tuple[int, Process]] = []
@@ -85,5 +85,5 @@ def _empty(port: int) -> None:
 
 
 def outer_environment() -> dict[str, str]:
-    """Give the environment without anything of AWS: a profile of the user's must not reach a test."""
+    """Return the environment without AWS variables: tests must not use a profile of the user."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

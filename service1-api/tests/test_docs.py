@@ -1,4 +1,4 @@
-"""The OpenAPI document against the application it describes, and the page that renders it."""
+"""The OpenAPI document compared with the application, and the page that renders it."""
 
 import dataclasses
 import importlib
@@ -55,7 +55,7 @@ def test_document_lists_exactly_the_problems_of_the_service() -> None:
     assert SCHEMAS["Problem"]["properties"]["code"]["enum"] == list(PROBLEMS)
 
 
-# Those of the status of an e-mail alone, by the path that has them.
+# Problems that only the route of an e-mail's status has.
 OF_THE_STATUS = {"invalid_message_id", "not_archived", "status_unavailable"}
 NOT_OF_THE_STATUS = {"invalid_json", "invalid_data", "invalid_idempotency_key", "queue_unavailable"}
 
@@ -73,7 +73,7 @@ def test_problem_response_names_the_codes_of_its_status(path: str) -> None:
 def test_document_describes_every_problem_of_a_status() -> None:
     responses = DOCUMENT["paths"]["/api/messages/{message_id}"]["get"]["responses"]
     statuses = {kind.status for code, kind in PROBLEMS.items() if code not in NOT_OF_THE_STATUS}
-    # Problems of bodies and of requests that are no requests of this route are described where they matter.
+    # Problems of bodies and of malformed requests are described only for the routes that they concern.
     assert {int(status) for status in responses} - {200} == statuses - {405, 408, 413, 414, 415, 417, 431}
 
 

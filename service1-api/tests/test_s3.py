@@ -200,7 +200,7 @@ ARCHIVED = "messages/2026/12/10/019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10.json"
 
 
 def archive_at(url: str, bucket: str = BUCKET, attempts: int = 1) -> S3Archive:
-    config = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": attempts})
+    config = Config(connect_timeout=10, read_timeout=10, retries={"mode": "standard", "total_max_attempts": attempts})
 
     def new_client() -> S3Client:
         return boto3.Session().client(

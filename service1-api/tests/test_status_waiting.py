@@ -1,4 +1,4 @@
-"""Clients that wait for a status, against the running service: e-mails and probes are answered meanwhile."""
+"""Clients that wait for a status do not delay e-mails and probes of the running service."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
 
 
 class WaitingClients:
-    """Clients that ask for the status of e-mails that never come, again and again, until `stop`."""
+    """Clients that request the status of missing e-mails repeatedly, until `stop`."""
 
     def __init__(self, api: Api, count: int) -> None:
         self.statuses: Counter[int] = Counter()
