@@ -37,7 +37,7 @@ PURE = {
     for name in ("message", "ids", "payload", "object_key", "strict_json", "gzip_body", "trace", "backoff", "probe")
 } | {
     ("service1_api", "problems"),
-    *(("pillarbox_ops", name) for name in ("layout", "records", "search")),
+    *(("pillarbox_ops", name) for name in ("layout", "records", "search", "attachments", "eml", "email_input")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
