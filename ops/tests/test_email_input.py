@@ -72,6 +72,11 @@ def test_what_is_no_email_is_an_error_that_names_the_fields(raw: bytes, text: st
         email_of_file(raw, NOW)
 
 
+def test_a_header_that_the_parser_cannot_read_is_an_error() -> None:
+    with pytest.raises(ValueError, match="it cannot be read as an e-mail"):
+        email_of_file(b"From: " + b"(" * 5000 + b"\nSubject: x\n\nx\n", NOW)
+
+
 @pytest.mark.parametrize("value", [b"\xff\xfe", b"=?utf-8?b?!!!?=", b"=?nonsense?q?x?=", b'"', b"<<>>,;:@"])
 def test_hostile_headers_give_text_that_json_can_carry(value: bytes) -> None:
     raw = b"From: " + value + b"x\nSubject: " + value + b"x\nDate: " + value + b"\n\ntext\n"

@@ -58,6 +58,14 @@ def test_a_value_cannot_begin_another_header_or_the_body(name: str, line_end: st
     assert message.get_payload(decode=True) == b"The content\r\n"
 
 
+@pytest.mark.parametrize("character", ["(", '"', "<", "[", '"\\', ",", "a@", "=?utf-8?q?a?= ", "a", "ä", "ä "])
+@pytest.mark.parametrize("name", ["email_subject", "email_sender"])
+def test_a_long_hostile_value_is_folded(name: str, character: str) -> None:
+    raw = eml(email_of(**{name: character * 5000}))
+    assert message_from_bytes(raw).keys()[:5] == NAMES
+    assert max(map(len, raw.split(b"\r\n"))) <= 998  # RFC 5322, section 2.1.1
+
+
 @given(subject=st.text(), sender=st.text(), content=st.text(), name=st.text(), kind=st.text())
 def test_whatever_the_fields_hold_the_headers_are_ours(
     subject: str, sender: str, content: str, name: str, kind: str

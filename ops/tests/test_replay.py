@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -129,6 +130,29 @@ def test_a_large_email_without_a_bucket_is_counted_and_the_others_are_sent() -> 
     sender.send([*_emails(1, email_content="x" * MAX_MESSAGE_BYTES), *_emails(2)[1:]], notes.append)
     assert (sender.result.sent, sender.result.too_large) == (1, 1)
     assert "PAYLOAD_BUCKET is not set" in notes[0]
+
+
+def test_a_replay_that_is_interrupted_goes_on_and_sends_none_twice(tmp_path: Path) -> None:
+    class Interrupted(_Queue):
+        def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Any]) -> Any:  # noqa: N803  boto3's names
+            if len(self.calls) == 2:
+                raise KeyboardInterrupt
+            return super().send_message_batch(QueueUrl=QueueUrl, Entries=Entries)
+
+    def send(queue: _Queue) -> None:
+        with Journal(tmp_path / "journal", "url") as journal:
+            pace = Pace(None)
+            sender = Replay(cast("Any", queue), "url", pace=pace, journal=journal, store_payload=None)
+            sender.send(_emails(45), print)
+
+    first, second = Interrupted(), _Queue()
+    with pytest.raises(KeyboardInterrupt):
+        send(first)
+    send(second)
+    sent = [
+        entry["MessageAttributes"]["message_id"]["StringValue"] for q in (first, second) for c in q.calls for entry in c
+    ]
+    assert sent == [id_at(0, number) for number in range(45)]
 
 
 def test_the_repr_of_a_message_does_not_show_the_email() -> None:

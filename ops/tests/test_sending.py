@@ -1,6 +1,6 @@
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -133,6 +133,19 @@ def test_it_waits_by_the_api_or_where_that_cannot_tell_by_the_archive(
     waiting = Waiting(10, in_archive, clock=lambda: now[0], sleep=sleep)
     assert waiting.until_archived(_Answers(*api), id_at(0)) is expected  # type: ignore[arg-type]  # as an Api
     assert now[0] <= 10
+
+
+def test_the_waiting_ends_when_nobody_waits_any_more() -> None:
+    waiting = Waiting(10**6, lambda _id: False, sleep=lambda _seconds: None)
+    with serving() as server:
+        server.replies = [OK, (501, b"{}", {})]
+        results = send_all(Api(server.url, "a-token"), _endless(waiting.ended), Pace(None), waiting)
+        assert [sent.status for sent in results] == ["not_archived"]
+
+
+def _endless(ended: threading.Event) -> Iterator[dict[str, JsonValue]]:
+    yield example()
+    ended.set()  # as when the caller is interrupted while an e-mail is waited for
 
 
 def test_emails_are_sent_at_once_up_to_a_bound_and_told_in_their_order() -> None:

@@ -15,7 +15,7 @@ from pillarbox.strict_json import JsonError, JsonValue
 Email = dict[str, JsonValue]
 
 # What the standard library's parser raises for e-mails that nobody thought of.
-_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def sample(number: int, now: datetime) -> Email:

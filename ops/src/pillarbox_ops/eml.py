@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, formataddr, parseaddr
+from email.utils import format_datetime, formataddr
 
 from pillarbox.message import END_OF_TIMESTAMPS
 from pillarbox_ops.attachments import Attachment, attachments_of
@@ -42,8 +42,7 @@ def eml(email: ArchivedEmail) -> bytes:
 
 def mbox_entry(email: ArchivedEmail) -> bytes:
     """Return an e-mail as an entry of an mbox in the form mboxrd, with LF line ends."""
-    address = parseaddr(email.sender)[1]
-    sender = address if _ADDRESS.fullmatch(address) else "MAILER-DAEMON"
+    sender = _name_and_address(email.sender)[1] or "MAILER-DAEMON"
     lines = _FROM_LINE.sub(rb">\1", eml(email).replace(b"\r\n", b"\n"))
     separator = f"From {sender} {_sent_at(email).ctime()}\n".encode()
     return separator + lines + (b"\n" if lines.endswith(b"\n") else b"\n\n")
@@ -53,14 +52,15 @@ def _headers(email: ArchivedEmail) -> Iterator[bytes]:
     message_id = _line(email.message_id).replace(" ", "")
     values = {
         "Date": format_datetime(_sent_at(email)),
-        "From": _address(email.sender),
+        "From": _from(email.sender),
         "Subject": email.subject,
         "Message-ID": f"<{message_id}@pillarbox.invalid>",
         "X-Pillarbox-Id": message_id,
     }
     for name, value in values.items():
         text = _line(value)
-        charset = "us-ascii" if text.isascii() else "utf-8"
+        foldable = text.isascii() and max(map(len, text.split()), default=0) <= _MAX_NAME_CHARACTERS
+        charset = "us-ascii" if foldable else "utf-8"
         folded = Header(text, charset, header_name=name).encode(linesep=_POLICY.linesep)
         yield f"{name}: {folded}{_POLICY.linesep}".encode("ascii")
 
@@ -70,9 +70,19 @@ def _line(text: str) -> str:
     return _BREAKS.sub(" ", text[:_MAX_HEADER_CHARACTERS]).strip()
 
 
-def _address(sender: str) -> str:
-    name, address = parseaddr(_line(sender))
-    return formataddr((name, address), "utf-8") if _ADDRESS.fullmatch(address) else sender
+def _from(sender: str) -> str:
+    name, address = _name_and_address(_line(sender))
+    return formataddr((name[:_MAX_NAME_CHARACTERS], address), "utf-8") if address else sender
+
+
+def _name_and_address(sender: str) -> tuple[str, str]:
+    """Return the parts of `Jane <jane@example.com>`; no address if it is of another form.
+
+    The standard library's parser recurses as deep as a value has brackets.
+    """
+    name, bracket, rest = sender.strip().rpartition("<")
+    address = rest.removesuffix(">") if bracket and rest.endswith(">") else sender.strip()
+    return (name.strip().strip('"'), address) if _ADDRESS.fullmatch(address) else ("", "")
 
 
 def _sent_at(email: ArchivedEmail) -> datetime:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import urllib3
 
@@ -102,12 +103,16 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How to learn that an e-mail is archived: by the API, else by a look into the archive, until a deadline."""
+    """How to learn that an e-mail is archived: by the API, else by a look into the archive, until a deadline.
+
+    It gives up when `ended` is set.
+    """
 
     seconds: float
     in_archive: Callable[[str], bool]
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def until_archived(self, api: Api, message_id: str) -> bool:
         """Return whether it is archived in time. Raise OpsError."""
@@ -120,7 +125,7 @@ class Waiting:
                 by_api = False
                 continue
             left = deadline - self.clock()
-            if found or left <= 0:
+            if found or left <= 0 or self.ended.is_set():
                 return found
             self.sleep(min(pause, left))
             pause = min(2 * pause, 1.0)
@@ -141,6 +146,8 @@ def send_all(
             while under_way:
                 yield under_way.popleft().result()
         finally:
+            if waiting:
+                waiting.ended.set()
             pool.shutdown(cancel_futures=True)
 
 

@@ -52,15 +52,15 @@ def status(app: App, watch: float | None, kube_context: str | None) -> ExitCode:
         return _show(app, kube_context)
     while True:
         started = time.monotonic()
-        if app.output.redraws:
-            app.output.clear()
-        _show(app, kube_context)
+        _show(app, kube_context, again=True)
         time.sleep(max(0.0, started + watch - time.monotonic()))
 
 
-def _show(app: App, kube_context: str | None) -> ExitCode:
+def _show(app: App, kube_context: str | None, *, again: bool = False) -> ExitCode:
     now = datetime.now(UTC)
     found = read_status(app, now, kube_context)
+    if again and app.output.redraws:
+        app.output.clear()  # not before all is read, or the terminal would be empty meanwhile
     if app.output.format == "table":
         app.output.rows(_COLUMNS, [_queue_row(state) for state in found.queues])
         app.output.text("")
