@@ -18,7 +18,7 @@ from tests.test_infrastructure_template import TemplateLoader
 
 TEXT = (ROOT / "docs/operations.md").read_text()
 FIELDS_OF_LOGS_AND_CAUSES = {
-    *("message_id", "message_ids", "valid_for_seconds"),
+    *("message_id", "message_ids", "valid_for_seconds", "checks_failed"),
     *("access_denied", "no_such_bucket", "server_error"),
     *("not_an_email", "too_large", "missing_object", "client_side_encrypted", "foreign_bucket", "not_an_event"),
     *("own_output",),
@@ -111,7 +111,7 @@ def test_each_word_that_reads_like_a_parameter_is_one_of_a_stack() -> None:
     words = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z0-9]+)+)[`=]", TEXT))
     outputs = {name for template in TEMPLATES.values() for name in template.get("Outputs", {})}
     others = {"CreateContainerConfigError", "ImagePullBackOff", "AccessDenied", "InvalidIdentityToken"}
-    others.add("StartMessageMoveTask")
+    others |= {"StartMessageMoveTask", "DeadlineExceeded", "NewConnectionError", "ProbeFailing"}
     policies_of_aws = {word for word in words if word.startswith("Amazon")}
     assert words & PARAMETERS
     assert words - others - policies_of_aws <= PARAMETERS | outputs
