@@ -31,8 +31,8 @@ SAMPLE_COLUMNS = [column for column in COLUMNS if column.key in ("sqs_message_id
 def dlq() -> None:
     """Look at dead letters, save them, move them back, delete them.
 
-    The reason is computed again from each message; what has nothing wrong with it is `redrivable`. Every look hides
-    the messages for its time, and shows them again at its end.
+    The reason is computed from each message; a message with nothing wrong is `redrivable`. The commands hide messages
+    while they read the queue, and show them again at the end.
     """
 
 
@@ -118,7 +118,7 @@ def delete(app: App, wanted: Wanted, *, everything: bool) -> int:
 
 @dlq.command()
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="So many a second at most.")
-@click.option("--force", is_flag=True, help="Move what the consumer will refuse again, too.")
+@click.option("--force", is_flag=True, help="Also move messages that the consumer will refuse again.")
 @click.option(
     "--from", "dumped", type=click.Path(path_type=Path), metavar="FILE", help="Send the messages of a dump instead."
 )
@@ -129,8 +129,8 @@ def delete(app: App, wanted: Wanted, *, everything: bool) -> int:
 def redrive(app: App, wanted: Wanted, *, rate: float | None, force: bool, dumped: Path | None, wait: bool) -> int:
     """Move dead letters back to their queue.
 
-    Without any condition SQS moves all of them, whatever they are. With one, those move that the consumer can store;
-    a reason that is named, or --force, moves others. Repeating it is safe: an e-mail is stored once.
+    Without a condition SQS moves all messages. With one, only messages that the consumer can store are moved, unless
+    their reason is named or --force is given. It can be repeated: an e-mail is stored once.
     """
     if not (wanted.selection or wanted.maximum or dumped or force):
         return _redrive_all(app, wanted, rate, wait=wait)
