@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 from pillarbox_ops.app import App
 from pillarbox_ops.dead_letters import Selection
 from pillarbox_ops.errors import OpsError
-from pillarbox_ops.letter_options import Wanted, with_letters
+from pillarbox_ops.letter_options import with_letters
+from pillarbox_ops.letter_work import Wanted
 from pillarbox_ops.options import with_app
 
 from .pipelines import Pipeline
@@ -69,13 +70,3 @@ def test_files_have_queues_of_their_own(given: list[Wanted]) -> None:
 def test_a_wrong_option_is_wrong_usage(given: list[Wanted], arguments: tuple[str, ...], text: str) -> None:
     result = _run(given, *arguments)
     assert (result.exit_code, text in result.output, given) == (2, True, [])
-
-
-def test_the_messages_that_are_meant_are_those_accepted_up_to_the_number(
-    given: list[Wanted], pipeline: Pipeline
-) -> None:
-    for body in ("[]", "poison", "{}", "more poison"):
-        pipeline.dead_letter(body)
-    _run(given, "--reason", "invalid_json", "--max", "1")
-    with given[0].scan() as scan:
-        assert [letter.reason for letter in given[0].letters(scan)] == ["invalid_json"]
