@@ -40,7 +40,10 @@ PURE = {
     )
 } | {
     ("service1_api", "problems"),
-    *(("pillarbox_ops", name) for name in ("layout", "reasons", "records", "search")),
+    *(
+        ("pillarbox_ops", name)
+        for name in ("layout", "reasons", "records", "search", "attachments", "eml", "email_input")
+    ),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
