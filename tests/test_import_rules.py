@@ -42,7 +42,7 @@ PURE = {
     ("service1_api", "problems"),
     *(
         ("pillarbox_ops", name)
-        for name in ("layout", "records", "search", "attachments", "eml", "email_input", "reasons")
+        for name in ("layout", "reasons", "records", "search", "attachments", "eml", "email_input")
     ),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(

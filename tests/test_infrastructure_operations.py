@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from common.testing.emulator import ROOT
 from pillarbox_ops.cli import cli
+from pillarbox_ops.target import variable_names
 from service1_api.metrics import Metrics as ApiMetrics
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.metrics import Metrics as ConsumerMetrics
@@ -82,8 +83,7 @@ def test_each_setting_is_one_that_a_service_reads() -> None:
     of_deploy_sh |= set(re.findall(r"\$\{([A-Z_]+):-", DEPLOY_SH))
     of_deploy_sh |= set(re.findall(r"^  key ([A-Z_]+) ", DEPLOY_SH, re.MULTILINE))
     assert words & settings()
-    of_the_command_line = {"API_TOKEN"}
-    assert words <= settings() | of_deploy_sh | of_the_command_line
+    assert words <= settings() | of_deploy_sh | variable_names()
 
 
 def test_each_metric_is_one_that_is_exposed() -> None:

@@ -27,7 +27,7 @@ class _Api(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def api_url() -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
