@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 CONSUMER = "deployment/pillarbox-consumer/service2-consumer"
 SCALED_OBJECT = "scaledobject/pillarbox-consumer/service2-consumer"
 ATTEMPT, RELEASE = "configmap/pillarbox/pillarbox-attempt", "configmap/pillarbox/pillarbox-release"
+CRON_JOB = "cronjob/pillarbox/pillarbox-probe"
 LEASE = "lease/pillarbox/pillarbox-deploy"
 FIXED = ("--component", "fixed-replicas")
 CERTIFICATE = "arn:aws:acm:eu-west-1:000000000000:certificate/11111111-2222-3333-4444-555555555555"
@@ -132,14 +133,14 @@ def test_from_keda_to_fixed_replicas_keda_s_objects_go_before_the_manifests_come
 
 def test_the_probe_comes_with_its_component_and_goes_without_it(cluster: Stage) -> None:
     verified(cluster, "v1", *PROBE)
-    assert "cronjob/pillarbox/pillarbox-probe" in cluster.objects()
+    assert CRON_JOB in cluster.objects()
     verified(cluster, "v2", *HTTPS)
     assert [key for key in cluster.objects() if "probe" in key and not key.startswith("configmap/")] == []
 
 
 def test_roll_back_takes_the_probe_back_to_the_image_verified_last(cluster: Stage) -> None:
     def image() -> str:
-        spec = cluster.objects()["cronjob/pillarbox/pillarbox-probe"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        spec = cluster.objects()[CRON_JOB]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         found: str = spec["containers"][0]["image"]
         return found
 
@@ -231,6 +232,18 @@ def test_the_pods_of_another_release_prove_nothing(cluster: Stage) -> None:
     assert "service1-api:v1" in run.said
 
 
+def test_the_probe_of_another_release_proves_nothing_either(cluster: Stage) -> None:
+    applied(cluster, "v1", *PROBE)
+    live = cluster.objects()[CRON_JOB]
+    (container,) = live["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    container["image"] = container["image"].replace(":v1", ":v2")
+    cluster.put(CRON_JOB, live)
+    run = cluster.deploy("--only", "wait", "--rendered", str(cluster.folder / "v1.yaml"))
+    assert run.code == 1
+    assert "another deployment has replaced it" in run.said
+    assert "pillarbox/ops:v2" in run.said
+
+
 def test_a_first_deployment_waits_for_the_least_number_of_pods(cluster: Stage) -> None:
     applied(cluster, "v1", *FIXED)
     file = str(cluster.folder / "v1.yaml")
@@ -267,6 +280,10 @@ def test_a_failing_step_shows_a_page_of_events_and_the_pods_last_lines(cluster: 
     assert "FailedScheduling" in run.said
     assert "a line of a-pod" in run.said
     assert len(run.said.splitlines()) < 80
+    # A pod of the probe that has ended is not ready either, and its name comes before those of the services.
+    listed = [call for call in run.called("kubectl") if "get pods" in call and "Ready" in call]
+    assert listed
+    assert all("--selector app.kubernetes.io/name!=probe" in call for call in listed)
 
 
 def test_events_that_cannot_be_listed_do_not_stop_the_page(cluster: Stage) -> None:
