@@ -192,9 +192,10 @@ def test_an_email_travels_through_the_containers_from_http_to_s3(
     assert found.record["email_data"] == email
 
 
-def run_ops(tag: str, *command: str, **options: str) -> subprocess.CompletedProcess[str]:
+def run_ops(tag: str, *command: str, entrypoint: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     """Run one command of the image of ops, hardened as the manifest of the probe demands."""
-    given = [f"--{name}={value}" for name, value in options.items()]
+    given = [f"--env={name}={value}" for name, value in variables.items()]
+    given += [f"--entrypoint={entrypoint}"] if entrypoint else []
     image = f"pillarbox/ops:{tag}"
     return subprocess.run(
         [RUNNER, "run", "--rm", *HARDENED, *given, image, *command], capture_output=True, text=True, check=False
@@ -215,6 +216,17 @@ def test_the_image_of_the_command_line_can_make_each_client_that_it_calls(tag: s
     program = f"import boto3\nfor name in {names}: boto3.client(name, 'eu-west-1')\nprint('made')"
     done = run_ops(tag, "-c", program, entrypoint="python")
     assert done.stdout == "made\n", done.stderr
+
+
+def test_the_probe_sends_an_email_through_the_containers_and_says_so_in_one_line(
+    tag: str, containers: dict[str, Container], environment: dict[str, str]
+) -> None:
+    variables = {name: value for name, value in environment.items() if name != "API_TOKEN"}  # it reads it from SSM
+    done = run_ops(tag, "probe", **variables, API_URL=containers["service1-api"].url)
+    assert done.returncode == 0, done.stderr
+    (line,) = [json.loads(text) for text in done.stderr.splitlines() if text.startswith("{")]
+    assert (line["event"], line["ok"], line["checks_failed"]) == ("probe succeeded", True, [])
+    assert environment["API_TOKEN"] not in done.stderr
 
 
 @pytest.mark.parametrize("service", SERVICES)
