@@ -179,9 +179,12 @@ lock: .venvs/dev/.ready ## resolve the locked requirements again, hashes include
 	@lock() { $(DEV)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes \
 		--no-annotate $(UPGRADE) "$$@"; }; \
 	own="--no-emit-package pillarbox-common --no-emit-package service1-api --no-emit-package service2-consumer"; \
-	lock $$own common/pyproject.toml $(SERVICES:%=%/pyproject.toml) --group pyproject.toml:dev -o requirements-dev.txt; \
+	lock $$own common/pyproject.toml $(SERVICES:%=%/pyproject.toml) --extra tracing --group pyproject.toml:dev \
+		-o requirements-dev.txt; \
 	for service in $(SERVICES); do \
-		lock $$own "$$service/pyproject.toml" -c requirements-dev.txt -o "$$service/requirements.txt"; done; \
+		lock $$own "$$service/pyproject.toml" -c requirements-dev.txt -o "$$service/requirements.txt"; \
+		lock $$own "$$service/pyproject.toml" --extra tracing -c "$$service/requirements.txt" -c requirements-dev.txt \
+			-o "$$service/requirements-tracing.txt"; done; \
 	lock local_stack/requirements.in -o local_stack/requirements.txt
 
 .PHONY: clean
