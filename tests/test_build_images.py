@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 TAG = "tag-of-test-build-images"
 RECORD = ROOT / f".local/build-{TAG}.txt"

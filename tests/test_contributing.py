@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 PAGES = ("CONTRIBUTING.md", "docs/jenkins.md")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT
 from tests.deploy.manifests import documents, one
 from tests.deploy.stage import REGISTRY, Run, Stage, services, stack_outputs, stage
 

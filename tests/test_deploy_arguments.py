@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 ACCOUNT_ID = "123456789012"

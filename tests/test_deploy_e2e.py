@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
+from common.testing.emulator import ROOT, outer_environment, running_emulator
 from common.testing.ports import free_port
 from e2e_test import e2e_api_test, e2e_pipeline
 from e2e_test.e2e_archive import Archive
 from e2e_test.e2e_pipeline import Accepted, target_of, wait_by_api
 from local_stack.provision import create_resources
 from pillarbox.ids import message_id_at
-from tests.deploy.emulator import ROOT, outer_environment, running_emulator
 from tests.deploy.in_process import run_main
 from tests.deploy.stage import Stage, client_options, services
 

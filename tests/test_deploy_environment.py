@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 FOLDER = ROOT / "k8s/environments"
 KEYS = set(re.findall(r"^  key ([A-Z_]+) ", (ROOT / "infrastructure/deploy/environment.sh").read_text(), re.MULTILINE))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 from tests.deploy.functions import REGISTRY, Functions, ecr_error
 
 DIGEST, OTHER = (f"sha256:{digit * 64}" for digit in "12")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.emulator import ACCOUNT_ID, ROOT
+from common.testing.emulator import ACCOUNT_ID, ROOT
 from tests.deploy.stage import REGISTRY, Run, Stage, cluster_alone
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 from tests.deploy.manifests import WORKLOADS, Manifest, documents, one
 from tests.deploy.stage import Stage, cluster_alone
 from tests.test_manifests_render import OWN_KINDS, VERSIONS

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from common.testing.emulator import ROOT
 from infrastructure.deploy import scan_findings
-from tests.deploy.emulator import ROOT
 from tests.deploy.functions import Functions, ecr_error
 
 Judge = Callable[[dict[str, Any], str], tuple[int, str]]

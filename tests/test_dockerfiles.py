@@ -9,7 +9,7 @@ import pytest
 
 import bench.api
 import bench.consumer_run
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 SERVICES = ("service1-api", "service2-consumer")
 BASE = "python:3.13-slim-trixie"

@@ -12,9 +12,9 @@ from urllib.parse import unquote_plus
 
 import pytest
 
+from common.testing.emulator import REGION, ROOT, outer_environment, running_emulator
 from infrastructure import enqueue_files
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import REGION, ROOT, outer_environment, running_emulator
 from tests.deploy.in_process import Done, run_main
 
 BUCKET = "files-of-old"

@@ -12,13 +12,13 @@ from typing import Any
 import boto3
 import pytest
 
+from common.testing.emulator import ROOT, running_emulator
 from common.testing.ports import free_port
 from common.testing.waiting import eventually
 from e2e_test.e2e_archive import Archive, Found
 from e2e_test.e2e_http import request
 from local_stack.processes import answers
 from local_stack.provision import create_resources
-from tests.deploy.emulator import ROOT, running_emulator
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(600)]
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
+from common.testing.emulator import ACCOUNT_ID, ROOT
 from local_stack.provision import STACK_NAME
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.settings import Settings as ConsumerSettings
-from tests.deploy.emulator import ACCOUNT_ID, ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = ("service1-api", "service2-consumer")

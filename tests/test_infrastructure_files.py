@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from common.testing.emulator import ACCOUNT_ID, REGION, running_emulator
 from common.testing.waiting import eventually
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, running_emulator
 from tests.test_infrastructure_template import resources
 
 STACK = "pillarbox-test"

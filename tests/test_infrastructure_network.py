@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from common.testing.emulator import REGION, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import REGION, running_emulator
 from tests.test_infrastructure_template import resources
 
 ALWAYS = {"sqs", "ssm", "sts"}

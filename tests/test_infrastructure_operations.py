@@ -6,11 +6,11 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from common.testing.emulator import ROOT
 from service1_api.metrics import Metrics as ApiMetrics
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.metrics import Metrics as ConsumerMetrics
 from service2_consumer.settings import Settings as ConsumerSettings
-from tests.deploy.emulator import ROOT
 from tests.test_infrastructure_template import TemplateLoader
 
 TEXT = (ROOT / "docs/operations.md").read_text()

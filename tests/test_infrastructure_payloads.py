@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from common.testing.emulator import ACCOUNT_ID, REGION, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, running_emulator
 from tests.test_infrastructure_template import resources
 
 STACK = "pillarbox-test"

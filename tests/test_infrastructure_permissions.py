@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 from service2_consumer.intake.files import INBOX_PROBE_KEY
 from service2_consumer.s3 import PROBE_KEY
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 
 STACK = "pillarbox-test"
 KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-2222-3333-4444-555555555555"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 from tests.test_infrastructure_template import TemplateLoader
 
 TEMPLATE = yaml.load((ROOT / "infrastructure/registry.yaml").read_text(), TemplateLoader)  # noqa: S506  # plain values

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 TEMPLATES = sorted((ROOT / "infrastructure").glob("*.yaml"))
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from common.testing.emulator import ACCOUNT_ID, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, running_emulator
 
 PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
 SECOND_PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/SECOND"

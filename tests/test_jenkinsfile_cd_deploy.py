@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT
 from tests.deploy.stage import REGISTRY, Stage, services, stack_outputs, stage
 from tests.jenkins.builds import Played, Repository, play
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 PIPELINES = ("Jenkinsfile-CI", "Jenkinsfile-CD")
 SCRIPTS = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from common.testing.emulator import ROOT
 from e2e_test.e2e_http import request
 from service1_api.app import create_app
 from service1_api.metrics import Metrics as ApiMetrics
@@ -17,7 +18,6 @@ from service2_consumer.health import HealthServer
 from service2_consumer.metrics import Metrics as ConsumerMetrics
 from service2_consumer.settings import SPOT_NOTICE_SECONDS, SQS_CALL_SECONDS
 from service2_consumer.settings import Settings as ConsumerSettings
-from tests.deploy.emulator import ROOT
 from tests.deploy.manifests import (
     IMAGES,
     K8S,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT, outer_environment, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, outer_environment, running_emulator
 from tests.deploy.stage import terminal
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from common.testing.emulator import ROOT, outer_environment, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ROOT, outer_environment, running_emulator
 
 # Plays `kubectl`: each look at the deployment takes the next line of the file `states`, and the last one stays.
 KUBECTL = """#!/usr/bin/env bash

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from common.testing.emulator import REGION, ROOT, outer_environment, running_emulator
 from e2e_test import send_files
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import REGION, ROOT, outer_environment, running_emulator
 from tests.deploy.in_process import Done, run_main
 
 INBOX, ARCHIVE = "the-inbox", "the-archive"

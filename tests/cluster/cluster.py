@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.emulator import outer_environment
+from common.testing.emulator import outer_environment
 
 WAIT_SECONDS = 120
 

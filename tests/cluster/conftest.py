@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from common.testing.emulator import ROOT
 from tests.cluster.cluster import Cluster
 from tests.cluster.control_plane import control_plane
 from tests.cluster.scene import Scene, prepared_scene
-from tests.deploy.emulator import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.testing.emulator import outer_environment
 from local_stack.processes import Process, end_leftovers
 from tests.cluster.cluster import Cluster, eventually
 from tests.cluster.programs import PORTS, PROGRAMS, Ports, arguments_of
-from tests.deploy.emulator import outer_environment
 
 HERE = Path(__file__).resolve().parent
 # The names and groups that Kubernetes' own roles are bound to.

@@ -18,8 +18,8 @@ from typing import Any
 
 import boto3
 
+from common.testing.emulator import ACCOUNT_ID, ROOT
 from tests.cluster.cluster import Cluster, eventually
-from tests.deploy.emulator import ACCOUNT_ID, ROOT
 from tests.deploy.manifests import SERVICES, WORKLOADS
 from tests.deploy.stage import REGISTRY, Run, Stage, client_options, services, stack_outputs, stage
 

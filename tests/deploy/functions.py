@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from unittest import mock
 
-from tests.deploy.emulator import outer_environment
+from common.testing.emulator import outer_environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 K8S = ROOT / "k8s"
 SERVICES = ("service1-api", "service2-consumer")

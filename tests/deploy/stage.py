@@ -12,9 +12,9 @@ from typing import Any
 
 import boto3
 
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT, outer_environment, running_emulator
 from common.testing.ports import free_port
 from local_stack.processes import Process
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, outer_environment, running_emulator
 
 REGISTRY = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"
 TOOLS = ("aws", "docker", "kubectl", "make")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 DEPLOY_SH = r"""#!/usr/bin/env bash
 set -euo pipefail
