@@ -155,10 +155,10 @@ bench-files: setup .venvs/dev/.ready ## CPU and files/s of the file intake besid
 
 CONTAINER_TOOL ?= docker
 TAG ?= $(shell git rev-parse HEAD)
-BUILD := CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" BASE_IMAGE="$(BASE_IMAGE)" PYTHON="$(PYTHON)" infrastructure/build_images.sh
+BUILD := CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" BASE_IMAGE="$(BASE_IMAGE)" TRACING="$(TRACING)" PYTHON="$(PYTHON)" infrastructure/build_images.sh
 
 .PHONY: images
-images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG, PLATFORMS, BASE_IMAGE=name@sha256:…)
+images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG, PLATFORMS, BASE_IMAGE=name@sha256:…, TRACING=yes)
 	@$(BUILD) build "$(TAG)"
 
 .PHONY: sbom
