@@ -14,8 +14,9 @@ import pytest
 from common.testing.ports import free_port
 from common.testing.waiting import eventually
 from e2e_test.stack_run import Run
+from local_stack.programs import Options
 from local_stack.provision import client
-from local_stack.stack import LocalStack, Options
+from local_stack.stack import LocalStack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

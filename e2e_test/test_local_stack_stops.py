@@ -12,7 +12,7 @@ from e2e_test.stack_run import Run, read_environment
 pytestmark = pytest.mark.faults
 
 
-def test_what_was_stored_outlives_a_terminal_that_goes_away_and_an_impatient_stop(
+def test_what_was_stored_outlives_a_terminal_that_goes_away_and_a_second_signal(
     runs: list[Run], tmp_path: Path
 ) -> None:
     first = Run(tmp_path)
@@ -26,7 +26,7 @@ def test_what_was_stored_outlives_a_terminal_that_goes_away_and_an_impatient_sto
     runs.append(second)
     keys = {kept[0], second.stored_key()}
     assert read_environment(tmp_path)["API_TOKEN"] == kept[1]
-    os.kill(second.pid_of("service1-api"), signal.SIGSTOP)  # so that a patient stop would take long
+    os.kill(second.pid_of("service1-api"), signal.SIGSTOP)  # a stop by SIGTERM alone would take long
     second.process.send_signal(signal.SIGINT)
     second.wait_line("^stopping")
     second.process.send_signal(signal.SIGINT)

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 import pytest
@@ -103,9 +102,3 @@ def test_a_reader_that_closes_the_pipe_ends_the_command_quietly() -> None:
 
 def test_the_version_is_that_of_the_package(run: Callable[..., Ran]) -> None:
     assert run("--version").out == "0.1.0\n"
-
-
-def test_the_wheel_contains_the_packages_that_it_imports() -> None:
-    pyproject = (Path(__file__).parent.parent / "pyproject.toml").read_text()
-    assert '"../common/src/pillarbox" = "pillarbox"' in pyproject
-    assert '"../common/src/pillarbox_aws" = "pillarbox_aws"' in pyproject

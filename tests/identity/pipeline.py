@@ -12,8 +12,9 @@ from typing import Any
 
 from common.testing.ports import free_port
 from local_stack.processes import Process, direct
+from local_stack.programs import Options
 from local_stack.provision import client
-from local_stack.stack import LocalStack, Options
+from local_stack.stack import LocalStack
 from tests.identity.gate import Gate
 from tests.identity.server import WEB_IDENTITY_TOKEN, IdentityServer
 
