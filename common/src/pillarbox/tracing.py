@@ -4,8 +4,7 @@ Pure: no I/O. `pillarbox_otel` implements it with OpenTelemetry.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pillarbox import trace
 
@@ -60,8 +59,7 @@ class ReceivedMessage(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeaders:
+class RequestHeaders(NamedTuple):
     """The headers of a request about its trace; an absent one is empty. `amzn_trace_id` is that of a trusted proxy."""
 
     traceparent: str = ""
@@ -153,3 +151,6 @@ class NoTracer:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+NO_TRACER = NoTracer()
