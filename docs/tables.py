@@ -1,4 +1,4 @@
-"""Writes what is derived from the code: the tables of the READMEs and each `.env.example`.
+"""Writes what is derived from the code: the tables of the READMEs and of logs.md, and each `.env.example`.
 
 `make docs` runs it; a test checks that the files are current.
 """
@@ -18,6 +18,7 @@ import service1_api.metrics
 import service1_api.settings
 import service2_consumer.metrics
 import service2_consumer.settings
+from docs.log_events import EVENTS
 from pillarbox.settings import variables
 from service1_api.problems import PROBLEMS, ProblemType
 
@@ -56,6 +57,21 @@ def generated(service: Service) -> Iterator[tuple[Path, str]]:
     text = _between(text, "metrics", metrics_table(service.metrics))
     yield readme, _between(text, "problems", problems_table(service.problems)) if service.problems else text
     yield service.folder / ".env.example", env_example(service.settings)
+
+
+def logs_page() -> tuple[Path, str]:
+    """Return logs.md with the text that it should have."""
+    page = REPOSITORY / "docs/logs.md"
+    return page, _between(page.read_text(), "events", events_table())
+
+
+def events_table() -> str:
+    """Return the log events as a Markdown table: event, level, service, fields, meaning."""
+    rows = ["| event | level | service | fields | meaning |", "|---|---|---|---|---|"]
+    for event in EVENTS:
+        fields = "; ".join(filter(None, [", ".join(f"`{name}`" for name in event.fields), event.more]))
+        rows.append(f"| `{event.text}` | {event.levels} | {event.service} | {fields} | {_cell(event.meaning)} |")
+    return "\n".join(rows)
 
 
 def settings_table(settings: type[BaseSettings]) -> str:
@@ -136,17 +152,16 @@ def _between(text: str, name: str, table: str) -> str:
     before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise SystemExit(f"the README lacks the markers {start} and {end}")
+        raise SystemExit(f"the page lacks the markers {start} and {end}")
     return f"{before}{start}\n{table}\n{end}{after}"
 
 
 def main() -> None:
     """Write every derived file that differs, and print its name."""
-    for service in SERVICES:
-        for path, text in generated(service):
-            if not path.exists() or path.read_text() != text:
-                path.write_text(text)
-                print(f"written: {path.relative_to(REPOSITORY)}")
+    for path, text in [*(derived for service in SERVICES for derived in generated(service)), logs_page()]:
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            print(f"written: {path.relative_to(REPOSITORY)}")
 
 
 if __name__ == "__main__":
