@@ -147,6 +147,10 @@ bench-soak: setup .venvs/dev/.ready ## memory and open files of both services ov
 bench-consumer: setup .venvs/dev/.ready ## CPU and messages/s of the consumer beside the usual loop
 	@$(DEV)/python -m bench.consumer
 
+.PHONY: bench-tracing
+bench-tracing: setup .venvs/dev/.ready ## CPU of both services with traces off, at 1 % and at 100 %
+	@$(DEV)/python -m bench.tracing
+
 .PHONY: bench-files
 bench-files: setup .venvs/dev/.ready ## CPU and files/s of the file intake beside boto3 with the standard library
 	@$(DEV)/python -m bench.files

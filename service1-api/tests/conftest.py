@@ -84,7 +84,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @contextlib.contextmanager
 def logging_restored() -> Iterator[None]:
     """Undo what `logs.configure` and `logs.buffer` change."""
-    names = ("", "pillarbox", "pillarbox_aws", "service1_api", "service2_consumer", "botocore.credentials")
+    names = (
+        "",
+        "pillarbox",
+        "pillarbox_aws",
+        "pillarbox_otel",
+        "service1_api",
+        "service2_consumer",
+        "botocore.credentials",
+    )
     loggers = [logging.getLogger(name) for name in names]
     levels, handlers = [logger.level for logger in loggers], list(loggers[0].handlers)
     yield
