@@ -1,22 +1,15 @@
 """A span until it ends."""
 
+from pillarbox import trace
 from pillarbox_otel.conventions import Kind
-from pillarbox_otel.spans import Work
+from pillarbox_otel.spans import Template, Work
 
 SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def new_work(ended: list[Work], traceparent: str = SAMPLED) -> Work:
-    return Work(
-        "name",
-        Kind.CLIENT,
-        traceparent=traceparent,
-        tracestate="",
-        parent="",
-        attributes={},
-        links=(),
-        end=ended.append,
-    )
+    template = Template("name", Kind.CLIENT, {"aws.s3.bucket": "archive"})
+    return Work(template, traceparent, "", "", sampled=trace.is_sampled(traceparent), end=ended.append)
 
 
 def test_a_span_ends_once() -> None:
@@ -25,7 +18,7 @@ def test_a_span_ends_once() -> None:
     work.end(status=200)
     work.end(status=500)
     assert ended == [work]
-    assert work.attributes == {"http.response.status_code": 200}
+    assert work.attributes == {"aws.s3.bucket": "archive", "http.response.status_code": 200}
 
 
 def test_the_first_error_counts() -> None:

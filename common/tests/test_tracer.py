@@ -39,7 +39,7 @@ def test_a_request_continues_the_trace_of_its_client() -> None:
     assert trace.is_sampled(span.traceparent)
     span.end(status=200)
     work = spans.the("POST /api/message")
-    assert (work.parent, work.tracestate, work.kind.value) == (SAMPLED, "vendor=1", "SERVER")
+    assert (work.parent, work.tracestate, work.template.kind.value) == (SAMPLED, "vendor=1", "SERVER")
     assert work.attributes == {
         "http.request.method": "POST",
         "http.route": "/api/message",
@@ -76,7 +76,7 @@ def test_each_email_of_a_request_has_a_producer_span() -> None:
     request = spans.tracer().request(*POST, RequestHeaders())
     spans.tracer().create(request, "an id").end()
     work = spans.the("create emails")
-    assert (work.parent, work.kind.value) == (request.traceparent, "PRODUCER")
+    assert (work.parent, work.template.kind.value) == (request.traceparent, "PRODUCER")
     assert work.attributes == {
         "messaging.system": "aws_sqs",
         "messaging.destination.name": QUEUE,
@@ -96,7 +96,7 @@ def test_a_group_commit_is_a_child_of_its_first_sampled_email_and_linked_to_all(
     work = spans.the("send emails")
     assert work.parent == emails[1].span.traceparent
     assert work.links == [email.span.traceparent for email in emails]
-    assert (work.kind.value, work.attributes["messaging.batch.message_count"]) == ("CLIENT", 3)
+    assert (work.template.kind.value, work.attributes["messaging.batch.message_count"]) == ("CLIENT", 3)
 
 
 def test_a_group_commit_of_unsampled_emails_is_not_sampled() -> None:
@@ -137,7 +137,7 @@ def test_processing_is_a_child_of_the_span_that_created_the_message() -> None:
     spans = Spans(share=False)
     spans.tracer().process(Received({"traceparent": SAMPLED, "tracestate": "vendor=1"}, AMZN), "an id").end()
     work = spans.the("process emails")
-    assert (work.parent, work.tracestate, work.kind.value) == (SAMPLED, "vendor=1", "CONSUMER")
+    assert (work.parent, work.tracestate, work.template.kind.value) == (SAMPLED, "vendor=1", "CONSUMER")
     assert work.links == ["00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01"]
     assert work.attributes["messaging.message.id"] == "an id"
 
@@ -160,7 +160,7 @@ def test_a_write_is_a_child_of_its_email_and_linked_only_if_it_holds_several() -
     alone, together = spans.named(f"put {BUCKET}")
     assert alone.parent == together.parent == second.span.traceparent
     assert (alone.links, together.links) == ((), [first.span.traceparent, second.span.traceparent])
-    assert (alone.kind.value, alone.attributes) == ("CLIENT", {"aws.s3.bucket": BUCKET})
+    assert (alone.template.kind.value, alone.attributes) == ("CLIENT", {"aws.s3.bucket": BUCKET})
 
 
 def test_a_write_of_untraced_emails_begins_a_trace() -> None:

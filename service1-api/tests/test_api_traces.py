@@ -94,7 +94,7 @@ def test_the_load_balancer_s_trace_is_a_link_only_if_there_is_a_load_balancer(ho
     service = Service(tracer=spans.tracer(), trusted_proxy_hops=hops)
     post(service.client, **{"X-Amzn-Trace-Id": AMZN})
     request = spans.the("POST /api/message")
-    assert request.links == links
+    assert list(request.links) == links
     assert (conventions.AMZN_TRACE_ID in request.attributes) is bool(hops)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from common.testing.otlp import receiving
 from common.testing.ports import free_port
@@ -76,6 +77,9 @@ def test_each_worker_exports_its_spans_when_it_stops(aws: AwsStub, tmp_path: Pat
         with running(aws, tmp_path, ready=True, WORKERS="2", **settings) as api:
             ids = {api.post()[1]["message_id"] for _ in range(20)}
             assert receiver.requests == 0
+            _, metrics = api.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+            families = {family.name for family in text_string_to_metric_families(metrics["text"])}  # type: ignore[no-untyped-call]
+            assert "pillarbox_api_request_seconds" in families  # the sum of both workers, without exemplars
             assert api.stop() == 0
     assert len(receiver.named("POST /api/message")) == 20
     assert {span.attributes["messaging.message.id"] for span in receiver.named("create emails")} == ids

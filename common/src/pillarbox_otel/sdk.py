@@ -34,6 +34,9 @@ CLOSE_SECONDS = 3.0
 
 log = logging.getLogger(__name__)
 
+_ROOT = Context()  # the samplers in use look at nothing in it
+_KINDS = {kind: SpanKind[kind.value] for kind in conventions.Kind}
+
 _SAMPLERS = {
     "always_on": lambda _ratio: sampling.ALWAYS_ON,
     "always_off": lambda _ratio: sampling.ALWAYS_OFF,
@@ -96,8 +99,8 @@ class SdkRecorder:
 
     def __init__(self, exporter: SpanExporter, chosen: Sampling, resource: Resource) -> None:
         self.keeps_failures = chosen.base != "always_off"
-        base = _SAMPLERS[chosen.base](chosen.ratio)
-        self._sampler = sampling.ParentBased(base) if chosen.parent_based else base
+        self._sampler = _SAMPLERS[chosen.base](chosen.ratio)
+        self._parent_based = chosen.parent_based
         self._random = RandomIdGenerator()
         self._ids = _GivenIds()
         self._processor = BatchSpanProcessor(OutageExporter(exporter))
@@ -111,9 +114,10 @@ class SdkRecorder:
         self._tracer = provider.get_tracer(conventions.SCOPE)
 
     def samples(self, name: str, traceparent: str, parent: str) -> bool:
-        """Ask the sampler of OTEL_TRACES_SAMPLER."""
-        context = _inside(parent) if parent else Context()
-        result = self._sampler.should_sample(context, int(trace.trace_id(traceparent), 16), name)
+        """Follow the parent if the sampler is parent-based and there is one, else ask the sampler."""
+        if parent and self._parent_based:
+            return trace.is_sampled(parent)
+        result = self._sampler.should_sample(_ROOT, int(trace.trace_id(traceparent), 16), name)
         return result.decision is sampling.Decision.RECORD_AND_SAMPLE
 
     def new_trace_id(self) -> str:
@@ -129,8 +133,8 @@ class SdkRecorder:
         self._ids.take(work.traceparent)
         span = self._tracer.start_span(
             work.name,
-            context=_inside(work.parent, work.tracestate) if work.parent else Context(),
-            kind=SpanKind[work.kind.value],
+            context=_parent(work) if work.parent else _ROOT,
+            kind=_KINDS[work.template.kind],
             attributes=work.attributes,
             links=[Link(_context(traceparent)) for traceparent in work.links],
             start_time=work.started_ns,
@@ -156,15 +160,17 @@ def open_recorder(service: str, version: str, chosen: Sampling, environ: Mapping
     return SdkRecorder(OTLPSpanExporter(), chosen, Resource.create(attributes))
 
 
-def _inside(traceparent: str, tracestate: str = "") -> Context:
-    return set_span_in_context(NonRecordingSpan(_context(traceparent, tracestate)), Context())
+def _parent(work: Work) -> Context:
+    came_from_outside = work.template.kind in (conventions.Kind.SERVER, conventions.Kind.CONSUMER)
+    context = _context(work.parent, work.tracestate, is_remote=came_from_outside)
+    return set_span_in_context(NonRecordingSpan(context), Context())
 
 
-def _context(traceparent: str, tracestate: str = "") -> SpanContext:
+def _context(traceparent: str, tracestate: str = "", *, is_remote: bool = True) -> SpanContext:
     return SpanContext(
         int(trace.trace_id(traceparent), 16),
         int(trace.span_id(traceparent), 16),
-        is_remote=True,
+        is_remote=is_remote,
         trace_flags=TraceFlags(trace.is_sampled(traceparent)),
         trace_state=TraceState.from_header([tracestate]) if tracestate else None,
     )

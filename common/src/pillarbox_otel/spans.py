@@ -1,61 +1,73 @@
 """A span as the services hold it until it ends: plain data, so that one that is never exported costs little."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from pillarbox import trace
 from pillarbox_otel import conventions
 from pillarbox_otel.conventions import Kind
 
+Attributes = Mapping[str, str | int]
+
+
+class Template(NamedTuple):
+    """What all spans of one operation have in common."""
+
+    name: str
+    kind: Kind
+    attributes: Attributes
+
 
 class Work:
-    """One span; times are nanoseconds of the Unix epoch, `parent` and `links` are traceparents."""
+    """One span; times are nanoseconds of the Unix epoch, `parent` and `links` are traceparents.
+
+    `own` are the attributes beside those of the template.
+    """
 
     __slots__ = (
         "_end",
-        "attributes",
         "error",
-        "exemplar",
-        "kind",
         "links",
-        "name",
+        "own",
         "parent",
+        "sampled",
         "started_ns",
+        "template",
         "traceparent",
         "tracestate",
     )
 
     def __init__(
-        self,
-        name: str,
-        kind: Kind,
-        *,
-        traceparent: str,
-        tracestate: str,
-        parent: str,
-        attributes: dict[str, str | int],
-        links: Sequence[str],
-        end: Callable[["Work"], None],
+        self, template: Template, traceparent: str, parent: str, tracestate: str, *, sampled: bool, end: "Ended"
     ) -> None:
-        self.name = name
-        self.kind = kind
+        self.template = template
         self.traceparent = traceparent
-        self.tracestate = tracestate
         self.parent = parent
-        self.attributes = attributes
-        self.links = links
+        self.tracestate = tracestate
+        self.sampled = sampled
+        self._end: Ended | None = end
+        self.own: dict[str, str | int] = {}
+        self.links: Sequence[str] = ()
         self.error = ""
         self.started_ns = time.time_ns()
-        self.exemplar: dict[str, str] | None = None
-        if trace.is_sampled(traceparent):
-            self.exemplar = {"trace_id": trace.trace_id(traceparent), "span_id": trace.span_id(traceparent)}
-        self._end: Callable[[Work], None] | None = end
 
     @property
-    def sampled(self) -> bool:
-        """Return whether its trace is sampled."""
-        return self.exemplar is not None
+    def name(self) -> str:
+        """Return the span's name."""
+        return self.template.name
+
+    @property
+    def attributes(self) -> Attributes:
+        """Return all attributes."""
+        return {**self.template.attributes, **self.own}
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """Return the labels that lead from a metric to the trace; None unless the trace is sampled."""
+        if not self.sampled:
+            return None
+        return {"trace_id": trace.trace_id(self.traceparent), "span_id": trace.span_id(self.traceparent)}
 
     def fail(self, error: str) -> None:
         """Record the first error."""
@@ -66,8 +78,11 @@ class Work:
         end, self._end = self._end, None
         if end:
             if status is not None:
-                self.attributes[conventions.STATUS] = status
+                self.own[conventions.STATUS] = status
             end(self)
+
+
+Ended = Callable[[Work], None]
 
 
 class Recorder(Protocol):

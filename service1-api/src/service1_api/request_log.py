@@ -25,6 +25,8 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 log = logging.getLogger(__name__)
 
+_NO_HEADERS = RequestHeaders()
+
 
 @dataclass(slots=True)
 class RequestContext:
@@ -69,14 +71,16 @@ def register(
     # One dictionary for both metrics: a thread must never find one without the other.
     children: dict[tuple[str, int], tuple[Any, Any]] = {}
 
+    traced = tracer is not NO_TRACER
+
     def begin() -> None:
         current = current_request()
         environ, rule = current.environ, current.url_rule
-        headers = RequestHeaders(
-            environ.get("HTTP_TRACEPARENT", ""),
-            environ.get("HTTP_TRACESTATE", ""),
-            amzn_trace_id(environ.get("HTTP_X_AMZN_TRACE_ID"), trusted_proxy_hops) or "",
-        )
+        given, amzn = environ.get("HTTP_TRACEPARENT", ""), environ.get("HTTP_X_AMZN_TRACE_ID")
+        amzn = amzn_trace_id(amzn, trusted_proxy_hops) if traced else None
+        headers = _NO_HEADERS
+        if given or amzn:
+            headers = RequestHeaders(given, environ.get("HTTP_TRACESTATE", ""), amzn or "")
         # Neither probes nor scans of unknown paths are worth a trace.
         route_tracer = NO_TRACER if rule is None or rule.rule in QUIET_ROUTES else tracer
         span = route_tracer.request(current.method, rule.rule if rule else "none", headers)
