@@ -23,11 +23,17 @@ class LocalStack:
     A test may kill and restart each of them.
     """
 
-    def __init__(self, options: Options, announce: Callable[[str], None] = lambda _text: None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        announce: Callable[[str], None] = lambda _text: None,
+        *,
+        programs: Programs | None = None,
+    ) -> None:
         self.options = options
         self._announce = announce
         self._lock: IO[str] | None = None
-        self._programs = Programs(options)
+        self._programs = programs or Programs(options)
         self.environment: dict[str, str] = {}
         self.emulator = self._programs.emulator()
         self.api: Process

@@ -1,6 +1,7 @@
-"""Who may import what: the rules of docs/architecture.md, read from the source."""
+"""The import rules of docs/architecture.md, checked in the source."""
 
 import ast
+import functools
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ DOES_IO = {
     "time",
     "pathlib",
 }
-# The names that packages have on PyPI, where they differ from the name that is imported.
+# The names on PyPI of packages that are imported by another name.
 DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"} | {
     "uuid_utils": "uuid-utils",
     "pillarbox": "pillarbox-common",
@@ -87,9 +88,13 @@ DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": 
 MODULES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]
 
 
-def imports_of(path: Path) -> Iterator[str]:
+@functools.cache
+def imports_of(path: Path) -> list[str]:
     """Give the full name of each module that a file imports when it runs, not only for type checking."""
-    tree = ast.parse(path.read_text())
+    return list(_imports_in(ast.parse(path.read_text()), path))
+
+
+def _imports_in(tree: ast.Module, path: Path) -> Iterator[str]:
     typing_only = {
         inner
         for node in ast.walk(tree)

@@ -1,12 +1,15 @@
-"""docs/operations.md speaks of what exists: outputs, options, settings, metrics, alarms, chapters."""
+"""Everything that docs/operations.md names exists: outputs, options, settings, metrics, alarms, chapters."""
 
 import re
 
 import pytest
 import yaml
+from opentelemetry import environment_variables as api_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
 from prometheus_client import CollectorRegistry
 
 from common.testing.emulator import ROOT
+from pillarbox_otel import variables
 from service1_api.metrics import Metrics as ApiMetrics
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.metrics import Metrics as ConsumerMetrics
@@ -15,14 +18,15 @@ from tests.test_infrastructure_template import TemplateLoader
 
 TEXT = (ROOT / "docs/operations.md").read_text()
 FIELDS_OF_LOGS_AND_CAUSES = {
-    *("message_id", "message_ids", "valid_for_seconds"),
+    *("message_id", "message_ids", "trace_id", "span_id", "valid_for_seconds"),
     *("access_denied", "no_such_bucket", "server_error"),
     *("not_an_email", "too_large", "missing_object", "client_side_encrypted", "foreign_bucket", "not_an_event"),
     *("own_output",),
+    *variables.SAMPLERS,
 }
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
-# A subclass of SafeLoader, which makes nothing but plain values.
+# A subclass of SafeLoader, which creates only plain values.
 TEMPLATES = {
     path.stem: yaml.load(path.read_text(), TemplateLoader)  # noqa: S506
     for path in sorted((ROOT / "infrastructure").glob("*.yaml"))
@@ -78,8 +82,10 @@ def test_each_setting_is_one_that_a_service_reads() -> None:
     of_deploy_sh = {"IMAGE_TAG", "API_SETTING_NAME", "CONSUMER_SETTING_NAME", "FILE_INTAKE_SETTING_NAME"}
     of_deploy_sh |= set(re.findall(r"\$\{([A-Z_]+):-", DEPLOY_SH))
     of_deploy_sh |= set(re.findall(r"^  key ([A-Z_]+) ", DEPLOY_SH, re.MULTILINE))
+    of_opentelemetry = {name for module in (api_variables, sdk_variables) for name in vars(module)}
+    for_opentelemetry = {word for word in words if word.rpartition("_SETTING_")[2] in of_opentelemetry}
     assert words & settings()
-    assert words <= settings() | of_deploy_sh
+    assert words <= settings() | of_deploy_sh | for_opentelemetry
 
 
 def test_each_metric_is_one_that_is_exposed() -> None:

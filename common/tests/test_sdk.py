@@ -233,3 +233,19 @@ def test_a_span_carries_its_own_times(receiver: Receiver) -> None:
     tracer.close()
     (span,) = spans_of(receiver.raw[0])
     assert span.seconds >= 2.0
+
+
+@pytest.mark.parametrize(("level", "reasons"), [(logging.DEBUG, True), (logging.INFO, False)])
+def test_the_reason_of_each_failed_attempt_is_logged_at_debug_only(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, level: int, reasons: bool
+) -> None:
+    caplog.set_level(level, "pillarbox_otel")
+    with receiving() as receiver:
+        receiver.status = 401
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        recorder = open_recorder("service", "1", ALL, os.environ)
+        OtelTracer(recorder, queue="emails", bucket="archive").put([]).end()
+        recorder.close()
+    others = [line.name for line in caplog.records if line.name != "pillarbox_otel.sdk"]
+    assert bool(others) is reasons
+    assert all(name.startswith("opentelemetry.") for name in others)

@@ -153,7 +153,8 @@ class SdkRecorder:
 def open_recorder(service: str, version: str, chosen: Sampling, environ: Mapping[str, str]) -> SdkRecorder:
     """Return a recorder that exports as the standard OTEL_* variables say."""
     # The SDK logs each failed export, with the endpoint's answer; OutageExporter logs an outage once.
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    quiet = logging.WARNING if log.isEnabledFor(logging.DEBUG) else logging.CRITICAL
+    logging.getLogger("opentelemetry").setLevel(quiet)
     attributes = {"service.version": version}
     if not environ.get("OTEL_SERVICE_NAME") and "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         attributes["service.name"] = service

@@ -11,6 +11,7 @@ _EXPORTER = "otlp"
 _PACKAGE = "opentelemetry-exporter-otlp-proto-http"
 _BASES = ("always_on", "always_off", "traceidratio")
 _PARENT_BASED = "parentbased_"
+SAMPLERS = (*_BASES, *(f"{_PARENT_BASED}{base}" for base in _BASES))
 DEFAULT_SAMPLER = "parentbased_traceidratio"
 DEFAULT_RATIO = 0.01
 # The SDK takes its default for a number that it cannot read, with a traceback in the log.
@@ -66,17 +67,15 @@ def problems(environ: Mapping[str, str]) -> list[str]:
 def sampling(environ: Mapping[str, str]) -> Sampling:
     """Return what OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG ask for. Raise ValueError with a complete line."""
     name = environ.get("OTEL_TRACES_SAMPLER") or DEFAULT_SAMPLER
-    base = name.removeprefix(_PARENT_BASED)
-    if base not in _BASES:
-        expected = ", ".join([*_BASES, *(f"{_PARENT_BASED}{base}" for base in _BASES)])
-        raise ValueError(f"OTEL_TRACES_SAMPLER: expected one of {expected}")
+    if name not in SAMPLERS:
+        raise ValueError(f"OTEL_TRACES_SAMPLER: expected one of {', '.join(SAMPLERS)}")
     try:
         ratio = float(environ.get("OTEL_TRACES_SAMPLER_ARG") or DEFAULT_RATIO)
     except ValueError:
         ratio = -1
     if not 0 <= ratio <= 1:
         raise ValueError("OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1, such as 0.01")
-    return Sampling(base, name.startswith(_PARENT_BASED), ratio)
+    return Sampling(name.removeprefix(_PARENT_BASED), name.startswith(_PARENT_BASED), ratio)
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...], default: str) -> str:
