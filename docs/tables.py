@@ -1,9 +1,10 @@
-"""Generates files from the code: the tables in the READMEs and logs.md, and each `.env.example`.
+"""Generates files from the code: the tables in the READMEs and docs, and each `.env.example`.
 
 `make docs` runs it; a test checks that the files are current.
 """
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +60,21 @@ def generated(service: Service) -> Iterator[tuple[Path, str]]:
     yield service.folder / ".env.example", env_example(service.settings)
 
 
-def logs_page() -> tuple[Path, str]:
-    """Return logs.md with the text that it should have."""
-    page = REPOSITORY / "docs/logs.md"
-    return page, _between(page.read_text(), "events", events_table())
+def pages() -> Iterator[tuple[Path, str]]:
+    """Yield each page with generated tables with the text that it should have."""
+    logs, operations = REPOSITORY / "docs/logs.md", REPOSITORY / "docs/operations.md"
+    yield logs, _between(logs.read_text(), "events", events_table())
+    figures = json.loads((REPOSITORY / "bench/results/tracing.json").read_text())
+    yield operations, _between(operations.read_text(), "cost of traces", tracing_table(figures))
+
+
+def tracing_table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Return what traces cost, by the results of `make bench-tracing`, as a Markdown table."""
+    rows = ["| CPU for one e-mail | off | 1 % | 100 % |", "|---|---|---|---|"]
+    for name, label in (("api_cpu_us", "API"), ("consumer_cpu_us", "consumer")):
+        cells = " | ".join(f"{figures[name][case]:.0f} µs" for case in ("off", "one_percent", "all"))
+        rows.append(f"| {label} | {cells} |")
+    return "\n".join(rows)
 
 
 def events_table() -> str:
@@ -158,7 +170,7 @@ def _between(text: str, name: str, table: str) -> str:
 
 def main() -> None:
     """Write each generated file that differs and print its name."""
-    for path, text in [*(derived for service in SERVICES for derived in generated(service)), logs_page()]:
+    for path, text in [*(derived for service in SERVICES for derived in generated(service)), *pages()]:
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             print(f"written: {path.relative_to(REPOSITORY)}")

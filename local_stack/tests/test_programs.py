@@ -53,3 +53,10 @@ def test_emulator_keeps_its_state_in_the_directory(tmp_path: Path) -> None:
     environment = environment_of(Programs(Options(tmp_path, emulator_port=4600)).emulator())
     assert environment["S3_DATA_DIR"] == str(tmp_path / "emulator/s3")
     assert (environment["GATEWAY_PORT"], environment["BIND_HOST"]) == ("4600", "127.0.0.1")
+
+
+def test_services_can_run_in_one_other_environment(tmp_path: Path) -> None:
+    programs = Programs(Options(tmp_path, service_programs=Path("/another/bin")))
+    processes = (programs.api("a", 1, {}, {}), programs.consumer("c", 2, {}, {}))
+    assert [process._command[0] for process in processes] == ["/another/bin/gunicorn", "/another/bin/python"]
+    assert "/another/" not in programs.emulator()._command[0]
