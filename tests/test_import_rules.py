@@ -52,7 +52,7 @@ PURE = {
 } | {
     ("pillarbox_otel", "conventions"),
     ("service1_api", "problems"),
-    *(("pillarbox_ops", name) for name in ("layout", "records", "search")),
+    *(("pillarbox_ops", name) for name in ("layout", "records", "search", "attachments", "eml", "email_input")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
