@@ -59,7 +59,8 @@ SHARES_THE_PIPELINE = {
 }
 # Each of these tests starts its own processes and is slow, so `make test-faults` distributes single tests.
 SHARES_NOTHING = {
-    f"service2-consumer/tests/{name}.py" for name in ("test_faults", "test_faults_alone", "test_faults_files")
+    "ops/tests/test_faults.py",
+    *(f"service2-consumer/tests/{name}.py" for name in ("test_faults", "test_faults_alone", "test_faults_files")),
 }
 
 

@@ -1,7 +1,9 @@
 """Everything that docs/operations.md names exists: outputs, options, settings, metrics, alarms, chapters."""
 
 import re
+from collections.abc import Iterator
 
+import click
 import pytest
 import yaml
 from opentelemetry import environment_variables as api_variables
@@ -9,6 +11,8 @@ from opentelemetry.sdk import environment_variables as sdk_variables
 from prometheus_client import CollectorRegistry
 
 from common.testing.emulator import ROOT
+from pillarbox_ops.cli import cli
+from pillarbox_ops.target import variable_names
 from pillarbox_otel import variables
 from service1_api.metrics import Metrics as ApiMetrics
 from service1_api.settings import Settings as ApiSettings
@@ -85,7 +89,7 @@ def test_each_setting_is_one_that_a_service_reads() -> None:
     of_opentelemetry = {name for module in (api_variables, sdk_variables) for name in vars(module)}
     for_opentelemetry = {word for word in words if word.rpartition("_SETTING_")[2] in of_opentelemetry}
     assert words & settings()
-    assert words <= settings() | of_deploy_sh | for_opentelemetry
+    assert words <= settings() | of_deploy_sh | for_opentelemetry | variable_names()
 
 
 def test_each_metric_is_one_that_is_exposed() -> None:
@@ -114,18 +118,33 @@ def test_each_word_that_reads_like_a_parameter_is_one_of_a_stack() -> None:
     words = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z0-9]+)+)[`=]", TEXT))
     outputs = {name for template in TEMPLATES.values() for name in template.get("Outputs", {})}
     others = {"CreateContainerConfigError", "ImagePullBackOff", "AccessDenied", "InvalidIdentityToken"}
+    others.add("StartMessageMoveTask")
     policies_of_aws = {word for word in words if word.startswith("Amazon")}
     assert words & PARAMETERS
     assert words - others - policies_of_aws <= PARAMETERS | outputs
 
 
-def test_each_option_of_the_rotation_is_one_that_the_script_takes() -> None:
-    script = (ROOT / "infrastructure/rotate_token.sh").read_text()
-    calls = re.findall(r"rotate_token\.sh (\w+)(.*?)(?:  |$)", TEXT, re.MULTILINE)
-    assert {action for action, _ in calls} == {"add", "status", "remove"}
-    for _, arguments in calls:
-        for option in re.findall(r"--[a-z]+", arguments):
-            assert option in script
+def commands_of(group: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield each command of the command line with its full name."""
+    if not isinstance(group, click.Group):
+        yield name, group
+        return
+    context = click.Context(group)
+    for sub in group.list_commands(context):
+        found = group.get_command(context, sub)
+        assert found
+        yield from commands_of(found, f"{name} {sub}")
+
+
+def test_each_call_of_the_command_line_is_one_that_it_takes() -> None:
+    known = dict(commands_of(cli, "pillarbox"))
+    calls = re.findall(r"(?:^|`|\$\()(pillarbox [a-z][^`#\n]*)", TEXT, re.MULTILINE)
+    assert len(calls) > 5
+    for call in calls:
+        name = max((one for one in known if f"{call} ".startswith(f"{one} ")), key=len, default=call)
+        assert name in known, call
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        assert set(re.findall(r"(?<= )--[a-z-]+", call)) <= options, call
 
 
 def test_each_link_leads_somewhere() -> None:

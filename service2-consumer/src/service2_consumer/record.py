@@ -11,10 +11,10 @@ from pillarbox.ids import time_of
 from pillarbox.message import Envelope, decode_email, email_sha256, message_id_in, rfc3339
 from pillarbox.object_key import KeyTemplate
 from pillarbox.probe import is_probe, probe_key
+from pillarbox.s3_events import ObjectCreated
 from pillarbox.strict_json import JsonError, JsonValue
 from service2_consumer.intake.email_file import EmailFile
 from service2_consumer.intake.object_id import object_message_id
-from service2_consumer.intake.s3_events import ObjectCreated
 from service2_consumer.model import InFlightMessage, PoisonError, Record, StoredObject
 
 _FILE_SOURCE = "file"  # `metadata.source` of a record that was made from a file
