@@ -6,11 +6,14 @@ from collections.abc import Iterator
 import click
 import pytest
 import yaml
+from opentelemetry import environment_variables as api_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
 from prometheus_client import CollectorRegistry
 
 from common.testing.emulator import ROOT
 from pillarbox_ops.cli import cli
 from pillarbox_ops.target import variable_names
+from pillarbox_otel import variables
 from service1_api.metrics import Metrics as ApiMetrics
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.metrics import Metrics as ConsumerMetrics
@@ -19,10 +22,11 @@ from tests.test_infrastructure_template import TemplateLoader
 
 TEXT = (ROOT / "docs/operations.md").read_text()
 FIELDS_OF_LOGS_AND_CAUSES = {
-    *("message_id", "message_ids", "valid_for_seconds", "checks_failed"),
+    *("message_id", "message_ids", "trace_id", "span_id", "valid_for_seconds", "checks_failed"),
     *("access_denied", "no_such_bucket", "server_error"),
     *("not_an_email", "too_large", "missing_object", "client_side_encrypted", "foreign_bucket", "not_an_event"),
     *("own_output",),
+    *variables.SAMPLERS,
 }
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
@@ -82,8 +86,10 @@ def test_each_setting_is_one_that_a_service_reads() -> None:
     of_deploy_sh = {"IMAGE_TAG", "API_SETTING_NAME", "CONSUMER_SETTING_NAME", "FILE_INTAKE_SETTING_NAME"}
     of_deploy_sh |= set(re.findall(r"\$\{([A-Z_]+):-", DEPLOY_SH))
     of_deploy_sh |= set(re.findall(r"^  key ([A-Z_]+) ", DEPLOY_SH, re.MULTILINE))
+    of_opentelemetry = {name for module in (api_variables, sdk_variables) for name in vars(module)}
+    for_opentelemetry = {word for word in words if word.rpartition("_SETTING_")[2] in of_opentelemetry}
     assert words & settings()
-    assert words <= settings() | of_deploy_sh | variable_names()
+    assert words <= settings() | of_deploy_sh | for_opentelemetry | variable_names()
 
 
 def test_each_metric_is_one_that_is_exposed() -> None:

@@ -104,7 +104,8 @@ def configure(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    for name in ("pillarbox", "pillarbox_aws", "pillarbox_ops", "service1_api", "service2_consumer"):
+    packages = ("pillarbox", "pillarbox_aws", "pillarbox_ops", "pillarbox_otel", "service1_api", "service2_consumer")
+    for name in packages:
         logging.getLogger(name).setLevel(level)
 
 
