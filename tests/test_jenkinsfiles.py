@@ -86,7 +86,7 @@ def test_what_ci_archives_is_what_is_written() -> None:
     assert patterns.split(",") == [".local/images-*.txt", ".local/build-*.txt", ".local/sbom-*.json"]
     assert '"$ROOT/.local/images-$IMAGE_TAG.txt"' in (ROOT / "infrastructure/deploy/images.sh").read_text()
     assert "RECORD=.local/build-$2.txt" in (ROOT / "infrastructure/build_images.sh").read_text()
-    assert '".local/sbom-$$service-$(TAG).json"' in (ROOT / "Makefile").read_text()
+    assert '".local/sbom-$$image-$(TAG).json"' in (ROOT / "Makefile").read_text()
 
 
 def test_the_page_on_jenkins_names_what_the_pipelines_ask_for() -> None:
