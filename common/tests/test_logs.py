@@ -17,7 +17,7 @@ def _logging_as_it_was() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    for name in ("pillarbox", "service1_api", "service2_consumer"):
+    for name in logs.PACKAGES:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 import orjson
 
 FLUSH_SECONDS = 0.05
+# Those whose level `configure` sets.
+PACKAGES = ("pillarbox", "pillarbox_aws", "pillarbox_ops", "pillarbox_otel", "service1_api", "service2_consumer")
 _MAX_LINES = 10_000  # kept while standard error is blocked; beyond it the oldest lines are lost, memory stays bounded
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -104,8 +106,7 @@ def configure(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    packages = ("pillarbox", "pillarbox_aws", "pillarbox_ops", "pillarbox_otel", "service1_api", "service2_consumer")
-    for name in packages:
+    for name in PACKAGES:
         logging.getLogger(name).setLevel(level)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pillarbox import logs
 from pillarbox_ops.errors import ExitCode
 
 from ..fake_http import FakeServer, Reply, Request, serving
@@ -22,6 +23,8 @@ def logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in logs.PACKAGES:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture
