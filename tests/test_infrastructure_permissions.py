@@ -127,10 +127,10 @@ def test_the_api_may_only_find_what_is_archived_and_look_at_it(
     bucket_arn = outputs_with_status["BucketArn"]
     granted = cloud.statements(outputs_with_status["ApiPolicyArn"])
     assert set(granted) == {"Publish", "ReadToken", "FindArchived", "LookAtArchived"}
-    # s3.S3Archive: LIST of the key below the prefix or that of probes, and of the id below conflicts/
+    # aws.S3Archive: LIST of the key below the prefix or that of probes, and of the id below conflicts/
     condition = {"StringLike": {"s3:prefix": ["sqs-messages/*", "conflicts/*", f"{PROBE_PREFIX}*"]}}
     assert granted["FindArchived"] == allow("FindArchived", "s3:ListBucket", bucket_arn) | {"Condition": condition}
-    # s3.S3Archive: HEAD of the object that the LIST found, for its digest
+    # aws.S3Archive: HEAD of the object that the LIST found, for its digest
     objects = [f"{bucket_arn}/sqs-messages/*", f"{bucket_arn}/{PROBE_PREFIX}*"]
     assert granted["LookAtArchived"] == allow("LookAtArchived", "s3:GetObject", objects)
     assert outputs_with_status["StatusBucketName"] == outputs_with_status["BucketName"]
