@@ -62,31 +62,16 @@ def _messages(container: str) -> Row:
 def _reads(container: str) -> Row:
     chosen = _selector(container)
     seconds = {quantile(q, f"{_PREFIX}_read_seconds", chosen): f"p{q * 100:g}" for q in (0.5, 0.99)}
+    read = {rate(f"{_PREFIX}_read_bytes_total", "pod", chosen): "{{pod}}"}
+    failures = {rate(f"{_PREFIX}_read_failures_total", "cause", chosen): "{{cause}}"}
+    skipped = {f"sum by (reason) (increase({_PREFIX}_skipped_total{{{chosen}}}[1h]))": "{{reason}}"}
     return Row(
         "Files",
         [
-            Panel(
-                "Read",
-                "Bps",
-                {rate(f"{_PREFIX}_read_bytes_total", "pod", chosen): "{{pod}}"},
-                "From the inbox.",
-                width=6,
-            ),
+            Panel("Read", "Bps", read, "From the inbox.", width=6),
             Panel("Time of a read", "s", seconds, "One attempt.", width=6),
-            Panel(
-                "Failed reads",
-                "short",
-                {rate(f"{_PREFIX}_read_failures_total", "cause", chosen): "{{cause}}"},
-                "Attempts a second, by cause.",
-                width=6,
-            ),
-            Panel(
-                "Skipped",
-                "short",
-                {f"sum by (reason) (increase({_PREFIX}_skipped_total{{{chosen}}}[1h]))": "{{reason}}"},
-                "Acknowledged without an object, in an hour.",
-                width=6,
-            ),
+            Panel("Failed reads", "short", failures, "Attempts a second, by cause.", width=6),
+            Panel("Skipped", "short", skipped, "Acknowledged without an object, in an hour.", width=6),
         ],
     )
 
@@ -119,6 +104,7 @@ def _queue(container: str) -> Row:
     chosen = _selector(container)
     depth = {f"max by (state) ({_PREFIX}_queue_messages{{{chosen}}})": "{{state}}"}
     dead = {f"max by (container) ({_PREFIX}_dead_letters{{{chosen}}})": "dead letters"}
+    polls = {rate(f"{_PREFIX}_polls_total", "outcome", chosen): "{{outcome}}"}
     seconds = {quantile(0.99, f"{_PREFIX}_receive_seconds", chosen): "p99"}
     deletes = {
         total(f"{_PREFIX}_deleted_total", chosen): "deleted",
@@ -134,13 +120,7 @@ def _queue(container: str) -> Row:
             Panel("Queue", "short", depth, "As SQS estimates. Without a running pod nobody asks."),
             Panel("Dead letters", "short", dead, "Messages that gave up.", 1),
             Panel("KEDA", "short", keda, "Of KEDA's operator, where it is scraped."),
-            Panel(
-                "Receives",
-                "short",
-                {rate(f"{_PREFIX}_polls_total", "outcome", chosen): "{{outcome}}"},
-                "A second.",
-                width=8,
-            ),
+            Panel("Receives", "short", polls, "A second, by outcome."),
             Panel("Time of a receive", "s", seconds, "The long poll included."),
             Panel("Deletes", "short", deletes, "A second, after the object is there."),
         ],

@@ -82,14 +82,14 @@ def document() -> dict[str, Any]:
             _recorded(objective, "slo:sli_bad:increase5m", objective.bad),
         ]
     groups: list[Rule] = [{"name": "pillarbox-slo-counts", "interval": f"{INTERVAL_SECONDS}s", "rules": counts}]
-    for objective in OBJECTIVES:
-        groups.append(
-            {
-                "name": f"pillarbox-slo-{objective.name}",
-                "interval": f"{INTERVAL_SECONDS}s",
-                "rules": [*_ratios(objective), *_totals(objective), *_budget(objective), *_alerts(objective)],
-            }
-        )
+    groups += [
+        {
+            "name": f"pillarbox-slo-{objective.name}",
+            "interval": f"{INTERVAL_SECONDS}s",
+            "rules": [*_ratios(objective), *_totals(objective), *_budget(objective), *_alerts(objective)],
+        }
+        for objective in OBJECTIVES
+    ]
     return {"groups": groups}
 
 
@@ -144,8 +144,8 @@ def _alerts(objective: Objective) -> Iterator[Rule]:
             "labels": objective.labels | {"severity": severity, "application": "pillarbox"},
             "annotations": {
                 "summary": f"Too many {objective.summary}.",
-                "description": f"{{{{ $value | humanizePercentage }}}} of events are {objective.summary}. The error budget"
-                f" of {PERIOD_DAYS} days is used up {days[speed]}.",
+                "description": f"{{{{ $value | humanizePercentage }}}} are {objective.summary}. The error budget of "
+                f"{PERIOD_DAYS} days is used up {days[speed]}.",
                 "runbook_url": f"docs/operations.md#{name.lower()}",
             },
         }
