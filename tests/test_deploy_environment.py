@@ -62,6 +62,7 @@ def test_the_check_names_what_a_fresh_environment_lacks_one_a_line(name: str, tm
         ("ALB_SCHEME=public", "ALB_SCHEME: expected internet-facing or internal"),
         ("ALB_SUBNETS=subnet-1", "ALB_SUBNETS: expected two or more subnets"),
         ("COMPONENTS=keda", "COMPONENTS: expected fixed-replicas, service-monitor"),
+        ("RUNBOOK_URL=docs/operations.md", "RUNBOOK_URL: expected the address of docs/operations.md"),
         ("PLATFORMS=linux/386", "PLATFORMS: expected linux/amd64"),
         ("LOG_LEVEL=debug", "LOG_LEVEL: expected DEBUG"),
         ("TAGS=Team", "TAGS: expected tags such as"),

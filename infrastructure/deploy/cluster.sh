@@ -48,6 +48,10 @@ check_components() {
     api_has monitoring.coreos.com/v1 servicemonitors podmonitors ||
       fail "the cluster has no Prometheus operator: install it, or leave the component service-monitor out"
   fi
+  if has_component monitoring; then
+    api_has monitoring.coreos.com/v1 prometheusrules ||
+      fail "the cluster has no Prometheus operator: install it, or leave the component monitoring out"
+  fi
 }
 
 # Sets LIVE_CERTIFICATE, LIVE_HOST and LOAD_BALANCER to what the live Ingress says; empty where there is none.

@@ -43,10 +43,11 @@ declare_keys() {
   key FILE_INTAKE_MAX_REPLICAS 20 "$count" "a whole number from 1 to 999"
   key FILE_INTAKE_QUEUE_LENGTH 10 '[1-9][0-9]{0,6}' "a whole number from 1 to 9999999"
   key KEDA_OPERATOR_ROLE none '[A-Za-z0-9+=,.@_-]{1,64}' "none, create, or the name of an IAM role"
-  key COMPONENTS "" '(fixed-replicas|service-monitor)( (fixed-replicas|service-monitor))*' \
-    "fixed-replicas, service-monitor, or both with a space between"
+  key COMPONENTS "" '(fixed-replicas|service-monitor|monitoring)( (fixed-replicas|service-monitor|monitoring))*' \
+    "fixed-replicas, service-monitor, monitoring, or several with a space between"
   key PROMETHEUS_RELEASE "" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "the value of a label"
   key PROMETHEUS_NAMESPACE monitoring '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?' "the name of a namespace"
+  key RUNBOOK_URL "" 'https?://[A-Za-z0-9._~:/?=%+-]+' "the address of docs/operations.md, such as https://git.example.com/mail/docs/operations.md"
   key PLATFORMS linux/amd64,linux/arm64 'linux/(amd64|arm64)(,linux/(amd64|arm64))?' "linux/amd64, linux/arm64, or both with a comma between"
   key ALARM_TOPIC_ARN "" 'arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+' "the ARN of an SNS topic"
   key API_LOG_GROUP "" '[A-Za-z0-9_./#-]{1,512}' "the name of a CloudWatch log group"
