@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.testing.ports import free_port
+from common.testing.waiting import eventually
+from e2e_test.prometheus_api import prometheus_api
 from e2e_test.stack_run import Run, read_environment
 
 NAMES = [
@@ -109,7 +111,44 @@ def test_two_equal_ports_are_refused(runs: list[Run], tmp_path: Path, other: str
     port = str(free_port())
     run = Run(tmp_path, **{"PORT": port, other: port})
     runs.append(run)
-    run.wait_line("must be four different ports")
+    run.wait_line("must be different ports")
+    assert run.exit_code() == 2
+
+
+@pytest.mark.system
+def test_prometheus_runs_beside_the_stack_twice_in_a_row_and_stops_with_it(runs: list[Run], tmp_path: Path) -> None:
+    port = str(free_port())
+    for _ in range(2):
+        run = Run(tmp_path, PROMETHEUS="1", PROMETHEUS_PORT=port)
+        runs.append(run)
+        url = run.wait_line(rf"(http://127\.0\.0\.1:{port})$")[1]
+        run.wait_line("^accepted")
+
+        def scraped(url: str = url) -> bool:
+            targets = prometheus_api(url, "targets")["activeTargets"]
+            return len(targets) == 3 and all(target["health"] == "up" for target in targets)
+
+        eventually(scraped, "the three services are scraped")
+        assert {rule["health"] for group in prometheus_api(url, "rules")["groups"] for rule in group["rules"]} <= {
+            *("ok", "unknown")  # unknown: not evaluated yet
+        }
+        pid = run.pid_of("prometheus")
+        assert run.interrupt() == 0
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_prometheus_that_is_not_installed_is_named_before_anything_starts(runs: list[Run], tmp_path: Path) -> None:
+    run = Run(tmp_path, PROMETHEUS="1", PROMETHEUS_PORT=str(free_port()), PATH="/nowhere")
+    runs.append(run)
+    run.wait_line("PROMETHEUS=1 needs the program `prometheus` on PATH")
+    assert run.exit_code() == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_word_that_is_neither_on_nor_off_is_refused(runs: list[Run], tmp_path: Path) -> None:
+    run = Run(tmp_path, PROMETHEUS="yes")
+    runs.append(run)
+    run.wait_line("PROMETHEUS must be 1 or 0")
     assert run.exit_code() == 2
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from local_stack import provision
+from local_stack import prometheus, provision
 from local_stack.processes import Process, StackError, end_leftovers, require_free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -19,20 +19,24 @@ DEFAULT_DIRECTORY = REPOSITORY / ".local"
 _REGION = "us-east-1"
 _START_SECONDS = 60
 _STOP_SECONDS = 20
-_NAMES = ("service1-api", "service2-consumer", "file-intake", "emulator")  # in the order of stopping
-_ATTRIBUTES = ("api", "consumer", "file_intake", "emulator")  # those of LocalStack, in the same order
+_NAMES = ("prometheus", "service1-api", "service2-consumer", "file-intake", "emulator")  # in the order of stopping
+_ATTRIBUTES = ("prometheus", "api", "consumer", "file_intake", "emulator")  # those of LocalStack, in the same order
 _HERE = "127.0.0.1,localhost"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where the state lives, the ports on 127.0.0.1, and what differs from the template's and services' defaults."""
+    """Where the state lives, the ports on 127.0.0.1, and what differs from the template's and services' defaults.
+
+    Prometheus runs where it has a port.
+    """
 
     directory: Path = DEFAULT_DIRECTORY
     api_port: int = 8080
     consumer_port: int = 8081
     emulator_port: int = 4566
     file_intake_port: int = 8083
+    prometheus_port: int | None = None
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,6 +72,7 @@ class LocalStack:
         self.api: Process
         self.consumer: Process
         self.file_intake: Process
+        self.prometheus: Process | None = self._prometheus()
 
     def start(self) -> None:
         """Start everything and return when the services are ready.
@@ -81,8 +86,10 @@ class LocalStack:
             (self.options.consumer_port, "CONSUMER_PORT"),
             (self.options.emulator_port, "EMULATOR_PORT"),
             (self.options.file_intake_port, "FILE_INTAKE_PORT"),
+            (self.options.prometheus_port, "PROMETHEUS_PORT"),
         ):
-            require_free_port(port, variable)
+            if port is not None:
+                require_free_port(port, variable)
         self._announce("[1/4] starting the AWS emulator")
         self._start_emulator()
         self._announce("[2/4] creating queues, dead-letter queues and buckets from infrastructure/pipeline.yaml")
@@ -95,7 +102,9 @@ class LocalStack:
         self.consumer.start()
         self.file_intake = self.new_file_intake("file-intake", self.options.file_intake_port)
         self.file_intake.start()
-        for process in (self.api, self.consumer, self.file_intake):
+        if self.prometheus:
+            self.prometheus.start()
+        for process in filter(None, (self.api, self.consumer, self.file_intake, self.prometheus)):
             process.wait_ready(_START_SECONDS)
 
     def stop(self) -> None:
@@ -168,6 +177,14 @@ class LocalStack:
             working_directory=REPOSITORY / folder,
             ready_url=f"http://127.0.0.1:{port}/ready",
         )
+
+    def _prometheus(self) -> Process | None:
+        options = self.options
+        if options.prometheus_port is None:
+            return None
+        services = (options.api_port, options.consumer_port, options.file_intake_port)
+        configured = prometheus.configuration(dict(zip(prometheus.SERVICES, services, strict=True)))
+        return prometheus.new_prometheus(options.directory, options.prometheus_port, configured)
 
     def _emulator(self) -> Process:
         state = self.options.directory / "emulator"
