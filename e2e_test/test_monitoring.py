@@ -205,6 +205,6 @@ def test_every_query_of_a_panel_gives_data(outage: Watched, expression: str) -> 
 def test_the_variables_and_the_deployments_of_a_dashboard_give_data(outage: Watched, board: dict[str, Any]) -> None:
     (deployments,) = board["annotations"]["list"]
     assert outage.query(deployments["expr"].replace("$namespace", ".*"))
-    asked = [v["definition"] for v in board["templating"]["list"] if v["type"] == "query"]
+    asked = [v["query"]["query"] for v in board["templating"]["list"] if v["type"] == "query"]
     for selector, label in (re.fullmatch(r"label_values\((.*), (\w+)\)", text).groups() for text in asked):  # type: ignore[union-attr]
         assert {series[label] for series in outage.series(selector)}

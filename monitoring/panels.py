@@ -186,7 +186,6 @@ def _variables() -> list[Json]:
             "type": "query",
             "datasource": DATASOURCE,
             "query": {"query": f"label_values({up}, {name})", "refId": "A"},
-            "definition": f"label_values({up}, {name})",
             "hide": 0,
             "refresh": 2,
             "sort": 1,
