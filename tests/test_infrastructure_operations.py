@@ -18,7 +18,7 @@ FIELDS_OF_LOGS_AND_CAUSES = {
     *("message_id", "message_ids", "valid_for_seconds"),
     *("access_denied", "no_such_bucket", "server_error"),
     *("not_an_email", "too_large", "missing_object", "client_side_encrypted", "foreign_bucket", "not_an_event"),
-    *("own_output",),
+    *("own_output", "queue_unavailable", "token_unavailable"),
 }
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()

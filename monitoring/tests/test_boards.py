@@ -30,12 +30,7 @@ def lost(given: Any, kept: Any, path: str = "") -> set[str]:
     """Return the places of what a copy lacks or holds otherwise."""
     if isinstance(given, Mapping) and isinstance(kept, Mapping):
         return {place for key in given for place in lost(given[key], kept.get(key), f"{path}/{key}")}
-    if (
-        isinstance(given, Sequence)
-        and isinstance(kept, Sequence)
-        and not isinstance(given, str)
-        and len(given) == len(kept)
-    ):
+    if isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
         return {place for n, pair in enumerate(zip(given, kept, strict=True)) for place in lost(*pair, f"{path}/{n}")}
     return set() if given == kept else {path}
 
