@@ -94,7 +94,8 @@ ALARMS = [
     resource["Properties"]["AlarmName"]["Sub"]
     for template in TEMPLATES.values()
     for resource in template["Resources"].values()
-    if resource["Type"] == "AWS::CloudWatch::Alarm"
+    if resource["Type"] in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}
+    and "part of" not in resource["Properties"]["AlarmDescription"]
 ]
 
 

@@ -51,6 +51,8 @@ declare_keys() {
   key PLATFORMS linux/amd64,linux/arm64 'linux/(amd64|arm64)(,linux/(amd64|arm64))?' "linux/amd64, linux/arm64, or both with a comma between"
   key ALARM_TOPIC_ARN "" 'arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+' "the ARN of an SNS topic"
   key API_LOG_GROUP "" '[A-Za-z0-9_./#-]{1,512}' "the name of a CloudWatch log group"
+  key OBJECTIVE_ALARMS no "$yes_no" "yes or no"
+  key CLOUDWATCH_DASHBOARD no "$yes_no" "yes or no"
   key POD_IDENTITY no "$yes_no" "yes or no"
   key LOG_LEVEL INFO 'DEBUG|INFO|WARNING|ERROR|CRITICAL' "DEBUG, INFO, WARNING, ERROR or CRITICAL"
   key TAGS "" '[A-Za-z0-9 _.:/+@-]+=[A-Za-z0-9 _.:/+@-]*(,[A-Za-z0-9 _.:/+@-]+=[A-Za-z0-9 _.:/+@-]*)*' \

@@ -108,7 +108,7 @@ class FakeQueue:
         self.waits: list[int] = []
         self.failing = ""
         self.failing_dead_letters = ""
-        self.dead: int | None = 0
+        self.has_dead_letter_queue = True
         self.failing_deletes = False
         self.failing_extensions = False
         self.when_received: Callable[[], None] = lambda: None
@@ -175,7 +175,7 @@ class FakeQueue:
     def dead_letters(self) -> int | None:
         if self.failing or self.failing_dead_letters:
             raise QueueError(self.failing or self.failing_dead_letters)
-        return self.dead
+        return len(self.dead) if self.has_dead_letter_queue else None
 
     def receives_of(self, sqs_id: str) -> int:
         return self.messages[sqs_id].receives

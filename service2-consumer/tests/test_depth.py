@@ -44,9 +44,10 @@ def dead_letters(queue: FakeQueue, metrics: Metrics) -> float:
 
 def test_dead_letters_become_a_metric_that_is_no_number_until_they_were_counted() -> None:
     queue, metrics = FakeQueue(FakeClock()), Metrics(CollectorRegistry())
-    queue.dead = None
+    queue.has_dead_letter_queue = False
     assert math.isnan(dead_letters(queue, metrics))
-    queue.dead = 3
+    queue.has_dead_letter_queue = True
+    queue.dead += ["a", "b", "c"]
     assert dead_letters(queue, metrics) == 3
 
 
