@@ -11,6 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
 SERVICES := service1-api service2-consumer
+PROJECTS := $(SERVICES) ops
 DEV := .venvs/dev/bin
 
 .PHONY: help
@@ -19,18 +20,22 @@ help: ## print this menu
 
 # ---- environments: one for development, one for each service with its own locked requirements only ----------------
 
-.venvs/dev/.ready: requirements-dev.txt common/pyproject.toml $(SERVICES:%=%/pyproject.toml)
-	@$(call environment,dev,requirements-dev.txt,-e ./common $(SERVICES:%=-e ./%))
+.venvs/dev/.ready: requirements-dev.txt common/pyproject.toml $(PROJECTS:%=%/pyproject.toml)
+	@$(call environment,dev,requirements-dev.txt,-e ./common $(PROJECTS:%=-e ./%))
 
 .venvs/service%/.ready: service%/requirements.txt service%/pyproject.toml common/pyproject.toml
 	@$(call environment,service$*,service$*/requirements.txt,-e ./common -e ./service$*)
 
+.venvs/ops/.ready: ops/requirements.txt ops/pyproject.toml common/pyproject.toml
+	@$(call environment,ops,ops/requirements.txt,-e ./common -e ./ops)
+
 .venvs/local_stack/.ready: local_stack/requirements.txt
 	@$(call environment,local_stack,local_stack/requirements.txt,)
 
-PLACE_service1-api := 1 of 3
-PLACE_service2-consumer := 2 of 3
-PLACE_local_stack := 3 of 3
+PLACE_service1-api := 1 of 4
+PLACE_service2-consumer := 2 of 4
+PLACE_local_stack := 3 of 4
+PLACE_ops := 4 of 4
 
 # $(1) name, $(2) locked requirements, $(3) packages of this repository. Wheels only: a newcomer has no compiler.
 define environment
@@ -45,7 +50,10 @@ touch $@
 endef
 
 .PHONY: setup
-setup: .venvs/service1-api/.ready .venvs/service2-consumer/.ready .venvs/local_stack/.ready ## make what `make run` needs
+setup: .venvs/service1-api/.ready .venvs/service2-consumer/.ready .venvs/local_stack/.ready .venvs/ops/.ready ## make what `make run` needs
+
+.PHONY: ops
+ops: .venvs/ops/.ready ## make the operator's command line: .venvs/ops/bin/pillarbox
 
 # ---- running --------------------------------------------------------------------------------------------------------
 
@@ -115,7 +123,7 @@ check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFor
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
 	@$(DEV)/mypy conftest.py common local_stack monitoring e2e_test bench tests docs infrastructure
-	@for service in $(SERVICES); do MYPYPATH=$$service $(DEV)/mypy "$$service"; done  # each has a package named tests
+	@for project in $(PROJECTS); do MYPYPATH=$$project $(DEV)/mypy "$$project"; done  # each has a package named tests
 	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh \
 		tests/cluster/*.sh tests/deploy/*.sh
 	@$(DEV)/hadolint $(SERVICES:%=%/Dockerfile)
@@ -180,9 +188,9 @@ lock: .venvs/dev/.ready ## resolve the locked requirements again, hashes include
 	@lock() { $(DEV)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes \
 		--no-annotate $(UPGRADE) "$$@"; }; \
 	own="--no-emit-package pillarbox-common --no-emit-package service1-api --no-emit-package service2-consumer"; \
-	lock $$own common/pyproject.toml $(SERVICES:%=%/pyproject.toml) --group pyproject.toml:dev -o requirements-dev.txt; \
-	for service in $(SERVICES); do \
-		lock $$own "$$service/pyproject.toml" -c requirements-dev.txt -o "$$service/requirements.txt"; done; \
+	lock $$own common/pyproject.toml $(PROJECTS:%=%/pyproject.toml) --group pyproject.toml:dev -o requirements-dev.txt; \
+	for project in $(PROJECTS); do \
+		lock $$own "$$project/pyproject.toml" -c requirements-dev.txt -o "$$project/requirements.txt"; done; \
 	lock local_stack/requirements.in -o local_stack/requirements.txt
 
 .PHONY: clean

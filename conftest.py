@@ -1,4 +1,4 @@
-"""Order and chance, for the tests of all packages: the same in every run, unless the command line says otherwise."""
+"""Order and seeds of the tests of all packages: the same in every run, unless the command line changes them."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-# Time decides nothing: no deadline for an example, and no complaint that generating examples is slow.
+# Timings decide no test: examples have no deadline, and slow generation is no error.
 _common = settings(deadline=None, print_blob=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 settings.register_profile("fixed", _common, derandomize=True)  # the same examples in every run
@@ -19,22 +19,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the order of the files unless --shuffle is given; pytest-randomly would shuffle always."""
+    """Keep the order of the files unless --shuffle is given; pytest-randomly shuffles by default."""
     config.option.randomly_reorganize = config.getoption("shuffle")
 
 
-# The tests of a pipeline that is started once for all of them.
+# These tests share one pipeline.
 SHARES_THE_PIPELINE = {
     f"e2e_test/{name}.py" for name in ("test_pipeline", "test_files", "test_send_to_queue", "test_monitoring")
 }
-# Each test starts all that it needs, and takes long: the workers of `make test-faults` divide them.
+# Each of these tests starts its own processes and is slow, so `make test-faults` distributes single tests.
 SHARES_NOTHING = {
     f"service2-consumer/tests/{name}.py" for name in ("test_faults", "test_faults_alone", "test_faults_files")
 }
 
 
 class Scheduling(LoadFileScheduling):  # type: ignore[misc]
-    """As `--dist=loadfile`, but files that share the pipeline go to one worker: its start costs seconds of CPU."""
+    """`--dist=loadfile`, but files that share the pipeline go to one worker: its start costs seconds of CPU."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
@@ -45,5 +45,5 @@ class Scheduling(LoadFileScheduling):  # type: ignore[misc]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
-    """Return the scheduler for `--dist=loadfile`; None leaves the others to xdist."""
+    """Return the scheduler for `--dist=loadfile`, or None for xdist's own ones."""
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None

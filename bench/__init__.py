@@ -1,1 +1,1 @@
-"""Speed, cost and fault runs; each prints a table and writes its figures to bench/results/."""
+"""Measurements of speed and cost; each prints a table and writes its figures to bench/results/."""

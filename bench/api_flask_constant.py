@@ -1,4 +1,4 @@
-"""The floor: a Flask route that returns a constant."""
+"""The lower limit of the cost: a Flask route that returns a constant."""
 
 from flask import Flask
 
@@ -7,5 +7,5 @@ app = Flask(__name__)
 
 @app.post("/api/message")
 def message() -> str:
-    """Read nothing, check nothing, send nothing."""
+    """Return a constant without reading the request."""
     return "ok"

@@ -1,7 +1,7 @@
-"""A load generator: some connections, each of which sends its next request when the last one is answered.
+"""A load generator: each connection sends its next request when the previous one is answered.
 
 Run: python -m bench.api_load PORT PATH CONNECTIONS SECONDS BODY_FILE
-Prints JSON: answers that were 200, others, and every latency's percentiles in milliseconds.
+Prints JSON: the numbers of answers with 200 and with another status, and percentiles of the latency in milliseconds.
 """
 
 import asyncio
@@ -46,11 +46,11 @@ class Client(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent_at = time.perf_counter()
-        self._transport.write(self._request)  # type: ignore[attr-defined]  # a client's transport writes
+        self._transport.write(self._request)  # type: ignore[attr-defined]  # the transport of a client can write
 
 
 async def load(port: int, path: str, connections: int, seconds: float, body: bytes) -> dict[str, float]:
-    """Give the counts and the percentiles of one run."""
+    """Return the counts and the percentiles of one run."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     request = head.encode() + b"\r\n\r\n" + body
     latencies: list[float] = []

@@ -1,7 +1,7 @@
-"""A stand-in for SQS and SSM that costs little: answers SendMessage, SendMessageBatch and GetParameter after a delay.
+"""A cheap stub of SQS and SSM: it answers SendMessage and SendMessageBatch after a delay, and GetParameter.
 
 Run: python -m bench.api_stub PORT DELAY_SECONDS TOKEN
-GET /counts gives the calls and the e-mails that it has taken.
+GET /counts returns the numbers of calls and e-mails that it has received.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Counts:
-    """What the stand-in has taken since it started."""
+    """The numbers of calls and e-mails since the start."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -24,7 +24,7 @@ class Counts:
 
 
 class Stub(asyncio.Protocol):
-    """One connection of an SDK; requests on it come one after the other."""
+    """One connection of an SDK, without pipelining."""
 
     def __init__(self, counts: Counts, delay_seconds: float, token: str) -> None:
         self._counts = counts
@@ -53,18 +53,18 @@ class Stub(asyncio.Protocol):
 
     def _send(self, answer: bytes) -> None:
         if not self._transport.is_closing():
-            self._transport.write(answer)  # type: ignore[attr-defined]  # a server's transport writes
+            self._transport.write(answer)  # type: ignore[attr-defined]  # the transport of a server can write
 
     def _answer(self, target: bytes, body: bytes) -> dict[str, Any]:
         if target == b"getparameter":
             return {"Parameter": {"Name": "token", "Type": "SecureString", "Value": self._token, "Version": 1}}
         if target == b"sendmessage":
-            return self._taken([orjson.loads(body)])[0]
+            return self._accept([orjson.loads(body)])[0]
         if target == b"sendmessagebatch":
-            return {"Successful": self._taken(orjson.loads(body)["Entries"])}
+            return {"Successful": self._accept(orjson.loads(body)["Entries"])}
         return {"calls": self._counts.calls, "emails": self._counts.emails}
 
-    def _taken(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _accept(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         self._counts.calls += 1
         self._counts.emails += len(entries)
         return [

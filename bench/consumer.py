@@ -1,4 +1,4 @@
-"""What a stored e-mail costs: service2-consumer with production settings beside the naive loop, in one run.
+"""Measures the cost of a stored e-mail: service2-consumer with production settings and the naive loop, in one run.
 
 `python -m bench.consumer` prints a table and writes bench/results/consumer.json. `rss_mb` is the largest resident set.
 """
@@ -12,9 +12,9 @@ from bench.consumer_run import NAIVE, OURS, Cost, measure
 
 RESULTS = Path(__file__).parent / "results" / "consumer.json"
 SIZE_BYTES = 2048
-LARGE_BYTES = 1024 * 1024 - 4096  # with its attributes the most that SQS takes
+LARGE_BYTES = 1024 * 1024 - 4096  # with its attributes close to the limit of SQS
 
-# Messages a case: enough for some seconds of steady work; the naive loop waits 21 times 10 ms for ten messages.
+# Messages per case: enough for some seconds of steady work. The naive loop makes 21 calls for ten messages.
 COUNTS = {
     ("naive", "0ms"): 8_000,
     ("naive", "10ms"): 600,
@@ -33,7 +33,7 @@ LARGE_COUNT = 400
 
 
 def run() -> Iterator[tuple[str, str, Cost]]:
-    """Measure every case, one after the other."""
+    """Measure all cases, one after the other; yield name, latency and cost."""
     for (name, latency), count in COUNTS.items():
         module, settings = PROGRAMS[name]
         latency_ms = LATENCIES_MS[latency]
@@ -45,7 +45,7 @@ def run() -> Iterator[tuple[str, str, Cost]]:
 
 
 def main() -> None:
-    """Print as it goes, then the ratios, and write the results."""
+    """Print each case, then the ratios, and write the results."""
     cases: dict[str, dict[str, dict[str, float]]] = {}
     print(f"{'case':26} {'CPU us/message':>15} {'messages/s':>11} {'peak RSS MiB':>13} {'stub CPU us':>12}")
     for name, latency, cost in run():

@@ -1,8 +1,7 @@
-"""Runs one consumer against the stub, each on a core of its own, and reads what it cost from /proc."""
+"""Runs one consumer and the stub on separate cores, and reads the cost from /proc."""
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,22 +9,23 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+
+from bench.processes import cpu_seconds, memory_mib
+from common.testing.ports import free_port
 
 OURS = ("-m", "service2_consumer")
 NAIVE = ("-m", "bench.naive_consumer")
 NAIVE_FILES = ("-m", "bench.naive_files")
 IMAGE_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}  # of service2-consumer/Dockerfile
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _CONSUMER_CORE, _STUB_CORE = 0, 1
 _TIMEOUT_SECONDS = 300
-_WARM_UP = 0.1  # of the messages: imports, connections and the start check are no steady cost
+_WARM_UP = 0.1  # of the messages; excludes imports, connections and the start check
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was used up at one moment."""
+    """The resources used and the messages deleted up to a point in time."""
 
     seconds: float
     cpu_seconds: float
@@ -35,7 +35,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a message cost: CPU of consumer and stub, messages a second, and the consumer's largest resident set."""
+    """The cost of a message: CPU of consumer and stub, messages per second, and the consumer's peak resident set."""
 
     cpu_us: float
     rate: float
@@ -44,16 +44,16 @@ class Cost:
 
 
 class Stub:
-    """The emulator in a process of its own."""
+    """The stub in its own process."""
 
     def __init__(self, latency_ms: float) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = ["-m", "bench.consumer_stub", "--port", str(self.port), "--latency-ms", str(latency_ms)]
         self.process = _pinned(_STUB_CORE, command, os.environ)
 
     def call(self, action: str, **body: int) -> dict[str, float]:
-        """Ask for something, once it listens."""
+        """Call an action of the stub; wait until it listens."""
         request = urllib.request.Request(f"{self.url}/stub/{action}", data=json.dumps(body).encode())  # noqa: S310
         for _ in range(100):
             try:
@@ -68,7 +68,7 @@ class Stub:
 def running(
     module: Sequence[str], latency_ms: float, settings: Mapping[str, str]
 ) -> Iterator[tuple[Stub, subprocess.Popen[bytes]]]:
-    """Give a stub and a consumer of it; the consumer is started first thing, and both end with the block."""
+    """Run a stub and a consumer until the block ends. The consumer starts with an empty queue."""
     stub = Stub(latency_ms)
     try:
         image = IMAGE_ENVIRONMENT if module == OURS else {}
@@ -92,12 +92,17 @@ def measure(
     size_bytes: int,
     fill: str = "fill",
 ) -> Cost:
-    """Let a consumer empty a queue of `count` messages; the cost is that of the middle four fifths."""
+    """Let a consumer empty a queue of `count` messages; return the cost of the middle four fifths."""
     with running(module, latency_ms, settings) as (stub, consumer):
         stub.call(fill, count=count, bytes=size_bytes)
         first = _when_deleted(stub, consumer, count * _WARM_UP)
         last = _when_deleted(stub, consumer, count * (1 - _WARM_UP))
-        rss_mb = memory_mb(consumer.pid, "VmHWM")
+        rss_mb = memory_mib(consumer.pid, "VmHWM")
+    return cost(first, last, rss_mb)
+
+
+def cost(first: Reading, last: Reading, rss_mb: float) -> Cost:
+    """Return the cost of the messages that were deleted between two readings."""
     messages = last.deleted - first.deleted
     return Cost(
         cpu_us=round((last.cpu_seconds - first.cpu_seconds) / messages * 1e6, 1),
@@ -107,12 +112,6 @@ def measure(
     )
 
 
-def memory_mb(pid: int, field: str) -> float:
-    """Read VmRSS or VmHWM of a process, in MiB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
-
-
 def _when_deleted(stub: Stub, consumer: subprocess.Popen[bytes], wanted: float) -> Reading:
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     while time.monotonic() < deadline:
@@ -120,14 +119,9 @@ def _when_deleted(stub: Stub, consumer: subprocess.Popen[bytes], wanted: float) 
             raise SystemExit(f"the consumer ended with code {consumer.returncode}")
         stats = stub.call("stats")
         if stats["deleted"] >= wanted:
-            return Reading(time.monotonic(), _cpu_seconds(consumer.pid), stats["cpu_seconds"], int(stats["deleted"]))
+            return Reading(time.monotonic(), cpu_seconds(consumer.pid), stats["cpu_seconds"], int(stats["deleted"]))
         time.sleep(0.02)
     raise SystemExit(f"{stats['deleted']:.0f} of {wanted:.0f} messages were consumed in {_TIMEOUT_SECONDS} s")
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _environment(url: str) -> dict[str, str]:
@@ -141,16 +135,10 @@ def _environment(url: str) -> dict[str, str]:
         "SQS_QUEUE_URL": f"{url}/000000000000/bench",
         "S3_BUCKET_NAME": "bench",
         "BIND_HOST": "127.0.0.1",
-        "PORT": str(_free_port()),
+        "PORT": str(free_port()),
     }
 
 
 def _pinned(core: int, module: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     command = ["taskset", "-c", str(core), sys.executable, *module]
     return subprocess.Popen(command, env=dict(environment), stderr=subprocess.DEVNULL)  # noqa: S603
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -1,145 +1,29 @@
-"""A small SQS and S3 for benchmarks: one process, plain asyncio, kept in memory, fast enough not to hide who calls it.
+"""A small SQS and S3 for benchmarks: one asyncio process, in memory, so fast that the consumer's own cost shows.
 
-It answers honestly: receipts, visibility timeouts and `If-None-Match: *` count; it checks no signatures.
+Receipts, visibility timeouts and `If-None-Match: *` work as in AWS; signatures are not checked.
 """
 
 import argparse
 import asyncio
 import gzip
 import hashlib
-import heapq
 import json
-import secrets
 import time
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import orjson
 
 from bench.stub_content import BUCKET, email_file_of, email_of, event_of, key_of
-from pillarbox.ids import new_message_id
-from pillarbox.message import Envelope, encode_body
-from pillarbox.trace import new_traceparent
+from bench.stub_queue import Queue
+from pillarbox.message import encode_body
 
 _DIFFERENT_FILES = 20
 _STATUS = {200: "OK", 400: "Bad Request", 404: "Not Found", 412: "Precondition Failed"}
 
 
-@dataclass(slots=True)
-class Queued:
-    """A message of the queue; `receipt` is that of its latest receive, the only one that counts."""
-
-    body: str
-    attributes: dict[str, str]
-    sent_ms: int
-    sqs_id: str = field(default_factory=new_message_id)
-    receives: int = 0
-    receipt: str = ""
-    visible_at: float = 0.0
-
-    def entry(self) -> dict[str, object]:
-        """Give the message as ReceiveMessage does."""
-        return {
-            "MessageId": self.sqs_id,
-            "ReceiptHandle": self.receipt,
-            "Body": self.body,
-            "MD5OfBody": hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest(),
-            "Attributes": {"SentTimestamp": str(self.sent_ms), "ApproximateReceiveCount": str(self.receives)},
-            "MessageAttributes": {n: {"DataType": "String", "StringValue": v} for n, v in self.attributes.items()},
-        }
-
-
-class Queue:
-    """One standard queue."""
-
-    def __init__(self) -> None:
-        self._visible: deque[Queued] = deque()
-        self._in_flight: dict[str, Queued] = {}
-        self._returning: list[tuple[float, str]] = []
-        self._waiting: list[asyncio.Event] = []
-        self.deleted = 0
-        self.received = 0
-
-    def fill(self, bodies: Iterable[str]) -> None:
-        """Add messages, each with the attributes that the API writes."""
-        for body in bodies:
-            envelope = Envelope(message_id=new_message_id(), source="service1-api", traceparent=new_traceparent())
-            self._visible.append(Queued(body, envelope.to_attributes(), int(time.time() * 1000)))
-        for event in self._waiting:
-            event.set()
-
-    async def receive(self, request: dict[str, object]) -> dict[str, object]:
-        """Answer ReceiveMessage, a long poll included."""
-        deadline = time.monotonic() + float(str(request.get("WaitTimeSeconds", 0)))
-        self._return_expired()
-        while not self._visible and (left := deadline - time.monotonic()) > 0:
-            event = asyncio.Event()
-            self._waiting.append(event)
-            try:
-                await asyncio.wait_for(event.wait(), min(left, 0.5))
-            except TimeoutError:
-                self._return_expired()
-            finally:
-                self._waiting.remove(event)
-        taken = [self._take(request) for _ in range(min(int(str(request["MaxNumberOfMessages"])), len(self._visible)))]
-        return {"Messages": [message.entry() for message in taken]} if taken else {}
-
-    def _take(self, request: dict[str, object]) -> Queued:
-        message = self._visible.popleft()
-        message.receives += 1
-        message.receipt = secrets.token_urlsafe(120)
-        message.visible_at = time.monotonic() + float(str(request.get("VisibilityTimeout", 30)))
-        self._in_flight[message.receipt] = message
-        heapq.heappush(self._returning, (message.visible_at, message.receipt))
-        self.received += 1
-        return message
-
-    def _return_expired(self) -> None:
-        while self._returning and self._returning[0][0] <= time.monotonic():
-            _, receipt = heapq.heappop(self._returning)
-            message = self._in_flight.get(receipt)
-            if message and message.visible_at <= time.monotonic():
-                self._visible.append(self._in_flight.pop(receipt))
-
-    def delete_batch(self, request: dict[str, object]) -> dict[str, object]:
-        """Answer DeleteMessageBatch."""
-        done: list[dict[str, str]] = []
-        for entry in request["Entries"]:  # type: ignore[attr-defined]  # the request is any JSON
-            self.delete(entry)
-            done.append({"Id": entry["Id"]})
-        return {"Successful": done, "Failed": []}
-
-    def delete(self, entry: dict[str, object]) -> dict[str, object]:
-        """Answer DeleteMessage: a stale receipt succeeds and deletes nothing, as in SQS."""
-        if self._in_flight.pop(str(entry["ReceiptHandle"]), None):
-            self.deleted += 1
-        return {}
-
-    def change_visibility_batch(self, request: dict[str, object]) -> dict[str, object]:
-        """Answer ChangeMessageVisibilityBatch."""
-        done: list[dict[str, str]] = []
-        for entry in request["Entries"]:  # type: ignore[attr-defined]
-            if message := self._in_flight.get(entry["ReceiptHandle"]):
-                message.visible_at = time.monotonic() + entry["VisibilityTimeout"]
-                heapq.heappush(self._returning, (message.visible_at, message.receipt))
-            done.append({"Id": entry["Id"]})
-        return {"Successful": done, "Failed": []}
-
-    def attributes(self) -> dict[str, object]:
-        """Answer GetQueueAttributes."""
-        return {
-            "Attributes": {
-                "ApproximateNumberOfMessages": str(len(self._visible)),
-                "ApproximateNumberOfMessagesNotVisible": str(len(self._in_flight)),
-                "ApproximateNumberOfMessagesDelayed": "0",
-            }
-        }
-
-
 class Stub:
-    """Routes requests: SQS by `X-Amz-Target`, S3 by path, `/stub/…` for who runs the benchmark."""
+    """Routes requests: to SQS by `X-Amz-Target`, to S3 by path, and `/stub/…` to the control of the benchmark."""
 
     def __init__(self, latency_seconds: float) -> None:
         self.latency_seconds = latency_seconds
@@ -150,7 +34,7 @@ class Stub:
         self.refused = 0
 
     async def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
-        """Give status, body and extra header lines."""
+        """Return status, body and extra header lines."""
         if target := headers.get("x-amz-target"):
             return 200, orjson.dumps(await self._sqs(target.partition(".")[2], orjson.loads(body))), ""
         if path.startswith("/stub/"):
@@ -171,7 +55,7 @@ class Stub:
     def _s3(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
         if method == "GET" and path in self.files:
             return 200, self.files[path], self._file_headers(self.files[path])
-        if method in ("HEAD", "GET"):  # the metadata says all that a consumer asks for
+        if method in ("HEAD", "GET"):  # the consumer needs only the metadata
             found = self.objects.get(path)
             extra = "".join(f"{name}: {value}\r\n" for name, value in (found or {}).items())
             return (200, b"", extra) if found else (404, b"", "")
@@ -218,12 +102,12 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember whom to answer."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what create_server gives
+        """Keep the transport for the answers."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # create_server passes one
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Collect one request, then answer it."""
+        """Answer a request when it is complete."""
         self._buffer += data
         if self._head is None:
             end = self._buffer.find(b"\r\n\r\n")
@@ -254,7 +138,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(port: int, latency_seconds: float) -> None:
-    """Answer on 127.0.0.1 until killed."""
+    """Serve on 127.0.0.1 until killed."""
     stub = Stub(latency_seconds)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(stub), "127.0.0.1", port)
     await server.serve_forever()

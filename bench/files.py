@@ -1,4 +1,4 @@
-"""What an archived e-mail file costs: service2-consumer with INTAKE=files beside the naive loop, in one run.
+"""Measures the cost of an archived e-mail file: service2-consumer with INTAKE=files and the naive loop, in one run.
 
 `python -m bench.files` prints a table and writes bench/results/files.json. `rss_mb` is the largest resident set.
 """
@@ -17,13 +17,13 @@ SETTINGS = {"INTAKE": "files", "INBOX_BUCKET_NAME": BUCKET}
 
 
 def run(name: str, size: str, count: int) -> Cost:
-    """Measure one case."""
+    """Return the cost of one case."""
     module, settings = (OURS, SETTINGS) if name == "pillarbox" else (NAIVE_FILES, {})
     return measure(module, settings, latency_ms=0, count=count, size_bytes=SIZES[size], fill="fill-files")
 
 
 def main() -> None:
-    """Print as it goes, then the ratios, and write the results."""
+    """Print each case, then the ratios, and write the results."""
     cases: dict[str, dict[str, dict[str, float]]] = {}
     print(f"{'case':20} {'CPU us/file':>12} {'files/s':>8} {'peak RSS MiB':>13} {'stub CPU us':>12}")
     for (name, size), count in COUNTS.items():

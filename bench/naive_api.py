@@ -1,4 +1,4 @@
-"""What is usually written first: Flask, and one boto3 SendMessage a request. The benchmark compares with it."""
+"""The simple implementation for comparison: Flask, and one boto3 SendMessage per request."""
 
 import os
 import uuid

@@ -1,4 +1,4 @@
-"""What one would write first: receive ten, then PUT and delete one by one, boto3 as it comes. For comparison only."""
+"""The simple consumer for comparison: boto3 with its defaults; it receives ten, then PUTs and deletes one by one."""
 
 import json
 import os

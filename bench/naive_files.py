@@ -1,4 +1,4 @@
-"""What one would write first for files: boto3 as it comes, the standard library's parser. For comparison only."""
+"""The simple file intake for comparison: boto3 with its defaults and the standard library's parser."""
 
 import json
 import os

@@ -1,10 +1,10 @@
-"""Many messages through one service: does it grow? Prints the curve of memory, open files and threads.
+"""Sends many messages through one service and prints the growth of memory, open files and threads.
 
-1. The consumer: 200,000 messages from a stand-in for AWS.
+1. The consumer: 200,000 messages from a stub of AWS.
 2. The API: 100,000 e-mails of several sizes over 64 connections.
 
 Run: .venvs/dev/bin/python -m bench.soak [--only api|consumer] [--messages N]
-It fails if, after the first fifth, resident memory grows by more than a tenth or open files by more than a few.
+It fails if resident memory grows by more than 10 % or open files by more than 10 after the first fifth.
 """
 
 import argparse
@@ -20,22 +20,24 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import api
-from bench.consumer_run import OURS, Stub, memory_mb, running
+from bench.consumer_run import OURS, Stub, running
+from bench.processes import memory_mib, process_tree, running_server
+from common.testing.ports import free_port
 
 RESULTS = Path(__file__).parent / "results" / "soak.json"
 SIZE_BYTES = 2048
 ROWS = 20  # of the curve
 WARM_UP = 0.2
-MOST_GROWTH = 1.10
-MOST_NEW_FILES = 10  # sockets come and go
+MAX_GROWTH = 1.10
+MAX_NEW_FILES = 10  # the number of sockets varies
 MESSAGES = {"consumer": 200_000, "api": 100_000}
-LOAD_SECONDS = 3.0  # of one run of the API's load
-EMAIL_BYTES = (500, 2048, 16_000, 2048, 100_000, 2048)  # of its runs in turn: allocators fragment when sizes vary
+LOAD_SECONDS = 3.0  # of one run of the load on the API
+EMAIL_BYTES = (500, 2048, 16_000, 2048, 100_000, 2048)  # one per run, in turn: varying sizes fragment an allocator
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One point of the curve."""
+    """The resources of a service after a number of messages."""
 
     messages: int
     seconds: float
@@ -50,12 +52,12 @@ class Soaked(Protocol):
     pid: int
 
     def feed(self, total: int) -> int:
-        """Have it handle messages until it has handled so many in all; return how many it has."""
+        """Send messages until the service has handled `total` since its start; return the number handled."""
         ...
 
 
 class SoakedConsumer:
-    """The consumer; it is fed in portions, so that the queue stays short."""
+    """The consumer; the queue stays short, because it is filled in portions."""
 
     def __init__(self, stub: Stub, pid: int) -> None:
         self.pid = pid
@@ -63,7 +65,7 @@ class SoakedConsumer:
         self._fed = 0
 
     def feed(self, total: int) -> int:
-        """Fill the queue, and wait until it is empty."""
+        """Fill the queue and wait until it is empty."""
         self._stub.call("fill", count=total - self._fed, bytes=SIZE_BYTES)
         self._fed = total
         deadline = time.monotonic() + 300
@@ -75,10 +77,10 @@ class SoakedConsumer:
 
 
 class SoakedApi:
-    """The API's worker."""
+    """The worker process of the API."""
 
     def __init__(self, server: api.Server, bodies: list[Path]) -> None:
-        self.pid = api.tree(server.pid)[1]
+        self.pid = process_tree(server.pid)[1]
         self._server = server
         self._bodies = itertools.cycle(bodies)
         self._accepted = 0
@@ -92,19 +94,19 @@ class SoakedApi:
 
 @contextmanager
 def consumer_running() -> Iterator[Soaked]:
-    """Run the consumer against its stand-in for AWS."""
+    """Run the consumer against its stub until the block ends."""
     with running(OURS, 0, {}) as (stub, consumer):
         yield SoakedConsumer(stub, consumer.pid)
 
 
 @contextmanager
 def api_running() -> Iterator[Soaked]:
-    """Run the API against its stand-in for AWS."""
-    port = api.free_port()
+    """Run the API against its stub until the block ends."""
+    port = free_port()
     stub = [sys.executable, "-m", "bench.api_stub", str(port), "0", api.TOKEN]
     with (
         tempfile.TemporaryDirectory() as folder,
-        api.process(stub, api.REPOSITORY, {}, api.OTHER_CORE, port),
+        running_server(stub, api.REPOSITORY, {}, api.OTHER_CORE, port),
         api.case_running("pillarbox", port) as server,
     ):
         bodies = [Path(folder) / f"{size}.json" for size in EMAIL_BYTES]
@@ -117,7 +119,7 @@ SERVICES = {"consumer": consumer_running, "api": api_running}
 
 
 def curve(service: str, messages: int) -> list[Row]:
-    """Feed a service, and read what it holds after each twentieth part."""
+    """Return the resources of a service after each twentieth of the messages."""
     rows = []
     begun = time.monotonic()
     with SERVICES[service]() as soaked:
@@ -127,7 +129,7 @@ def curve(service: str, messages: int) -> list[Row]:
             row = Row(
                 messages=handled,
                 seconds=round(time.monotonic() - begun, 1),
-                rss_mb=round(memory_mb(soaked.pid, "VmRSS"), 1),
+                rss_mb=round(memory_mib(soaked.pid, "VmRSS"), 1),
                 open_files=len(list(Path(f"/proc/{soaked.pid}/fd").iterdir())),
                 threads=len(list(Path(f"/proc/{soaked.pid}/task").iterdir())),
             )
@@ -137,14 +139,14 @@ def curve(service: str, messages: int) -> list[Row]:
 
 
 def has_grown(rows: list[Row]) -> bool:
-    """Say what has grown since the warm-up, and whether that is too much."""
+    """Print the growth since the warm-up; return whether it exceeds the limits."""
     warm, last = rows[int(ROWS * WARM_UP) - 1], rows[-1]
     print(f"after warm-up: RSS {warm.rss_mb} to {last.rss_mb} MiB, open files {warm.open_files} to {last.open_files}")
-    return last.rss_mb > warm.rss_mb * MOST_GROWTH or last.open_files > warm.open_files + MOST_NEW_FILES
+    return last.rss_mb > warm.rss_mb * MAX_GROWTH or last.open_files > warm.open_files + MAX_NEW_FILES
 
 
 def main() -> int:
-    """Print and write the curves; return 1 if one of them grows."""
+    """Print and write the curves. Exit codes: 0 no growth, 1 a service grows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int)
     parser.add_argument("--only", choices=SERVICES)

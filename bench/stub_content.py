@@ -7,7 +7,7 @@ import json
 from pillarbox.strict_json import JsonValue
 
 BUCKET = "inbox"
-_ATTACHED_FROM_BYTES = 64 * 1024  # larger files have an attachment, as they do in life
+_ATTACHED_FROM_BYTES = 64 * 1024  # larger files have an attachment
 
 _WORDS = [
     "winter",
@@ -29,7 +29,7 @@ _WORDS = [
 
 
 def email_of(number: int, size_bytes: int) -> dict[str, JsonValue]:
-    """Return a made-up e-mail of about `size_bytes`, a different one for each number."""
+    """Return a made-up e-mail of about `size_bytes`; each number has a different one."""
     digest = hashlib.sha256(str(number).encode()).hexdigest()
     words = [_WORDS[int(digit, 16) % len(_WORDS)] + digest[:3] for digit in digest]
     sentence = " ".join(words) + f" {number} "

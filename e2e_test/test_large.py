@@ -1,4 +1,4 @@
-"""E-mails past SQS's 1 MiB, through the whole pipeline: eight at once, within the memory that the pods have."""
+"""E-mails larger than the 1 MiB of SQS, through the whole pipeline: eight at once, within the pods' memory."""
 
 import json
 import os
@@ -11,8 +11,9 @@ import pytest
 from common.testing.ports import free_port
 from common.testing.waiting import eventually
 from e2e_test.conftest import EMAIL, Pipeline
+from local_stack.programs import Options
 from local_stack.provision import client
-from local_stack.stack import LocalStack, Options
+from local_stack.stack import LocalStack
 
 pytestmark = pytest.mark.faults
 

@@ -1,4 +1,4 @@
-"""What a local stack keeps when it stops, is killed in whole or in part, and starts again."""
+"""What a local stack keeps when it is stopped or killed, as a whole or in part, and restarted."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from e2e_test.stack_run import Run, read_environment
 pytestmark = pytest.mark.faults
 
 
-def test_what_was_stored_outlives_a_terminal_that_goes_away_and_an_impatient_stop(
+def test_what_was_stored_outlives_a_terminal_that_goes_away_and_a_second_signal(
     runs: list[Run], tmp_path: Path
 ) -> None:
     first = Run(tmp_path)
@@ -26,7 +26,7 @@ def test_what_was_stored_outlives_a_terminal_that_goes_away_and_an_impatient_sto
     runs.append(second)
     keys = {kept[0], second.stored_key()}
     assert read_environment(tmp_path)["API_TOKEN"] == kept[1]
-    os.kill(second.pid_of("service1-api"), signal.SIGSTOP)  # so that a patient stop would take long
+    os.kill(second.pid_of("service1-api"), signal.SIGSTOP)  # a stop by SIGTERM alone would take long
     second.process.send_signal(signal.SIGINT)
     second.wait_line("^stopping")
     second.process.send_signal(signal.SIGINT)
@@ -45,7 +45,7 @@ def test_runs_that_are_killed_in_whole_or_in_part_lose_neither_objects_nor_token
     first.process.kill()
     assert first.exit_code() == -signal.SIGKILL
 
-    second = Run(tmp_path, **ports)  # takes over from the processes that the first has left behind on these ports
+    second = Run(tmp_path, **ports)  # it ends the processes that the first has left running on these ports
     runs.append(second)
     kept = second.stored_key(), read_environment(tmp_path)["API_TOKEN"]
     os.kill(second.pid_of("emulator"), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""`make run`: start the stack, take one e-mail through it, show how to send more, stay up until Ctrl-C."""
+"""`make run`: start the stack, send one e-mail through it, show how to send more, run until Ctrl-C."""
 
 import argparse
 import http.client
@@ -14,52 +14,48 @@ from types import FrameType
 
 from local_stack import live, sample
 from local_stack.processes import StackError
-from local_stack.stack import DEFAULT_DIRECTORY, LocalStack, Options
+from local_stack.programs import DEFAULT_DIRECTORY, Options
+from local_stack.stack import LocalStack
 
 _LINE_SECONDS = 0.5
-_QUIET_LINE_SECONDS = 30  # between unchanged lines where the output is no terminal
+_UNCHANGED_LINE_SECONDS = 30  # between equal lines if the output is not a terminal
 
 
 def main() -> int:
-    """Run the stack until SIGINT or SIGTERM. Exit codes: 0 stopped, 1 something failed, 2 wrong call."""
-    options = _options()
-    try:
-        stack = LocalStack(options, announce=_say)
-    except StackError as exc:
-        _say_if_heard(f"local_stack: {exc}")
-        return 1
+    """Run the stack until SIGINT, SIGTERM or SIGHUP. Exit codes: 0 stopped, 1 failed, 2 wrong usage."""
+    stack = LocalStack(_options(), announce=_say)
     stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         if stopping.is_set():
-            stack.hurry()
+            stack.kill_services()
         else:
             stopping.set()
             raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    code, last_words = 0, "stopped"
+    code, final_line = 0, "stopped"
     try:
         stack.start()
-        _show_journey(stack)
-        _stay(stack)
+        _show_round_trip(stack)
+        _show_figures(stack)
     except KeyboardInterrupt:
-        _say_if_heard("\nstopping (what is stored and queued stays for the next run)")
+        _say_while_stopping("\nstopping (stored and queued e-mails are kept for the next run)")
     except StackError as exc:
-        code, last_words = 1, f"local_stack: {exc}"
-    except BrokenPipeError:  # nobody reads what is printed any longer
+        code, final_line = 1, f"local_stack: {exc}"
+    except BrokenPipeError:  # the reader of the output has gone
         code = 1
     finally:
         stopping.set()
         stack.stop()
-    _say_if_heard(last_words)
+    _say_while_stopping(final_line)
     return code
 
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
-    parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="where the state lives")
+    parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="directory of the state")
     arguments = parser.parse_args()
     try:
         options = Options(
@@ -96,14 +92,14 @@ def _port(variable: str, default: int) -> int:
     return int(text)
 
 
-def _show_journey(stack: LocalStack) -> None:
+def _show_round_trip(stack: LocalStack) -> None:
     _say("\nPOST /api/message with a sample e-mail")
-    journey = sample.take_through(stack.environment)
-    _say(f"  answer   {journey.status} {journey.answer.strip()}")
-    _say(f"  object   s3://{stack.environment['S3_BUCKET_NAME']}/{journey.key}")
-    for name, value in journey.record["email_data"].items():
+    trip = sample.round_trip(stack.environment)
+    _say(f"  answer   {trip.status} {trip.answer.strip()}")
+    _say(f"  object   s3://{stack.environment['S3_BUCKET_NAME']}/{trip.key}")
+    for name, value in trip.record["email_data"].items():
         _say(f"           {name}: {value}")
-    _say(f"  stored   {journey.seconds * 1000:.0f} ms after it was accepted\n")
+    _say(f"  stored   {trip.seconds * 1000:.0f} ms after it was accepted\n")
     env_file = shlex.quote(str(stack.options.directory / "stack.env"))
     fields = {
         "email_subject": "Hello",
@@ -112,35 +108,35 @@ def _show_journey(stack: LocalStack) -> None:
         "email_content": "…",
     }
     data = json.dumps({"data": fields}, ensure_ascii=False)
-    _say("Post another one from a second terminal:\n")
+    _say("Post another e-mail from a second terminal:\n")
     _say(f'  . {env_file}; curl "$API_URL/api/message" -H "Authorization: Bearer $API_TOKEN" \\')
     _say(f"    -H 'Content-Type: application/json' -d '{data}'\n")
-    _say("Drop an e-mail as a file, or as many as you like:\n")
+    _say("Store an e-mail file in the inbox; repeat it as often as you like:\n")
     _say(f'  . {env_file}; aws s3 cp mail.eml "s3://$INBOX_BUCKET_NAME/inbox/"\n')
-    _say("The archive, in the emulator's S3 and as files:\n")
+    _say("The archive in the emulator's S3, and the same objects as files:\n")
     _say(f'  . {env_file}; aws s3 ls --recursive "s3://$S3_BUCKET_NAME/messages/"')
     _say(f"  {stack.options.directory / 'emulator' / 's3'}\n")
     _say(f"Logs: {stack.options.directory / 'log'}   Metrics: {stack.environment['API_URL']}/metrics\n")
     if stack.options.prometheus_port:
-        _say(f"Prometheus, with the rules of monitoring/: http://127.0.0.1:{stack.options.prometheus_port}\n")
+        _say(f"Prometheus with the rules of monitoring/: http://127.0.0.1:{stack.options.prometheus_port}\n")
     _say("Ctrl-C stops everything.")
 
 
-def _stay(stack: LocalStack) -> None:
+def _show_figures(stack: LocalStack) -> None:
+    """Print the live line until a signal comes. Raise StackError if a process ends by itself."""
     terminal = sys.stdout.isatty()
     shown, shown_at = "", 0.0
     while True:
-        ended = stack.dead()
-        if ended:
+        if ended := stack.ended():
             raise StackError(f"{ended.name} ended by itself with exit code {ended.exit_code()}{ended.log_end()}")
         try:
             ports = (stack.options.consumer_port, stack.options.file_intake_port)
             line = str(live.read(stack.environment["API_URL"], *(f"http://127.0.0.1:{port}" for port in ports)))
         except (OSError, http.client.HTTPException):
-            line = "a service does not answer at this moment"
+            line = "a service does not answer at present"
         if terminal:
             print(f"\r\033[K{line}", end="", flush=True)
-        elif line != shown or time.monotonic() > shown_at + _QUIET_LINE_SECONDS:
+        elif line != shown or time.monotonic() > shown_at + _UNCHANGED_LINE_SECONDS:
             _say(line)
             shown, shown_at = line, time.monotonic()
         time.sleep(_LINE_SECONDS)
@@ -150,12 +146,12 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _say_if_heard(text: str) -> None:
-    """Print while stopping, which goes on though the terminal is gone."""
+def _say_while_stopping(text: str) -> None:
+    """Print, and ignore a terminal that has gone: the stop must be completed."""
     try:
         _say(text)
     except OSError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  else the interpreter fails once more as it ends
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  else the interpreter fails again when it ends
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from local_stack.processes import direct
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Counts of e-mails: all since the services started, but `waiting`, which is what is in the queues now."""
+    """Counts of e-mails since the services started; `waiting` is the number of messages in the queues now."""
 
     accepted: int
     stored: int
@@ -25,23 +25,24 @@ class Figures:
 
 
 def read(api_url: str, consumer_url: str, file_intake_url: str) -> Figures:
-    """Read the services' /metrics. Raises OSError or HTTPException when one does not answer.
+    """Read the services' /metrics. Raise OSError or HTTPException if one does not answer.
 
-    `failed` adds what the API refused to what the consumers found unfit to store; `files` are those archived.
+    `failed` is the sum of the requests that the API refused and the messages that the consumers could not store;
+    `files` is the number of archived files.
     """
     emails = figures(_metrics(api_url) + _metrics(consumer_url))
     return with_files(emails, figures(_metrics(file_intake_url)))
 
 
 def with_files(emails: Figures, files: Figures) -> Figures:
-    """Add the figures of file-intake to those of the e-mails."""
+    """Return the figures of the e-mails with those of file-intake added."""
     return replace(
         emails, waiting=emails.waiting + files.waiting, failed=emails.failed + files.failed, files=files.stored
     )
 
 
 def figures(metrics: str) -> Figures:
-    """Add up the figures from metrics in the Prometheus text format."""
+    """Return the figures of metrics in the Prometheus text format, summed over their labels."""
     samples = [sample for family in text_string_to_metric_families(metrics) for sample in family.samples]
 
     def total(name: str, wanted: Callable[[Sample], bool] = lambda _sample: True) -> int:

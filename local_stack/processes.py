@@ -1,4 +1,4 @@
-"""One child process: started with a log file and a pid file, waited for until ready, stopped by SIGTERM."""
+"""One child process: it has a log file and a pid file, is ready when its URL answers, and is stopped by SIGTERM."""
 
 import contextlib
 import http.client
@@ -15,16 +15,16 @@ from pathlib import Path
 _POLL_SECONDS = 0.02
 _LEFTOVER_SECONDS = 15
 
-# What runs here is on this machine: no proxy that the environment names lies in between.
+# Everything here runs on this machine: the proxies of the environment are not used.
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class StackError(Exception):
-    """The local stack cannot go on; the text says why and what to do."""
+    """The local stack cannot continue; the text says why and what to do."""
 
 
 class Process:
-    """A program of the stack, in a session of its own, so that Ctrl-C reaches the stack alone and it sets the order."""
+    """A program of the stack. It has its own session: Ctrl-C reaches only the stack, which stops it in order."""
 
     def __init__(
         self,
@@ -48,17 +48,17 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id. Raises StackError where the process was never started."""
+        """The process id. Raise StackError if the process was never started."""
         if self._popen is None:
             raise StackError(f"{self.name} has not been started")
         return self._popen.pid
 
     def exit_code(self) -> int | None:
-        """Give the exit code, or None while it runs or before it was started."""
+        """Return the exit code, or None if the process runs or was never started."""
         return self._popen.poll() if self._popen else None
 
     def start(self) -> None:
-        """Start it; its log goes on where an earlier start left it."""
+        """Start the process and append to its log."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self._pid_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
@@ -75,11 +75,11 @@ class Process:
         self._pid_path.write_text(f"{self._popen.pid}\n{self._command[0]}\n")
 
     def wait_ready(self, timeout_seconds: float) -> None:
-        """Return once the ready URL answers 200. Raises StackError, with the log's end, when it exits or time is up."""
+        """Return when the ready URL answers. Raise StackError, with the end of the log, on an exit or a time-out."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             ready = answers(self.ready_url)
-            if self.exit_code() is not None:  # whoever answered then, it was not this process
+            if self.exit_code() is not None:  # if the URL was answered, then by another process
                 raise StackError(f"{self.name} ended with exit code {self.exit_code()}{self.log_end()}")
             if ready:
                 return
@@ -88,12 +88,12 @@ class Process:
             time.sleep(_POLL_SECONDS)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; a process that has ended is left alone."""
+        """Send a signal, unless the process has ended."""
         if self._popen and self._popen.poll() is None:
             self._popen.send_signal(number)
 
     def wait(self, timeout_seconds: float) -> int:
-        """Wait for the end and give the exit code. Raises StackError when time is up."""
+        """Wait for the end and return the exit code. Raise StackError on a time-out."""
         if self._popen is None:
             raise StackError(f"{self.name} has not been started")
         try:
@@ -104,7 +104,7 @@ class Process:
         return code
 
     def stop(self, timeout_seconds: float) -> int | None:
-        """SIGTERM, wait, and SIGKILL when time is up; gives the exit code, None where it was never started."""
+        """Send SIGTERM, wait, and kill on a time-out. Return the exit code, or None if it was never started."""
         if self._popen is None:
             return None
         self.signal(signal.SIGTERM)
@@ -115,13 +115,13 @@ class Process:
             return self.wait(timeout_seconds)
 
     def kill(self) -> None:
-        """SIGKILL the process and all that it started."""
+        """Send SIGKILL to the process and to its children."""
         if self._popen and self._popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
 
     def log_end(self, lines: int = 12) -> str:
-        """Give the last lines logged since the last start, to stand behind an error text."""
+        """Return the last lines logged since the last start, as the end of an error text."""
         if not self.log_path.exists():
             return ""
         with self.log_path.open("rb") as log:
@@ -131,7 +131,7 @@ class Process:
 
 
 def end_leftovers(directory: Path, names: Sequence[str]) -> None:
-    """End, in this order, what a killed run of the stack in `directory` has left running."""
+    """End the processes that a killed stack in `directory` has left running, in the order of `names`."""
     for name in names:
         path = directory / "run" / f"{name}.pid"
         try:
@@ -156,7 +156,7 @@ def _end(pid: int, program: str) -> None:
 
 
 def _command_line(pid: int) -> str:
-    """Give the command line of a process, empty where there is none: a number may belong to another program by now."""
+    """Return the command line of a process, or an empty text. The id may belong to another program by now."""
     proc = Path(f"/proc/{pid}/cmdline")
     if Path("/proc/self/cmdline").exists():
         try:
@@ -168,7 +168,7 @@ def _command_line(pid: int) -> str:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a GET of the URL gives a status below 300 within a second."""
+    """Return whether a GET of the URL is answered with success within a second."""
     try:
         with direct.open(url, timeout=1):
             return True
@@ -177,7 +177,7 @@ def answers(url: str) -> bool:
 
 
 def require_free_port(port: int, variable: str) -> None:
-    """Raise StackError, naming the port and the variable that moves it, when something listens on 127.0.0.1:port."""
+    """Raise StackError if 127.0.0.1:port is taken. Its text names the port and the variable that changes it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -185,6 +185,6 @@ def require_free_port(port: int, variable: str) -> None:
         except OSError as exc:
             other = port + 1000 if port < 60000 else port - 1000
             raise StackError(
-                f"port {port} cannot be used ({exc.strerror}); stop what uses it or take another one: "
+                f"port {port} cannot be used ({exc.strerror}); stop the program that uses it or choose another port: "
                 f"{variable}={other} make run"
             ) from None

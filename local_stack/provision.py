@@ -1,4 +1,4 @@
-"""What the services need in AWS: the CloudFormation stack of infrastructure/pipeline.yaml and a token in SSM."""
+"""Creates the services' resources in the emulator: the stack of infrastructure/pipeline.yaml and a token in SSM."""
 
 import secrets
 from collections.abc import Mapping
@@ -32,13 +32,13 @@ NAMES = (
 STACK_NAME = "pillarbox-local"
 TOKEN_PARAMETER = "/email-service/api-token"  # noqa: S105  the parameter's name, not a token
 _TEMPLATE = Path(__file__).resolve().parent.parent / "infrastructure" / "pipeline.yaml"
-# Besides the template's defaults; the caller's go before them.
+# They replace the template's defaults; the caller's parameters replace them.
 _PARAMETERS = {"PayloadStore": "true", "StatusRoute": "true"}
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 
 
 def client(environment: Mapping[str, str], service: str) -> Any:
-    """Give a client of the environment's endpoint, region and keys, whatever the process's own environment says."""
+    """Return a client for the endpoint, region and keys in `environment`; the process's own environment is ignored."""
     session = boto3.Session(
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
@@ -47,12 +47,12 @@ def client(environment: Mapping[str, str], service: str) -> Any:
     return session.client(
         service,  # type: ignore[call-overload]  # any service by its name
         endpoint_url=environment["AWS_ENDPOINT_URL"],
-        config=Config(proxies={}),  # the endpoint is on this machine: no proxy lies in between
+        config=Config(proxies={}),  # the endpoint is on this machine: no proxy is used
     )
 
 
 def is_provisioned(environment: Mapping[str, str]) -> bool:
-    """Tell whether the stack is there already. Raises StackError."""
+    """Return whether the stack exists already. Raise StackError."""
     try:
         return _status(client(environment, "cloudformation")) in _USABLE
     except BotoCoreError as exc:
@@ -60,31 +60,31 @@ def is_provisioned(environment: Mapping[str, str]) -> bool:
 
 
 def create_resources(environment: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, str]:
-    """Create or update the stack, make the token where there is none, and give NAMES with their values.
+    """Create or update the stack, create the token if it is missing, and return the variables in NAMES.
 
-    Raises StackError.
+    Raise StackError.
     """
     try:
         outputs = _deploy(client(environment, "cloudformation"), _PARAMETERS | dict(parameters))
         token = _token(client(environment, "ssm"))
     except (BotoCoreError, ClientError) as exc:
-        raise StackError(f"the emulator did not set up what the services need: {exc}") from exc
+        raise StackError(f"the emulator did not create the resources of the services: {exc}") from exc
     endpoint = environment["AWS_ENDPOINT_URL"]
     return {
         "API_TOKEN": token,
-        "SQS_QUEUE_URL": _at(endpoint, outputs["QueueUrl"]),
-        "SQS_DLQ_URL": _at(endpoint, outputs["DeadLetterQueueUrl"]),
+        "SQS_QUEUE_URL": _with_endpoint(endpoint, outputs["QueueUrl"]),
+        "SQS_DLQ_URL": _with_endpoint(endpoint, outputs["DeadLetterQueueUrl"]),
         "S3_BUCKET_NAME": outputs["BucketName"],
         "SSM_PARAMETER_NAME": TOKEN_PARAMETER,
         "INBOX_BUCKET_NAME": outputs["InboxBucketName"],
-        "FILES_QUEUE_URL": _at(endpoint, outputs["FilesQueueUrl"]),
+        "FILES_QUEUE_URL": _with_endpoint(endpoint, outputs["FilesQueueUrl"]),
         "PAYLOAD_BUCKET": outputs["PayloadBucketName"],
         "STATUS_BUCKET": outputs["StatusBucketName"],
     }
 
 
-def _at(endpoint: str, queue_url: str) -> str:
-    """Give the queue's URL at the endpoint of this run: the emulator keeps the port it had when the queue was made."""
+def _with_endpoint(endpoint: str, queue_url: str) -> str:
+    """Return a queue's URL with the endpoint of this run; the emulator returns that of the run that created it."""
     return urlsplit(queue_url)._replace(netloc=urlsplit(endpoint).netloc).geturl()
 
 
@@ -97,11 +97,11 @@ def _deploy(cloudformation: "CloudFormationClient", parameters: Mapping[str, str
     if status in _USABLE:
         _update(cloudformation, template, values)
     else:
-        if status:  # left by a creation that failed, which no update mends
+        if status:  # a failed creation, which an update cannot repair
             cloudformation.delete_stack(StackName=STACK_NAME)
             cloudformation.get_waiter("stack_delete_complete").wait(StackName=STACK_NAME, WaiterConfig={"Delay": 1})
         cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=template, Parameters=values)
-        _created(cloudformation)
+        _wait_until_created(cloudformation)
     (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
@@ -114,7 +114,7 @@ def _status(cloudformation: "CloudFormationClient") -> str:
     return stack["StackStatus"]
 
 
-def _created(cloudformation: "CloudFormationClient") -> None:
+def _wait_until_created(cloudformation: "CloudFormationClient") -> None:
     try:
         cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK_NAME, WaiterConfig={"Delay": 1})
     except BotoCoreError:
@@ -122,8 +122,8 @@ def _created(cloudformation: "CloudFormationClient") -> None:
         reasons = [event.get("ResourceStatusReason", "") for event in events if "FAILED" in event["ResourceStatus"]]
         raise StackError(
             f"the stack could not be created: {'; '.join(filter(None, reasons)) or 'no reason given'}. If the emulator "
-            "was killed it may have kept the bucket's files and lost the rest: move the folder `emulator` of the "
-            "state away (its `s3` holds what was stored) and start again"
+            "was killed, it may have kept the bucket's files and lost the stack: move the folder `emulator` out of "
+            "the state's directory (its folder `s3` contains the stored objects) and start again"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""One e-mail sent through the running stack and found again, with the time between."""
+"""Send one e-mail through the running stack, find its object, and measure the time between."""
 
 import gzip
 import http.client
@@ -27,12 +27,12 @@ SAMPLE = {
 }
 
 _POLL_SECONDS = 0.005
-_LOOK_ELSEWHERE_AFTER_SECONDS = 2  # in the default layout the object is there long before
+_SEARCH_ALL_AFTER_SECONDS = 2  # in the default layout the object is found much sooner
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
-    """What came back for an e-mail: the API's answer, the object, and the seconds from answer to object."""
+class RoundTrip:
+    """An e-mail's way to S3: the API's answer, the object, and the seconds from the answer to the object."""
 
     status: int
     answer: str
@@ -42,7 +42,7 @@ class Journey:
 
 
 def send(environment: Mapping[str, str], data: Mapping[str, Any]) -> tuple[int, str]:
-    """POST one e-mail and give the status and the text of the answer. Raises StackError when there is none."""
+    """POST one e-mail; return the status and the text of the answer. Raise StackError if no answer comes."""
     request = urllib.request.Request(  # noqa: S310  an http URL of this machine
         f"{environment['API_URL']}/api/message",
         data=json.dumps({"data": data}).encode(),
@@ -57,8 +57,8 @@ def send(environment: Mapping[str, str], data: Mapping[str, Any]) -> tuple[int, 
         raise StackError(f"service1-api does not answer: {exc}") from exc
 
 
-def take_through(environment: Mapping[str, str], timeout_seconds: float = 60) -> Journey:
-    """Send the sample and wait for its object. Raises StackError when it is refused or not stored in time."""
+def round_trip(environment: Mapping[str, str], timeout_seconds: float = 60) -> RoundTrip:
+    """Send the sample and wait for its object. Raise StackError if it is refused or not stored in time."""
     s3, bucket = client(environment, "s3"), environment["S3_BUCKET_NAME"]
     status, answer = send(environment, SAMPLE)
     accepted = time.monotonic()
@@ -67,17 +67,17 @@ def take_through(environment: Mapping[str, str], timeout_seconds: float = 60) ->
     message_id = json.loads(answer)["message_id"]
     try:
         while (waited := time.monotonic() - accepted) < timeout_seconds:
-            key = find_object(s3, bucket, message_id, everywhere=waited > _LOOK_ELSEWHERE_AFTER_SECONDS)
+            key = find_object(s3, bucket, message_id, everywhere=waited > _SEARCH_ALL_AFTER_SECONDS)
             if key:
-                return Journey(status, answer, key, _record(s3, bucket, key), waited)
-            time.sleep(_POLL_SECONDS if waited < _LOOK_ELSEWHERE_AFTER_SECONDS else 0.5)
+                return RoundTrip(status, answer, key, _record(s3, bucket, key), waited)
+            time.sleep(_POLL_SECONDS if waited < _SEARCH_ALL_AFTER_SECONDS else 0.5)
     except (BotoCoreError, ClientError) as exc:
         raise StackError(f"the emulator does not answer: {exc}") from exc
     raise StackError(f"the sample e-mail {message_id} was accepted but not stored within {timeout_seconds:.0f} s")
 
 
 def find_object(s3: "S3Client", bucket: str, message_id: str, *, everywhere: bool) -> str | None:
-    """Give the key of a message's object in the default layout, or wherever a key holds its id; None: not there."""
+    """Return the key of a message's object, or None. With `everywhere`, any key that contains the id counts."""
     milliseconds = int(message_id.replace("-", "")[:12], 16)  # UUIDv7: its first 48 bits are the time
     day = datetime.fromtimestamp(milliseconds / 1000, UTC)
     key = f"messages/{day:%Y/%m/%d}/{message_id}.json"

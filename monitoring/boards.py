@@ -40,6 +40,10 @@ def overview() -> Board:
     age = "pillarbox_consumer_age_seconds"
     ages = {quantile(q, age, email): f"p{q * 100:g}" for q in (0.5, 0.9, 0.99)}
     files = f'container="file-intake",{CHOSEN}'
+    probes = {
+        rate("pillarbox_api_probes_total", "environment", CHOSEN): "accepted {{environment}}",
+        rate("pillarbox_consumer_probes_total", "environment", email): "archived {{environment}}",
+    }
     way = {
         rate(published, "environment", CHOSEN): "accepted {{environment}}",
         rate(consumed, "environment", email): "archived {{environment}}",
@@ -67,7 +71,8 @@ def overview() -> Board:
         Panel("E-mails", "short", way, "Accepted by SQS, and archived for the first time, a second."),
         Panel("Time from accepted to archived", "s", ages, "Of e-mails through the API.", _LATE_SECONDS),
         Panel("Waiting", "short", {queues: "{{container}}"}, "Messages in the queues that nobody has received."),
-        Panel("Pods", "short", {pods: "{{deployment}}"}, "Available pods.", width=24),
+        Panel("Pods", "short", {pods: "{{deployment}}"}, "Available pods.", width=12),
+        Panel("Probe", "short", probes, "E-mails of the probe a second; no other panel counts them.", width=12),
     ]
     return Board(
         "overview",

@@ -1,10 +1,10 @@
-"""CONTRIBUTING.md and docs/jenkins.md name only what exists."""
+"""Everything that CONTRIBUTING.md and docs/jenkins.md name exists."""
 
 import re
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 PAGES = ("CONTRIBUTING.md", "docs/jenkins.md")
 

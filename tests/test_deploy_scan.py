@@ -1,4 +1,4 @@
-"""The step `scan`: ECR's findings on each platform's image decide whether a release may go on."""
+"""The step `scan`: ECR's findings on each platform's image decide whether the release continues."""
 
 import io
 import json
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from common.testing.emulator import ROOT
 from infrastructure.deploy import scan_findings
-from tests.deploy.emulator import ROOT
 from tests.deploy.functions import Functions, ecr_error
 
 Judge = Callable[[dict[str, Any], str], tuple[int, str]]
@@ -34,7 +34,7 @@ TOMORROW, YESTERDAY = TODAY + timedelta(days=1), TODAY - timedelta(days=1)
 
 
 def basic(*findings: tuple[str, str], status: str = "COMPLETE") -> dict[str, Any]:
-    """An answer of basic scanning with findings as (name, severity)."""
+    """Return an answer of basic scanning with findings (name, severity)."""
     listed = [
         {
             "name": name,
@@ -47,7 +47,7 @@ def basic(*findings: tuple[str, str], status: str = "COMPLETE") -> dict[str, Any
 
 
 def enhanced(*findings: tuple[str, str, str]) -> dict[str, Any]:
-    """An answer of enhanced scanning with findings as (name, severity, status)."""
+    """Return an answer of enhanced scanning with findings (name, severity, status)."""
     listed = [
         {
             "title": f"{name} - flask",
@@ -65,7 +65,7 @@ def enhanced(*findings: tuple[str, str, str]) -> dict[str, Any]:
 
 @pytest.fixture
 def functions(tmp_path: Path) -> Functions:
-    """deploy.sh's functions before a registry that has both images for two platforms, without any finding."""
+    """deploy.sh's functions with a registry that has both images for two platforms, without findings."""
     functions = Functions(tmp_path)
     functions.answer("describe-images", text=INDEX_DIGEST)
     functions.answer(
@@ -83,7 +83,7 @@ def exceptions_file(folder: Path, text: str) -> Path:
 
 @pytest.fixture
 def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Judge:
-    """The command `judge` in this process: an answer of ECR and the text of the exceptions to exit code and output."""
+    """Runs the command `judge` in this process: takes ECR's answer and the exceptions, returns exit code and output."""
 
     def run(answer: dict[str, Any], exceptions: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(answer)))

@@ -1,14 +1,14 @@
-"""compose.yaml agrees with what it starts: names, settings, hardening."""
+"""compose.yaml agrees with the services and images: names, settings, hardening."""
 
 from typing import Any
 
 import pytest
 import yaml
 
+from common.testing.emulator import ACCOUNT_ID, ROOT
 from local_stack.provision import STACK_NAME
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.settings import Settings as ConsumerSettings
-from tests.deploy.emulator import ACCOUNT_ID, ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = ("service1-api", "service2-consumer")

@@ -1,4 +1,4 @@
-"""Who may import what: the rules of docs/architecture.md, read from the source."""
+"""The import rules of docs/architecture.md, checked in the source."""
 
 import ast
 import sys
@@ -14,19 +14,29 @@ PACKAGES = {
     "pillarbox_aws": REPOSITORY / "common/src/pillarbox_aws",
     "service1_api": REPOSITORY / "service1-api/src/service1_api",
     "service2_consumer": REPOSITORY / "service2-consumer/src/service2_consumer",
+    "pillarbox_ops": REPOSITORY / "ops/src/pillarbox_ops",
 }
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
-    "service1_api": {"wsgi", "ssm", "s3"},
+    "service1_api": {"wsgi", "aws", "s3"},
     "service2_consumer": {"wiring", "s3", "s3_source"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
+    "pillarbox_ops": {"aws", "archive"},
+}
+READ_THE_ENVIRONMENT = {
+    "service1_api": {"wsgi", "settings"},
+    "service2_consumer": {"wiring", "settings"},
+    "pillarbox": {"settings"},
+    "pillarbox_aws": set[str](),
+    "pillarbox_ops": {"app"},
 }
 PURE = {
     ("pillarbox", name)
-    for name in ("message", "ids", "payload", "object_key", "strict_json", "gzip_body", "trace", "backoff")
+    for name in ("message", "ids", "payload", "object_key", "strict_json", "gzip_body", "trace", "backoff", "probe")
 } | {
     ("service1_api", "problems"),
+    *(("pillarbox_ops", name) for name in ("layout", "records", "search")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
@@ -48,7 +58,7 @@ DOES_IO = {
     "time",
     "pathlib",
 }
-# The names that packages have on PyPI, where they differ from the name that is imported.
+# The names on PyPI of packages that are imported by another name.
 DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"} | {
     "uuid_utils": "uuid-utils",
     "pillarbox": "pillarbox-common",
@@ -61,7 +71,7 @@ MODULES = [(package, path) for package, folder in PACKAGES.items() for path in s
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Give the full name of each module that a file imports when it runs, not only for type checking."""
+    """Yield the full name of each module that a file imports at run time, not only for type checking."""
     tree = ast.parse(path.read_text())
     typing_only = {
         inner
@@ -118,7 +128,7 @@ def test_pure_modules_do_no_io(package: str, name: str) -> None:
 
 @pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
 def test_only_composition_roots_read_the_environment(package: str, path: Path) -> None:
-    if path.stem not in {"wsgi", "wiring", "settings"}:
+    if path.stem not in READ_THE_ENVIRONMENT[package]:
         nodes = list(ast.walk(ast.parse(path.read_text())))
         imported = {
             alias.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "os" for alias in n.names
@@ -134,6 +144,8 @@ def test_every_import_is_a_declared_dependency(package: str) -> None:
     extras = [requirement for extra in project.get("optional-dependencies", {}).values() for requirement in extra]
     requirements = [*project["dependencies"], *extras]
     declared = {requirement.partition(">")[0].partition("[")[0].strip() for requirement in requirements}
+    if (root / "hatch_build.py").exists():
+        declared.add("pillarbox-common")  # the wheel contains it
     used = {name for path in PACKAGES[package].rglob("*.py") for name in tops(path)}
     used -= set(sys.stdlib_module_names) | {name for name, path in PACKAGES.items() if path.is_relative_to(root)}
     assert {DISTRIBUTIONS.get(name, name) for name in used} <= declared
@@ -174,3 +186,12 @@ def test_each_module_of_the_consumer_imports_only_from_lower_floors() -> None:
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "e2e_test").rglob("*.py")), ids=lambda path: path.stem)
 def test_end_to_end_tests_import_nothing_of_the_services(path: Path) -> None:
     assert not tops(path) & set(PACKAGES)
+
+
+def test_the_command_line_declares_what_the_packages_in_its_wheel_need() -> None:
+    def needed(folder: str) -> set[str]:
+        project = tomllib.loads((REPOSITORY / folder / "pyproject.toml").read_text())["project"]
+        extras = [requirement for extra in project.get("optional-dependencies", {}).values() for requirement in extra]
+        return {*project["dependencies"], *extras}
+
+    assert needed("common") <= needed("ops")

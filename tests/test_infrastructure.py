@@ -1,4 +1,4 @@
-"""The stack of one environment as the emulator makes it from infrastructure/pipeline.yaml."""
+"""The stack of one environment that the emulator creates from infrastructure/pipeline.yaml."""
 
 import json
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 from tests.test_infrastructure_template import TemplateLoader
 
 STACK = "pillarbox-test"

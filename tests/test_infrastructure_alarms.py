@@ -1,4 +1,4 @@
-"""The alarms of the API, infrastructure/alarms.yaml, as the emulator makes them."""
+"""The alarms of the API that the emulator creates from infrastructure/alarms.yaml."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from botocore.exceptions import ClientError
 
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 from service1_api.problems import PROBLEMS
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 
 LOAD_BALANCER = "app/k8s-pillarbo-service1-0123456789/0123456789abcdef"
 TARGET_GROUP = "targetgroup/k8s-pillarbo-service1-abcdef0123/fedcba9876543210"

@@ -1,19 +1,19 @@
-"""The VPC endpoints of infrastructure/network.yaml as the emulator makes them."""
+"""The VPC endpoints that the emulator creates from infrastructure/network.yaml."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from common.testing.emulator import REGION, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import REGION, running_emulator
 from tests.test_infrastructure_template import resources
 
 ALWAYS = {"sqs", "ssm", "sts"}
 
 
 class Network:
-    """A VPC with two subnets and a route table; deploys the endpoints into it and tells what is there."""
+    """A VPC with two subnets and a route table; deploys the endpoints into it and reads them."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from common.testing.emulator import ROOT
 from monitoring.objectives import OBJECTIVES, least_events
-from tests.deploy.emulator import ROOT
 from tests.test_infrastructure_template import TemplateLoader
 
 # A subclass of SafeLoader, which makes nothing but plain values.

@@ -1,12 +1,12 @@
-"""The bucket for large e-mails, and the events of the archive, as infrastructure/pipeline.yaml makes them."""
+"""The bucket for large e-mails and the events of the archive, from infrastructure/pipeline.yaml."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
 
+from common.testing.emulator import ACCOUNT_ID, REGION, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, running_emulator
 from tests.test_infrastructure_template import resources
 
 STACK = "pillarbox-test"

@@ -1,4 +1,4 @@
-"""What each policy allows: every statement in full, so that nothing can be granted that is not here."""
+"""The complete statements of each policy, so that no further right can be granted unnoticed."""
 
 import re
 from collections.abc import Iterator
@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from common.testing.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
+from pillarbox.probe import PROBE_PREFIX
 from service2_consumer.intake.files import INBOX_PROBE_KEY
 from service2_consumer.s3 import PROBE_KEY
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
 
 STACK = "pillarbox-test"
 KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-2222-3333-4444-555555555555"
@@ -55,9 +56,9 @@ def outputs_with_status(cloud: Cloud) -> dict[str, str]:
 
 def test_the_api_may_publish_and_read_its_token_and_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
     assert cloud.statements(outputs["ApiPolicyArn"]) == {
-        # publisher: SendMessage and SendMessageBatch are one permission
+        # aws.SqsQueue: SendMessage and SendMessageBatch are one permission
         "Publish": allow("Publish", "sqs:SendMessage", QUEUE_ARN),
-        # auth: GetParameter; the account's own aws/ssm key asks for no further permission
+        # aws.SsmTokenSource: GetParameter; the account's aws/ssm key requires no further permission
         "ReadToken": allow("ReadToken", "ssm:GetParameter", TOKEN_ARN),
     }
 
@@ -66,7 +67,7 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
     cloud: Cloud, outputs: dict[str, str]
 ) -> None:
     assert cloud.statements(outputs["ConsumerPolicyArn"]) == {
-        # sqs: receive, delete in batches, extend and release, the depth that its metric shows
+        # sqs: receive, delete in batches, extend and release, and the depth for its metric
         "Consume": allow(
             "Consume",
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
@@ -80,7 +81,9 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
         ),
         # s3: the check at start overwrites the probe, then is refused as a second creation, and may read the probe
         "ProveAtStart": allow("ProveAtStart", ["s3:PutObject", "s3:GetObject"], f"{BUCKET_ARN}/{PROBE_KEY}"),
-        # s3: 404 rather than 403 to that HEAD
+        # s3: the same for e-mails of the probe, whose key is not below the prefix
+        "StoreProbes": allow("StoreProbes", ["s3:PutObject", "s3:GetObject"], f"{BUCKET_ARN}/{PROBE_PREFIX}*"),
+        # s3: 404 instead of 403 for that HEAD
         "TellMissingFromForbidden": allow("TellMissingFromForbidden", "s3:ListBucket", BUCKET_ARN),
     }
 
@@ -90,7 +93,7 @@ def test_file_intake_may_empty_its_queue_read_files_and_write_the_archive_and_no
 ) -> None:
     granted = cloud.statements(outputs["FileIntakePolicyArn"])
     assert granted == {
-        # sqs: receive, delete in batches, extend and release, the depth that its metric shows
+        # sqs: receive, delete in batches, extend and release, and the depth for its metric
         "ConsumeFiles": allow(
             "ConsumeFiles",
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
@@ -98,11 +101,11 @@ def test_file_intake_may_empty_its_queue_read_files_and_write_the_archive_and_no
         ),
         # sqs: the number of dead letters that its metric shows
         "CountDeadFiles": allow("CountDeadFiles", "sqs:GetQueueAttributes", f"{FILES_ARN}-dlq"),
-        # GET of an object by key with If-Match, and by the version that the event names, which is a right of its own
+        # GET of an object by key with If-Match, and by the version of the event, which is a separate right
         "ReadFiles": allow("ReadFiles", ["s3:GetObject", "s3:GetObjectVersion"], f"{INBOX_ARN}/inbox/*"),
-        # the check at the start, and in an outage: a GET of a key that no object has, outside the prefix
+        # the check at the start, and in an outage: a GET of a key without an object, outside the prefix
         "ProbeInbox": allow("ProbeInbox", "s3:GetObject", f"{INBOX_ARN}/{INBOX_PROBE_KEY}"),
-        # 404 rather than 403 to that GET: ON_MISSING_OBJECT decides about a missing object, a refused one is an outage
+        # 404 instead of 403 for that GET: ON_MISSING_OBJECT applies to a missing object, a 403 is an outage
         "TellMissingFileFromForbidden": allow("TellMissingFileFromForbidden", "s3:ListBucket", INBOX_ARN),
     } | {sid: cloud.statements(outputs["ConsumerPolicyArn"])[sid] for sid in WRITES_THE_ARCHIVE}
 
@@ -118,7 +121,7 @@ def test_the_api_may_only_put_payloads(cloud: Cloud, outputs_with_payloads: dict
     bucket_arn = f"arn:aws:s3:::{outputs_with_payloads['PayloadBucketName']}"
     granted = cloud.statements(outputs_with_payloads["ApiPolicyArn"])
     assert set(granted) == {"Publish", "ReadToken", "PutPayloads"}
-    # the write-once PUT; the key holds the content's digest, so that an object that exists needs no look
+    # the write-once PUT; the key holds the content's digest, so an existing object needs no read
     assert granted["PutPayloads"] == allow("PutPayloads", "s3:PutObject", f"{bucket_arn}/payloads/*")
 
 
@@ -128,11 +131,12 @@ def test_the_api_may_only_find_what_is_archived_and_look_at_it(
     bucket_arn = outputs_with_status["BucketArn"]
     granted = cloud.statements(outputs_with_status["ApiPolicyArn"])
     assert set(granted) == {"Publish", "ReadToken", "FindArchived", "LookAtArchived"}
-    # s3.S3Archive: LIST of the key below the prefix, and of the id below conflicts/
-    condition = {"StringLike": {"s3:prefix": ["sqs-messages/*", "conflicts/*"]}}
+    # s3.S3Archive: LIST of the key below the prefix or that of probes, and of the id below conflicts/
+    condition = {"StringLike": {"s3:prefix": ["sqs-messages/*", "conflicts/*", f"{PROBE_PREFIX}*"]}}
     assert granted["FindArchived"] == allow("FindArchived", "s3:ListBucket", bucket_arn) | {"Condition": condition}
     # s3.S3Archive: HEAD of the object that the LIST found, for its digest
-    assert granted["LookAtArchived"] == allow("LookAtArchived", "s3:GetObject", f"{bucket_arn}/sqs-messages/*")
+    objects = [f"{bucket_arn}/sqs-messages/*", f"{bucket_arn}/{PROBE_PREFIX}*"]
+    assert granted["LookAtArchived"] == allow("LookAtArchived", "s3:GetObject", objects)
     assert outputs_with_status["StatusBucketName"] == outputs_with_status["BucketName"]
     assert "StatusBucketName" not in outputs
 
@@ -141,10 +145,10 @@ def test_the_consumer_may_only_get_payloads(cloud: Cloud, outputs_with_payloads:
     bucket_arn = f"arn:aws:s3:::{outputs_with_payloads['PayloadBucketName']}"
     granted = cloud.statements(outputs_with_payloads["ConsumerPolicyArn"])
     added = {"ReadPayloads", "TellMissingPayloadFromForbidden"}
-    assert set(granted) == {"Consume", "CountDeadLetters", *WRITES_THE_ARCHIVE} | added
+    assert set(granted) == {"Consume", "CountDeadLetters", "StoreProbes", *WRITES_THE_ARCHIVE} | added
     # GET of the object that a pointer names
     assert granted["ReadPayloads"] == allow("ReadPayloads", "s3:GetObject", f"{bucket_arn}/payloads/*")
-    # 404 rather than 403 to that GET: the missing payload is poison, a refused one an outage
+    # 404 instead of 403 for that GET: a missing payload is poison, a 403 is an outage
     missing = allow("TellMissingPayloadFromForbidden", "s3:ListBucket", bucket_arn)
     assert granted["TellMissingPayloadFromForbidden"] == missing
 
@@ -200,7 +204,7 @@ def test_a_key_may_be_used_only_through_its_service(
 
 
 def test_the_service_that_uses_a_key_has_the_domain_of_its_partition() -> None:
-    # In China the domain is amazonaws.com.cn, and a condition on amazonaws.com never holds.
+    # In China the domain is amazonaws.com.cn, and a condition on amazonaws.com is never met.
     template = (ROOT / "infrastructure/pipeline.yaml").read_text()
     services = re.findall(r'"kms:ViaService": !Sub "([^"]+)"', template)
     assert len(services) == 7

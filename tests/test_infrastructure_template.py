@@ -1,4 +1,4 @@
-"""What the templates say where the emulator does not listen: encryption, lifecycle, deletion, repositories."""
+"""Properties of the templates that the emulator ignores: encryption, lifecycle, deletion, repositories."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
+from pillarbox.probe import PROBE_PREFIX
 
 TEMPLATES = sorted((ROOT / "infrastructure").glob("*.yaml"))
 
@@ -27,7 +28,7 @@ yaml.add_multi_constructor("!", _short_form, TemplateLoader)
 
 
 def resources(template: str) -> dict[str, Any]:
-    # A subclass of SafeLoader, which makes nothing but plain values.
+    # A subclass of SafeLoader, which creates only plain values.
     document = yaml.load((ROOT / "infrastructure" / template).read_text(), TemplateLoader)  # noqa: S506
     found: dict[str, Any] = document["Resources"]
     return found
@@ -57,7 +58,8 @@ def test_old_records_move_to_intelligent_tiering_and_only_old_versions_expire() 
     (transition,) = [transition for rule in rules for transition in rule.get("Transitions", [])]
     assert transition["StorageClass"] == "INTELLIGENT_TIERING"
     assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule]
-    assert not [rule for rule in rules if {"ExpirationInDays", "ExpirationDate"} & set(rule)]
+    expired = [rule["Prefix"] for rule in rules if {"ExpirationInDays", "ExpirationDate"} & set(rule)]
+    assert expired == [PROBE_PREFIX]
 
 
 @pytest.mark.parametrize(

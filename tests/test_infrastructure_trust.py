@@ -1,4 +1,4 @@
-"""Who gets the roles: service accounts of one or two clusters, by IRSA, by EKS Pod Identity, or by both."""
+"""Who may assume the roles: service accounts of one or two clusters, by IRSA, EKS Pod Identity, or both."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from common.testing.emulator import ACCOUNT_ID, running_emulator
 from tests.deploy.cloud import Cloud
-from tests.deploy.emulator import ACCOUNT_ID, running_emulator
 
 PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
 SECOND_PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/SECOND"
-# The consumer's older namespace is trusted for releases that still run there.
+# The consumer's former namespace is trusted for releases that still run there.
 SUBJECTS: dict[str, str | list[str]] = {
     "ApiRoleArn": "system:serviceaccount:pillarbox:service1-api",
     "ConsumerRoleArn": [

@@ -1,10 +1,10 @@
-"""The Jenkinsfiles against what they call: targets of make, options and steps of deploy.sh, files that are written."""
+"""The Jenkinsfiles agree with what they use: make targets, options and steps of deploy.sh, written files."""
 
 import re
 
 import pytest
 
-from tests.deploy.emulator import ROOT
+from common.testing.emulator import ROOT
 
 PIPELINES = ("Jenkinsfile-CI", "Jenkinsfile-CD")
 SCRIPTS = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))

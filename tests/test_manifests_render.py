@@ -1,4 +1,4 @@
-"""What kustomize makes of the manifests: every overlay with every set of components, for every Kubernetes of EKS."""
+"""The manifests rendered by kustomize: all overlays and components, for all Kubernetes versions of EKS."""
 
 import json
 from itertools import combinations
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.system
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 OVERLAYS = ("dev", "prod")
 ADDED = ("fixed-replicas", "https", "service-monitor")
-ALONE = "monitoring"  # adds two objects and changes none: alone and with all others is enough
-LAST = "no-file-intake"  # takes out of the others, so it follows them
+ALONE = "monitoring"  # it adds two objects and changes none, so not every combination is rendered
+LAST = "no-file-intake"  # it removes parts of the others, so it comes after them
 SETS = [components for size in range(len(ADDED) + 1) for components in combinations(ADDED, size)]
 SETS += [(ALONE,), (LAST,), (*ADDED, ALONE, LAST)]
 # Of KEDA and of the Prometheus operator.

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -55,7 +55,39 @@ def test_latest_time_of_datetime_is_read() -> None:
 
 @pytest.mark.parametrize("tail", [b"\0" * 10, b"\xff" * 10, b"0123456789abcdef"])
 def test_id_of_a_time_and_a_tail_is_valid_and_deterministic(tail: bytes) -> None:
-    moment = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
-    message_id = ids.message_id_at(moment, tail)
-    assert ids.parse_message_id(message_id) == message_id == ids.message_id_at(moment, tail)
-    assert ids.time_of(message_id) == moment
+    timestamp = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
+    message_id = ids.message_id_at(timestamp, tail)
+    assert ids.parse_message_id(message_id) == message_id == ids.message_id_at(timestamp, tail)
+    assert ids.time_of(message_id) == timestamp
+
+
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("time", [NOW - timedelta(days=14), NOW, NOW + timedelta(minutes=5)])
+@pytest.mark.parametrize("form", ["{}", '"{}"'])
+def test_idempotency_key_is_the_message_id(time: datetime, form: str) -> None:
+    message_id = ids.message_id_at(time, bytes(10))
+    assert ids.parse_idempotency_key(form.format(message_id.upper()), NOW) == message_id
+
+
+@pytest.mark.parametrize("time", [NOW - timedelta(days=14) - SECOND, NOW + timedelta(minutes=5) + SECOND])
+def test_idempotency_key_of_another_time_is_refused(time: datetime) -> None:
+    with pytest.raises(ValueError, match="at most 14 days ago and at most 5 minutes ahead"):
+        ids.parse_idempotency_key(ids.message_id_at(time, bytes(10)), NOW)
+
+
+@pytest.mark.parametrize("key", ["", '"', '""', "'017f22e2-79b0-7cc3-98c4-dc0c0c07398f'"])
+def test_idempotency_key_that_is_no_uuidv7_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="must be a UUIDv7"):
+        ids.parse_idempotency_key(key, NOW)
+
+
+def test_ids_of_a_batch_are_distinct_deterministic_and_keep_the_time() -> None:
+    message_id = ids.message_id_at(NOW, bytes(10))
+    derived = ids.derived_ids(message_id, 3)
+    assert derived == ids.derived_ids(message_id, 3)
+    assert derived[:2] == ids.derived_ids(message_id, 2)
+    assert len({*derived, message_id}) == 4
+    assert {ids.time_of(ids.parse_message_id(one)) for one in derived} == {NOW}

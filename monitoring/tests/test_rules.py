@@ -11,7 +11,7 @@ import yaml
 
 from monitoring.generate import MONITORING, REPOSITORY
 from monitoring.tests.exposed import exposed
-from service1_api import sqs
+from service1_api.aws import _REFUSALS
 
 FILES = (MONITORING / "rules.yaml", MONITORING / "slo.yaml")
 RULES = [rule for path in FILES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
@@ -98,7 +98,7 @@ def test_every_recorded_series_that_a_rule_reads_is_recorded() -> None:
 
 def test_e_mails_that_sqs_does_not_accept_are_no_failure_to_publish() -> None:
     (left_out,) = re.findall(r'cause!~"\.\*\((.*)\)"', ALERTS["PublishFailures"]["expr"])
-    assert tuple(left_out.split("|")) == sqs._REFUSALS
+    assert tuple(left_out.split("|")) == _REFUSALS
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:

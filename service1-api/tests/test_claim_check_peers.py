@@ -1,4 +1,4 @@
-"""Amazon's Extended Client Library for Python as a peer: it reads what this service writes, and the reverse."""
+"""Compatibility with Amazon's Extended Client Library for Python, in both directions."""
 
 import contextlib
 import importlib
@@ -13,14 +13,14 @@ from moto.server import ThreadedMotoServer
 from pillarbox.ids import new_message_id
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, sqs_size_bytes
 from pillarbox.payload import pointer_in
+from service1_api.aws import SqsQueue
 from service1_api.payloads import ClaimCheck, PayloadPlace
 from service1_api.publisher import Message, Publisher
 from service1_api.s3 import S3Payloads
-from service1_api.sqs import SqsQueue
 
 from .fakes import new_metrics
+from .test_aws import client_of
 from .test_s3 import BUCKET, REGION, store_at
-from .test_sqs import client_of
 
 TEXT = "\U0001f4ee\u05d0 A long e-mail. "
 
@@ -49,7 +49,7 @@ def queue_url(endpoint: str) -> str:
 
 @pytest.fixture
 def peer(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An SQS client of the library. Importing it replaces boto3.Session for the whole process: that is undone."""
+    """An SQS client of the library. The fixture restores boto3.Session, which importing the library replaces."""
     sessions = boto3.Session, boto3.session.Session
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     library = importlib.import_module("sqs_extended_client.client")
@@ -85,7 +85,7 @@ def test_amazons_library_reads_what_this_service_writes(endpoint: str, queue_url
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_pointer_of_amazons_library_is_read(queue_url: str, peer: Any, legacy: bool) -> None:
-    """With the present names of attribute and class, and with those of version 1."""
+    """With the current names of attribute and class, and with those of version 1."""
     peer.use_legacy_attribute = legacy
     body = json.dumps({"email_content": TEXT * 20_000}, ensure_ascii=False)
     peer.send_message(QueueUrl=queue_url, MessageBody=body)

@@ -1,4 +1,4 @@
-"""The OpenAPI document against the application it describes, and the page that renders it."""
+"""The OpenAPI document compared with the application, and the page that renders it."""
 
 import dataclasses
 import hashlib
@@ -60,7 +60,7 @@ def test_document_lists_exactly_the_problems_of_the_service() -> None:
     assert SCHEMAS["Problem"]["properties"]["code"]["enum"] == list(PROBLEMS)
 
 
-# Those of the status of an e-mail alone, by the path that has them.
+# Problems that only the route of an e-mail's status has.
 OF_THE_STATUS = {"invalid_message_id", "not_archived", "status_unavailable"}
 NOT_OF_THE_STATUS = {"invalid_json", "invalid_data", "invalid_idempotency_key", "queue_unavailable"}
 
@@ -78,7 +78,7 @@ def test_problem_response_names_the_codes_of_its_status(path: str) -> None:
 def test_document_describes_every_problem_of_a_status() -> None:
     responses = DOCUMENT["paths"]["/api/messages/{message_id}"]["get"]["responses"]
     statuses = {kind.status for code, kind in PROBLEMS.items() if code not in NOT_OF_THE_STATUS}
-    # Problems of bodies and of requests that are no requests of this route are described where they matter.
+    # Problems of bodies and of malformed requests are described only for the routes that they concern.
     assert {int(status) for status in responses} - {200} == statuses - {405, 408, 413, 414, 415, 417, 431}
 
 
@@ -144,7 +144,7 @@ def test_unknown_asset_is_404(client: FlaskClient) -> None:
 
 
 class HalfAnArchive(FakeArchive):
-    """Every other e-mail is there."""
+    """Half of all e-mails are archived."""
 
     def find(self, key: str) -> ArchivedObject | None:
         number = hashlib.sha256(key.encode()).digest()[0]
@@ -159,7 +159,7 @@ def _schema() -> Any:
 
 
 api = _schema()
-# The others hold the document against ideas of what it ought to say: that every 4xx body is impossible in it, say.
+# The other checks require properties that the document does not have on purpose.
 CONFORMANCE = CHECKS.get_by_names(
     [
         "not_a_server_error",
@@ -182,7 +182,7 @@ def test_responses_conform_to_the_document(case: Any) -> None:
 
 @pytest.fixture(scope="module")
 def running_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The document of a running service, with calls over the network."""
+    """The document of a running service; calls go over the network."""
     aws = AwsStub()
     with running(aws, tmp_path_factory.mktemp("api"), STATUS_BUCKET="archive") as process:
         yield schemathesis.openapi.from_url(f"http://127.0.0.1:{process.port}/openapi.json")

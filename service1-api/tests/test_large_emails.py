@@ -1,4 +1,4 @@
-"""E-mails of many MiB through the running service: as pointers and payloads, bounded in memory, beside small ones."""
+"""E-mails of many MiB through the running service: pointers and payloads, bounded memory, and small ones beside."""
 
 import gzip
 import json
@@ -46,7 +46,7 @@ def raw_of(data: object) -> bytes:
 
 
 def payload_of(aws: AwsStub, message_id: str) -> bytes:
-    """Return what the pointer of a message points to."""
+    """Return the payload of a message's pointer."""
     entry = aws.pointers[message_id]
     attributes = {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
     pointer = pointer_in(entry["MessageBody"], attributes)
@@ -113,7 +113,7 @@ def test_slow_s3_delays_no_small_email(aws: AwsStub, tmp_path: Path) -> None:
 
 
 class Peak:
-    """The largest memory of a worker, its bodies in shared memory included, until it is stopped."""
+    """The peak memory of a worker, including bodies in shared memory, until it is stopped."""
 
     def __init__(self, api: Api) -> None:
         self.bytes = 0
@@ -138,7 +138,7 @@ class Peak:
 def test_eight_large_emails_at_once_are_all_queued_in_bounded_memory(
     aws: AwsStub, tmp_path: Path, budget: int, packed: bool, record_property: Any
 ) -> None:
-    """With the default budget some are refused and sent again, as a client does. The pod's limit is 512 MiB."""
+    """With the default budget some are refused and retried. The pod's limit is 512 MiB."""
     aws.s3_delay_seconds = 0.3
     email = email_of(8 * MIB)
     raw = raw_of(email)

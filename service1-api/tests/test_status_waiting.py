@@ -1,4 +1,4 @@
-"""Clients that wait for a status, against the running service: e-mails and probes are answered meanwhile."""
+"""Clients that wait for a status do not delay e-mails and probes of the running service."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ CLIENTS = 100
 
 
 class WaitingClients:
-    """Clients that ask for the status of e-mails that never come, again and again, until `stop`."""
+    """Clients that request the status of missing e-mails repeatedly, until `stop`."""
 
     def __init__(self, api: Api, count: int) -> None:
         self.statuses: Counter[int] = Counter()
@@ -48,7 +48,7 @@ class WaitingClients:
 def test_a_hundred_waiting_clients_hold_up_neither_emails_nor_probes(
     aws: AwsStub, tmp_path: Path, s3_delay_seconds: float
 ) -> None:
-    # One slot for e-mails: a waiting client in it would be seen.
+    # One slot for e-mails: a client that waits in it would be noticed.
     with running(aws, tmp_path, STATUS_BUCKET="archive", MAX_REQUESTS_IN_FLIGHT="1") as api:
         aws.s3_delay_seconds = s3_delay_seconds
         clients = WaitingClients(api, CLIENTS)

@@ -107,7 +107,7 @@ def test_worker_of_a_killed_arbiter_answers_its_requests_and_ends(aws: AwsStub, 
         (worker,) = workers_of(api)
         with under_load(api, 16) as load:
             api.process.kill()
-            until(lambda: not is_alive(worker), timeout_seconds=10)  # it was 30 s
+            until(lambda: not is_alive(worker), timeout_seconds=10)  # before it was 30 s
             load.stop()
         api.process.wait(10)
         assert set(load.statuses) == {200}
@@ -116,7 +116,7 @@ def test_worker_of_a_killed_arbiter_answers_its_requests_and_ends(aws: AwsStub, 
 
 @pytest.mark.faults
 def test_stop_does_not_wait_for_a_starting_worker(aws: AwsStub, tmp_path: Path) -> None:
-    """gunicorn signals a worker once; one that still had its arbiter's handlers was waited for, for 30 s."""
+    """gunicorn signals a worker once. A worker that still had the arbiter's handlers delayed the stop by 30 s."""
     for _ in range(3):
         with running(aws, tmp_path, WORKERS="2") as api:
             killed = workers_of(api)[0]

@@ -1,18 +1,18 @@
-"""The control plane that all tests of this folder share, for as long as they run."""
+"""The control plane that all tests of this folder share."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from common.testing.emulator import ROOT
 from tests.cluster.cluster import Cluster
 from tests.cluster.control_plane import control_plane
 from tests.cluster.scene import Scene, prepared_scene
-from tests.deploy.emulator import ROOT
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """An empty cluster with the definitions of KEDA and the others; `.cache/cluster/log` keeps its logs."""
+    """An empty cluster with the definitions of KEDA and others; its logs are in `.cache/cluster/log`."""
     with control_plane(ROOT / ".cache/cluster") as running:
         yield running
 
@@ -25,6 +25,6 @@ def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def scene(prepared: Scene) -> Iterator[Scene]:
-    """deploy.sh with all that it needs, in front of a cluster without Pillarbox."""
+    """deploy.sh with its dependencies and a cluster without Pillarbox."""
     yield prepared
     prepared.cluster.remove_pillarbox()

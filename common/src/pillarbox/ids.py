@@ -1,11 +1,15 @@
 """Message ids: UUIDv7 (RFC 9562, section 5.7), whose first 48 bits are a Unix time in milliseconds."""
 
+import hashlib
 import re
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import uuid_utils
 
+MAX_RETENTION = timedelta(days=14)  # of a message in SQS; an older key cannot be of a message under way
+
+_MAX_CLOCK_DIFFERENCE = timedelta(minutes=5)
 _TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _LATEST_MS = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp() * 1000)  # the latest time that datetime supports
 
@@ -24,6 +28,28 @@ def parse_message_id(text: str) -> str:
     if not _TEXT.fullmatch(canonical) or _milliseconds(canonical) >= _LATEST_MS:
         raise ValueError("not a UUIDv7 in its 36-character form (RFC 9562)")
     return canonical
+
+
+def parse_idempotency_key(key: str, now: datetime) -> str:
+    """Return the message id that a client sends as Idempotency-Key: a UUIDv7, in quotes or without them.
+
+    Raise ValueError if it is anything else, or if its time is not near `now`. The quotes follow
+    draft-ietf-httpapi-idempotency-key-header, which defines the key as a string of RFC 8941.
+    """
+    try:
+        message_id = parse_message_id(key[1:-1] if key[:1] == key[-1:] == '"' else key)
+    except ValueError:
+        raise ValueError("must be a UUIDv7 in its 36-character form (RFC 9562)") from None
+    if not now - MAX_RETENTION <= time_of(message_id) <= now + _MAX_CLOCK_DIFFERENCE:
+        raise ValueError("its time must be at most 14 days ago and at most 5 minutes ahead")
+    return message_id
+
+
+def derived_ids(message_id: str, count: int) -> list[str]:
+    """Return the ids of the items of a batch, in order: they have the time of `message_id` and derive from it."""
+    timestamp = time_of(message_id)
+    digests = (hashlib.sha256(f"{message_id}/{index}".encode()).digest() for index in range(count))
+    return [message_id_at(timestamp, digest) for digest in digests]
 
 
 def time_of(message_id: str) -> datetime:

@@ -7,10 +7,11 @@ from typing import Protocol
 import orjson
 from flask import Blueprint, Response
 
+from pillarbox.ids import derived_ids, new_message_id, parse_idempotency_key
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, encode_body, field_problems, sqs_size_bytes
+from pillarbox.probe import is_probe
 from pillarbox.strict_json import JsonValue
 from service1_api import SERVICE
-from service1_api.idempotency import message_ids
 from service1_api.metrics import Metrics
 from service1_api.payloads import StoreUnavailableError
 from service1_api.problems import FieldError, Problem, problem_document
@@ -70,7 +71,7 @@ class _Views:
 
         def message_of(data: JsonValue) -> Message:
             now = datetime.now(UTC)
-            (message_id,) = message_ids(current.environ.get(_KEY_HEADER), now, None)
+            (message_id,) = _message_ids(current.environ.get(_KEY_HEADER), now, None)
             context.message_id = message_id
             return self._message(data, Envelope(message_id, now, SERVICE, context.traceparent), "#/data")
 
@@ -90,17 +91,18 @@ class _Views:
         def messages_of(data: JsonValue) -> tuple[list[str], list[Message | Problem]]:
             items = _items(data)
             now = datetime.now(UTC)
-            ids = message_ids(current.environ.get(_KEY_HEADER), now, len(items))
+            ids = _message_ids(current.environ.get(_KEY_HEADER), now, len(items))
             envelopes = [Envelope(message_id, now, SERVICE, context.traceparent) for message_id in ids]
             return ids, [self._checked(item, envelopes[n], f"#/data/{n}") for n, item in enumerate(items)]
 
         with self._parser.concurrency:
             ids, checked = self._parser.read(current, messages_of)
-            results = iter(self._published([message for message in checked if isinstance(message, Message)]))
-        problems = [next(results) if isinstance(message, Message) else message for message in checked]
+            results = iter(self._published([item for item in checked if isinstance(item, Message)]))
+        problems = [next(results) if isinstance(item, Message) else item for item in checked]
         context.items, context.queued = len(ids), problems.count(None)
         response = _answer(ids, problems)
-        for problem in filter(None, problems):  # a batch rejected as a whole counts once, like any other request
+        # Only here: a batch that is rejected as a whole counts once, like any other request.
+        for problem in filter(None, problems):
             self._metrics.rejections_total.labels(problem.code).inc()
         return response
 
@@ -111,11 +113,11 @@ class _Views:
             results = self._publisher.publish(messages) if messages else []
         except OverloadedError as exc:
             results = [exc] * len(messages)
-        for result in results:
+        for message, result in zip(messages, results, strict=True):
             if result:
                 self._metrics.publish_failures_total.labels(result.cause).inc()
             else:
-                self._metrics.published_total.inc()
+                (self._metrics.probes_total if message.is_probe else self._metrics.published_total).inc()
         return [_problem(result) if result else None for result in results]
 
     def _checked(self, item: JsonValue, envelope: Envelope, pointer: str) -> Message | Problem:
@@ -134,19 +136,31 @@ class _Views:
         size = sqs_size_bytes(body, attributes)
         if size > MAX_MESSAGE_BYTES:
             return self._large_message(body, attributes, size)
-        return Message(body, attributes, size)
+        probe = is_probe(envelope.message_id or "", data["email_sender"])
+        return Message(body, attributes, size, is_probe=probe)
 
     def _large_message(self, body: str, attributes: Mapping[str, str], size: int) -> Message:
         limit = self._max_payload_bytes
         if not limit:
             detail = f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}"
             raise Problem("too_large", detail)
-        payload = body.encode()  # kept instead of the text, which takes up to four bytes a character
+        payload = body.encode()  # the text would take up to four bytes per character
         if len(payload) > limit:
             raise Problem(
                 "too_large", f"an e-mail is at most {limit} bytes as compact JSON; this one has {len(payload)}"
             )
         return Message("", attributes, size, payload)
+
+
+def _message_ids(key: str | None, now: datetime, count: int | None) -> list[str]:
+    """Return the message id of a single e-mail (`count` None), or those of a batch's items. Raise Problem."""
+    if key is None:
+        return [new_message_id() for _ in range(1 if count is None else count)]
+    try:
+        message_id = parse_idempotency_key(key, now)
+    except ValueError as exc:
+        raise Problem("invalid_idempotency_key", str(exc)) from None
+    return [message_id] if count is None else derived_ids(message_id, count)
 
 
 def _items(data: JsonValue) -> list[JsonValue]:

@@ -19,6 +19,7 @@ from pillarbox_aws.session import ca_bundle, endpoint_url, new_session
 from pillarbox_aws.sqs_client import open_client
 from service1_api import SERVICE
 from service1_api.app import create_app
+from service1_api.aws import SqsQueue, SsmTokenSource
 from service1_api.messages import PublishesMessages
 from service1_api.metrics import Metrics, metrics_registry
 from service1_api.payloads import ClaimCheck, PayloadPlace
@@ -27,8 +28,6 @@ from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.s3 import S3Archive, S3Payloads
 from service1_api.server import FLAG
 from service1_api.settings import STATUS_REQUESTS, Settings
-from service1_api.sqs import SqsQueue
-from service1_api.ssm import SsmTokenSource
 from service1_api.status import CANNOT_TELL, NOT_SET, StatusSource
 from service1_api.tokens import TokenCache
 

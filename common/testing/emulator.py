@@ -1,4 +1,4 @@
-"""An AWS emulator of its own on a free port, for tests of what is deployed."""
+"""A separate AWS emulator on a free port, for tests of deployments."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from local_stack.processes import Process
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGION = "eu-west-1"
-ACCOUNT_ID = "000000000000"  # what the emulator takes any key for
+ACCOUNT_ID = "000000000000"  # the emulator's account for any key
 
 
 @contextmanager
 def running_emulator(directory: Path) -> Iterator[dict[str, str]]:
-    """Start an empty emulator and give the environment variables that lead an AWS client to it."""
+    """Run an empty emulator until the block ends; yield the environment variables for its clients."""
     port = free_port()
     settings = {
         "GATEWAY_PORT": str(port),
@@ -51,5 +51,5 @@ def running_emulator(directory: Path) -> Iterator[dict[str, str]]:
 
 
 def outer_environment() -> dict[str, str]:
-    """Give the environment without anything of AWS: a profile of the user's must not reach a test."""
+    """Return the environment without AWS variables: tests must not use a profile of the user."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

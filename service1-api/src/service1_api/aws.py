@@ -1,12 +1,19 @@
-"""SQS as the publisher's queue: SendMessageBatch, retried while the deadline allows, and the meaning of errors."""
+"""The AWS adapters for SQS, the publisher's queue, and SSM, which holds the token. Errors become the house's own."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from pillarbox.backoff import Backoff
 from pillarbox_aws.sqs_client import CallsSqs, SqsError, batch_results
 from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError
+from service1_api.tokens import TokenSourceError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
 
 # The codes of a message (or a call, because of its messages) that SQS will never accept; some have a prefix.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors
@@ -66,6 +73,29 @@ class SqsQueue:
         for code in filter(None, codes):
             log.warning("queue refused an entry", extra={"cause": code})
         return [_meaning(code) if code else None for code in codes]
+
+
+class SsmTokenSource:
+    """Reads a SecureString of SSM Parameter Store."""
+
+    def __init__(self, new_client: Callable[[], "SSMClient"], parameter_name: str) -> None:
+        # Created at the first read: creating it requires credentials, whose provider may fail at the start.
+        self._new_client = new_client
+        self._client: SSMClient | None = None
+        self._name = parameter_name
+
+    def read(self) -> str:
+        """Return the decrypted value of the parameter. Raise TokenSourceError."""
+        try:
+            self._client = self._client or self._new_client()
+            return self._client.get_parameter(Name=self._name, WithDecryption=True)["Parameter"]["Value"]
+        except ClientError as exc:
+            raise TokenSourceError(exc.response.get("Error", {}).get("Code", "ClientError")) from exc
+        except NoCredentialsError as exc:
+            self._client = None  # a client never searches for credentials again
+            raise TokenSourceError("NoCredentialsError") from exc
+        except Exception as exc:  # a credential provider may raise anything, such as OSError and RuntimeError
+            raise TokenSourceError(type(exc).__name__) from exc
 
 
 def _entry(number: int, message: Message) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Pillarbox for operators: the command line `pillarbox` and its page."""

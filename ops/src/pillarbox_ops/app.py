@@ -1,0 +1,57 @@
+"""What each command is given: the target, its AWS clients, the archive and the output, created when they are used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pillarbox_ops import target as targets
+from pillarbox_ops.archive import Archive
+from pillarbox_ops.aws import Clients
+from pillarbox_ops.layout import Layout
+from pillarbox_ops.output import Output
+from pillarbox_ops.target import Target
+
+
+@dataclass
+class App:
+    """The composition root of a command."""
+
+    output: Output
+    env_file: Path | None = None
+    environment: str | None = None
+    yes: bool = False
+    dry_run: bool = False
+
+    @property
+    def target(self) -> Target:
+        """Return the pipeline to work on. Raise OpsError."""
+        return self._resolved[0]
+
+    @cached_property
+    def clients(self) -> Clients:
+        """Return the AWS clients of the target."""
+        target, variables = self._resolved
+        return Clients(target.region, variables)
+
+    @cached_property
+    def archive(self) -> Archive:
+        """Return the archive of the target. Raise OpsError if its bucket is not known."""
+        bucket = self.target.need("bucket")
+        self.target.template()
+        layout = Layout(self.target.key_template, self.target.prefix)
+        return Archive(self.clients.s3, lambda: self.clients.store(bucket), bucket, layout)
+
+    @cached_property
+    def _resolved(self) -> tuple[Target, dict[str, str]]:
+        return targets.resolve(
+            os.environ, env_file=self.env_file, environment=self.environment, stack_outputs=_stack_outputs
+        )
+
+
+def _stack_outputs(stack: str, variables: Mapping[str, str]) -> Mapping[str, str]:
+    region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION", "")
+    return Clients(region, variables).stack_outputs(stack)

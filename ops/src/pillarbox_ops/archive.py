@@ -1,0 +1,152 @@
+"""The archive: lists its objects by time, reads many at once, and finds one e-mail by its id."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pillarbox.ids import parse_message_id, time_of
+from pillarbox.object_key import conflict_prefix
+from pillarbox_ops.errors import OpsError
+from pillarbox_ops.layout import BATCH_SUFFIX, Layout, Span, instant
+from pillarbox_ops.records import ArchivedEmail, StoredObject, parse
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+    from obstore.store import S3Store
+
+_PARALLEL = 32
+
+
+class Archive:
+    """The bucket of the archive. boto3 lists its objects; obstore reads them, and is created at the first read."""
+
+    def __init__(self, s3: S3Client, new_store: Callable[[], S3Store], bucket: str, layout: Layout) -> None:
+        self._s3 = s3
+        self._new_store = new_store
+        self._store: S3Store | None = None
+        self.bucket = bucket
+        self.layout = layout
+
+    def objects(self, span: Span) -> Iterator[StoredObject]:
+        """Yield the objects whose e-mails may lie in a span, the oldest prefix first.
+
+        An object that holds one e-mail is compared with the span by its id; a batch is always included.
+        """
+        for prefix in self.layout.prefixes(span):
+            for found in self.below(prefix):
+                if found.key.endswith(BATCH_SUFFIX) or found.timestamp in span:
+                    yield found
+
+    def below(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
+        """Yield the objects below a prefix in the order of their keys, from the one that follows the key `after`."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, StartAfter=after, PaginationConfig={"PageSize": 1000}
+        )
+        for page in pages:
+            for entry in page.get("Contents", []):
+                yield _stored(entry)
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the prefixes directly below a prefix that ends in a slash, without their slash, in order."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/")
+        return [
+            folder["Prefix"].removeprefix(prefix).rstrip("/")
+            for page in pages
+            for folder in page.get("CommonPrefixes", [])
+        ]
+
+    def read(self, found: StoredObject) -> list[ArchivedEmail]:
+        """Return the records of an object. Raise OpsError if it cannot be read or holds none."""
+        raw = self.raw(found.key)
+        try:
+            return parse(found, raw)
+        except ValueError as exc:
+            raise OpsError(f"s3://{self.bucket}/{found.key} {exc}") from None
+
+    def raw(self, key: str) -> bytes:
+        """Return an object's bytes. Raise OpsError."""
+        import obstore  # noqa: PLC0415  slow to import
+        from obstore.exceptions import BaseError  # noqa: PLC0415
+
+        from pillarbox_aws.object_store import failure_of  # noqa: PLC0415
+
+        self._store = self._store or self._new_store()
+        try:
+            return bytes(obstore.get(self._store, key).bytes())
+        except (BaseError, OSError, ValueError) as exc:
+            failure = failure_of(exc)
+            raise OpsError(f"s3://{self.bucket}/{key} cannot be read: {failure.code or failure.cause}") from None
+
+    def read_all(
+        self, objects: Iterable[StoredObject], done: Callable[[], None] = lambda: None
+    ) -> Iterator[ArchivedEmail]:
+        """Yield the records of objects, in their order, while the following ones are read. Raise OpsError.
+
+        `done` is called once for each object.
+        """
+        waiting: deque[Future[list[ArchivedEmail]]] = deque()
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            try:
+                for found in objects:
+                    waiting.append(pool.submit(self.read, found))
+                    if len(waiting) >= 4 * _PARALLEL:
+                        yield from waiting.popleft().result()
+                        done()
+                while waiting:
+                    yield from waiting.popleft().result()
+                    done()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def find(self, message_id: str) -> ArchivedEmail | None:
+        """Return the e-mail of an id, found without a search: the id dates the key. None if it is not archived.
+
+        If the keys depend on the sender, the prefix of the id's time is listed.
+        """
+        for key in self.layout.keys_of(message_id):
+            for found in self.below(key):
+                if found.key == key:
+                    return next(iter(self.read(found)), None)
+        return self._in_batches(message_id) or self._in_the_day(message_id)
+
+    def conflicts(self, message_id: str) -> list[StoredObject]:
+        """Return the objects that hold other e-mails under an id."""
+        return list(self.below(conflict_prefix(message_id, time_of(message_id))))
+
+    def _in_batches(self, message_id: str) -> ArchivedEmail | None:
+        folder, after = self.layout.batches_of(message_id)
+        for found in self.below(folder, after=after):
+            if not found.key.endswith(BATCH_SUFFIX):
+                continue
+            if found.timestamp > time_of(message_id):
+                break
+            for email in self.read(found):
+                if email.message_id == message_id:
+                    return email
+        return None
+
+    def _in_the_day(self, message_id: str) -> ArchivedEmail | None:
+        """Return the e-mail whose key holds the id somewhere, as with a sender in the template."""
+        if not self.layout.keys.depends_on_sender:
+            return None
+        for prefix in self.layout.prefixes(instant(time_of(message_id))):
+            for found in self.below(prefix):
+                if message_id in found.key:
+                    return next(iter(self.read(found)), None)
+        return None
+
+
+def checked_id(text: str) -> str:
+    """Return the canonical form of a message id. Raise OpsError."""
+    try:
+        return parse_message_id(text)
+    except ValueError as exc:
+        raise OpsError(f"{text[:60]!r} is {exc}") from None
+
+
+def _stored(entry: ObjectTypeDef) -> StoredObject:
+    return StoredObject(entry["Key"], entry["Size"], entry["LastModified"])

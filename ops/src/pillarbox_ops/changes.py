@@ -1,0 +1,40 @@
+"""Every change of a command: its count and a sample first, then the question."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from pillarbox_ops.errors import ExitCode, OpsError
+from pillarbox_ops.output import Column, Output
+
+SAMPLE = 5
+
+
+def agreed(
+    output: Output,
+    what: str,
+    *,
+    columns: Sequence[Column] = (),
+    sample: Sequence[Mapping[str, Any]] = (),
+    yes: bool,
+    dry_run: bool,
+) -> bool:
+    """Show what would change, such as `redrive 12 messages`, and up to five of them; return whether to do it.
+
+    `dry_run` gives False without a question. Raise OpsError if the answer is no, or if nobody can answer and `yes` is
+    not set.
+    """
+    output.note(f"would {what}" if dry_run else what)
+    for row in sample[:SAMPLE]:
+        output.note("  " + "  ".join(str(row.get(column.key) or "-") for column in columns))
+    if dry_run:
+        return False
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise OpsError("nothing was changed: nobody can answer here, so pass --yes", ExitCode.USAGE)
+    if not click.confirm("Do it?", err=True):
+        raise OpsError("nothing was changed")
+    return True

@@ -1,0 +1,101 @@
+"""Where the archive's objects lie: the prefixes to list for a time span, and what a key says. Pure: no I/O."""
+
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pillarbox.ids import parse_message_id, time_of
+from pillarbox.object_key import KeyTemplate
+
+BATCH_SUFFIX = ".jsonl.gz"
+_BATCH_TEMPLATE = "{prefix}{date:%Y/%m/%d/%H}/"  # of service2-consumer with OBJECT_LAYOUT=batch
+_BATCH_REACH = timedelta(minutes=15)  # the longest time that a batch may stay open, with a margin
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of time in UTC: from `start` up to but not including `end`."""
+
+    start: datetime
+    end: datetime
+
+    def __contains__(self, timestamp: datetime) -> bool:
+        return self.start <= timestamp < self.end
+
+
+def instant(timestamp: datetime) -> Span:
+    """Return the shortest span that contains a time."""
+    return Span(timestamp, timestamp + timedelta(milliseconds=1))
+
+
+class Layout:
+    """The prefixes and keys of an archive, for both object layouts of service2-consumer."""
+
+    def __init__(self, template: str, prefix: str) -> None:
+        """Raise ValueError if the template is one that the consumer refuses."""
+        self.keys = KeyTemplate(template, prefix)
+        self.prefix = prefix
+        self._head = _head_of(template)
+
+    def prefixes(self, span: Span) -> Iterator[str]:
+        """Yield the prefixes of the objects of a span, the oldest first, none of them below another one."""
+        seen: list[str] = []
+        hour = span.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        while hour < span.end:
+            for head in (self._head, _BATCH_TEMPLATE):
+                for shard in _shards(head):
+                    found = head.format(prefix=self.prefix, date=hour, shard=shard)
+                    if not found.startswith(tuple(seen)):
+                        seen.append(found)
+                        yield found
+            hour += _HOUR
+
+    def keys_of(self, message_id: str) -> tuple[str, ...]:
+        """Return the keys that an e-mail's object may have, or none if the id alone does not tell."""
+        if self.keys.depends_on_sender:
+            return ()
+        key = self.keys.key(message_id, time_of(message_id), "")
+        return key, f"{key}.gz"
+
+    def batches_of(self, message_id: str) -> tuple[str, str]:
+        """Return the prefix of the batches that may hold an e-mail, and the key after which they begin.
+
+        A batch is named after its first message, which came at most 15 minutes earlier.
+        """
+        timestamp = time_of(message_id)
+        folder = _BATCH_TEMPLATE.format(prefix=self.prefix, date=timestamp)
+        earliest = f"{int((timestamp - _BATCH_REACH).timestamp() * 1000):012x}"
+        return folder, f"{folder}{earliest[:8]}-{earliest[8:]}"
+
+
+def id_in(key: str) -> str | None:
+    """Return the message id in a key, the last UUID of it; None if it has none."""
+    found = _UUID.findall(key)
+    return found[-1] if found else None
+
+
+def time_in(key: str) -> datetime | None:
+    """Return the time of the UUIDv7 in a key; None if it has none, as with messages of foreign producers."""
+    try:
+        return time_of(parse_message_id(id_in(key) or ""))
+    except ValueError:
+        return None
+
+
+def _head_of(template: str) -> str:
+    """Return a template up to the first field that differs from message to message."""
+    head = ""
+    for literal, name, spec, _ in string.Formatter().parse(template):
+        head += literal
+        if name not in ("prefix", "date", "shard"):
+            break
+        head += f"{{{name}:{spec}}}" if spec else f"{{{name}}}"
+    return head
+
+
+def _shards(head: str) -> Iterator[str]:
+    return (f"{number:02x}" for number in range(256)) if "{shard}" in head else iter(("",))

@@ -1,0 +1,124 @@
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pillarbox.ids import message_id_at
+from pillarbox_ops.archive import Archive, checked_id
+from pillarbox_ops.aws import Clients
+from pillarbox_ops.errors import OpsError
+from pillarbox_ops.layout import Layout, Span, instant
+
+from .pipelines import Pipeline
+
+NOON = datetime(2026, 11, 28, 12, 30, tzinfo=UTC)
+DEFAULT = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
+
+
+def _id(minutes: float, tail: int = 0) -> str:
+    return message_id_at(NOON + timedelta(minutes=minutes), tail.to_bytes(10, "big"))
+
+
+def _archive(pipeline: Pipeline, template: str = DEFAULT) -> Archive:
+    clients = Clients("eu-west-1", pipeline.environment)
+    layout = Layout(template, "messages/")
+    return Archive(clients.s3, lambda: clients.store(pipeline.bucket), pipeline.bucket, layout)
+
+
+def _put(pipeline: Pipeline, archive: Archive, message_id: str, sender: str = "jane") -> str:
+    (key, *_) = archive.layout.keys_of(message_id) or (f"messages/2026/11/28/{sender}/{message_id}.json",)
+    return pipeline.archive({"email_subject": message_id[-4:], "email_sender": sender}, message_id, key)
+
+
+def _put_batch(pipeline: Pipeline, *message_ids: str) -> str:
+    key = f"messages/2026/11/28/12/{message_ids[0]}-{'f' * 64}.jsonl.gz"
+    lines = (json.dumps({"message_id": m, "email_data": {"email_subject": m[-4:]}}) + "\n" for m in message_ids)
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=key, Body=gzip.compress("".join(lines).encode()))
+    return key
+
+
+def test_a_span_lists_only_its_objects_in_the_order_of_their_ids(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    keys = [_put(pipeline, archive, _id(minutes)) for minutes in (-60, 0, 1, 60 * 24)]
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key="health/service2-consumer", Body=b"x")
+    found = archive.objects(Span(NOON, NOON + timedelta(minutes=2)))
+    assert [entry.key for entry in found] == keys[1:3]
+
+
+def test_an_email_is_found_by_its_id_alone(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    key = _put(pipeline, archive, _id(0, 1))
+    _put(pipeline, archive, _id(0, 2))
+    found = archive.find(_id(0, 1))
+    assert found is not None
+    assert (found.message_id, found.key) == (_id(0, 1), key)
+    assert archive.find(_id(0, 3)) is None
+
+
+def test_a_compressed_object_is_found(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    body = gzip.compress(json.dumps({"message_id": _id(0)}).encode())
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=f"messages/2026/11/28/{_id(0)}.json.gz", Body=body)
+    assert archive.find(_id(0)) is not None
+
+
+def test_an_email_is_found_in_the_batch_that_holds_it(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    _put_batch(pipeline, _id(-10), _id(-9))
+    key = _put_batch(pipeline, _id(-2), _id(-1), _id(0))
+    _put_batch(pipeline, _id(1), _id(2))
+    found = archive.find(_id(0))
+    assert found is not None
+    assert (found.key, found.message_id) == (key, _id(0))
+    assert archive.find(_id(3)) is None
+
+
+def test_an_email_whose_key_depends_on_its_sender_is_found_in_its_day(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline, "{prefix}{date:%Y/%m/%d}/{sender}/{message_id}.json")
+    key = _put(pipeline, archive, _id(0, 1), "jane")
+    _put(pipeline, archive, _id(0, 2), "joe")
+    found = archive.find(_id(0, 1))
+    assert found is not None
+    assert found.key == key
+
+
+def test_many_objects_are_read_in_their_order_and_counted(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    ids = [_id(0, number) for number in range(300)]
+    for message_id in ids:
+        _put(pipeline, archive, message_id)
+    done: list[None] = []
+    emails = archive.read_all(archive.objects(instant(NOON)), lambda: done.append(None))
+    assert [email.message_id for email in emails] == ids
+    assert len(done) == 300
+
+
+def test_an_object_that_is_gone_is_an_error_that_names_it(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    _put(pipeline, archive, _id(0))
+    listed = list(archive.objects(instant(NOON)))
+    pipeline.s3.delete_object(Bucket=pipeline.bucket, Key=listed[0].key)
+    with pytest.raises(OpsError, match=f"s3://{pipeline.bucket}/messages/2026/11/28/.* cannot be read"):
+        list(archive.read_all(listed))
+
+
+def test_conflicts_are_the_other_emails_of_an_id(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    keys = [f"conflicts/2026/11/28/{_id(0)}/{letter * 64}.json" for letter in "ab"]
+    for key in (*keys, f"conflicts/2026/11/28/{_id(1)}/{'c' * 64}.json"):
+        pipeline.s3.put_object(Bucket=pipeline.bucket, Key=key, Body=b"{}")
+    assert [found.key for found in archive.conflicts(_id(0))] == keys
+
+
+def test_folders_are_the_next_parts_of_the_keys(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    _put(pipeline, archive, _id(0))
+    assert archive.folders("messages/2026/11/") == ["28"]
+    assert archive.folders("messages/2027/") == []
+
+
+def test_a_wrong_id_is_an_error_and_upper_case_is_not() -> None:
+    assert checked_id(_id(0).upper()) == _id(0)
+    with pytest.raises(OpsError, match="is not a UUIDv7"):
+        checked_id("5c1b2f0e-1111-4222-8333-444455556666")

@@ -1,0 +1,21 @@
+from pillarbox_ops.errors import ExitCode, OpsError, missing
+
+
+def test_the_exit_codes_are_those_that_help_names() -> None:
+    assert {code.name: int(code) for code in ExitCode} == {
+        "DONE": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "NOTHING_MATCHED": 3,
+        "DONE_IN_PART": 4,
+    }
+
+
+def test_an_error_fails_unless_it_says_otherwise() -> None:
+    assert OpsError("x").exit_code is ExitCode.FAILED
+
+
+def test_a_missing_setting_is_wrong_usage_and_says_what_to_do() -> None:
+    error = missing("API_URL", "the base URL")
+    assert error.exit_code is ExitCode.USAGE
+    assert str(error) == "API_URL is not set: the base URL. Source .local/stack.env, set it, or use --environment NAME"

@@ -1,0 +1,78 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pillarbox.ids import message_id_at, time_of
+from pillarbox_ops.layout import Layout, Span, id_in, instant, time_in
+
+DEFAULT = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
+NOON = datetime(2026, 11, 28, 12, 30, tzinfo=UTC)
+ID = message_id_at(NOON, bytes(10))
+
+
+def _prefixes(template: str, hours: float, start: datetime = NOON) -> list[str]:
+    return list(Layout(template, "messages/").prefixes(Span(start, start + timedelta(hours=hours))))
+
+
+def test_a_day_is_one_prefix_which_holds_the_batches_of_its_hours_too() -> None:
+    assert _prefixes(DEFAULT, 1) == ["messages/2026/11/28/"]
+
+
+def test_a_span_past_midnight_and_the_end_of_a_month_has_each_day_once() -> None:
+    start = datetime(2026, 11, 29, 23, 59, tzinfo=UTC)
+    assert _prefixes(DEFAULT, 25, start) == [f"messages/{day}/" for day in ("2026/11/29", "2026/11/30", "2026/12/01")]
+
+
+def test_hours_in_the_template_are_listed_alone_and_share_their_folder_with_batches() -> None:
+    assert _prefixes("{prefix}{date:%Y/%m/%d/%H}/{message_id}.json", 1) == [
+        "messages/2026/11/28/12/",
+        "messages/2026/11/28/13/",
+    ]
+
+
+def test_a_sender_ends_the_prefix_and_a_date_behind_it_does_not_count() -> None:
+    assert _prefixes("{prefix}{date:%Y}/{sender}/{message_id}_{date:%H%M%S}.json", 1)[:1] == ["messages/2026/"]
+
+
+def test_shards_in_front_of_the_date_are_256_prefixes() -> None:
+    found = _prefixes("{prefix}{shard}/{date:%Y/%m/%d}/{message_id}.json", 0.1)
+    assert len([prefix for prefix in found if prefix.endswith("/2026/11/28/")]) == 256
+    assert "messages/ff/2026/11/28/" in found
+
+
+def test_batches_are_looked_for_under_any_template() -> None:
+    found = _prefixes("{prefix}by-id/{message_id}.json", 1)
+    assert found == ["messages/by-id/", "messages/2026/11/28/12/", "messages/2026/11/28/13/"]
+
+
+def test_an_id_alone_tells_its_keys_unless_the_sender_is_in_the_template() -> None:
+    key = f"messages/2026/11/28/{ID}.json"
+    assert Layout(DEFAULT, "messages/").keys_of(ID) == (key, f"{key}.gz")
+    assert Layout("{prefix}{sender}/{message_id}", "messages/").keys_of(ID) == ()
+
+
+def test_a_batch_begins_at_most_15_minutes_before_its_members() -> None:
+    folder, after = Layout(DEFAULT, "messages/").batches_of(ID)
+    assert folder == "messages/2026/11/28/12/"
+    first = message_id_at(NOON - timedelta(minutes=14, seconds=59), bytes(10))
+    too_early = message_id_at(NOON - timedelta(minutes=15, seconds=1), bytes(10))
+    assert f"{folder}{too_early}-x.jsonl.gz" < after < f"{folder}{first}-x.jsonl.gz"
+
+
+def test_a_span_has_its_start_and_not_its_end() -> None:
+    span = instant(NOON)
+    assert NOON in span
+    assert span.end not in span
+
+
+@pytest.mark.parametrize(
+    "key", [f"messages/2026/11/28/{ID}.json", f"conflicts/2026/11/28/{ID}/ab.json", f"a/{ID}-ff.jsonl.gz"]
+)
+def test_the_id_in_a_key_tells_its_time(key: str) -> None:
+    assert id_in(key) == ID
+    assert time_in(key) == time_of(ID)
+
+
+@pytest.mark.parametrize("key", ["health/service2-consumer", "m/2026/5c1b2f0e-1111-4222-8333-444455556666.json"])
+def test_a_key_without_a_uuidv7_has_no_time(key: str) -> None:
+    assert time_in(key) is None

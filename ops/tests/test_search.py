@@ -1,0 +1,111 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pillarbox_ops.records import ArchivedEmail
+from pillarbox_ops.search import Query, parse_size, parse_time, parse_words
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
+
+
+def _email(
+    subject: str = "Invoice 7", sender: str = "Jane <jane@example.com>", content: str = "Dear Sir", size: int = 100
+) -> ArchivedEmail:
+    record: dict[str, Any] = {
+        "email_data": {"email_subject": subject, "email_sender": sender, "email_content": content},
+        "metadata": {"received_at": "2026-11-28T10:00:00Z"},
+    }
+    return ArchivedEmail(ID, f"messages/{ID}.json", size, NOW, record)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "invoice",
+        "INVOICE sir",
+        "from:jane",
+        "from:JANE@ subject:7",
+        'subject:"voice 7"',
+        '"dear sir"',
+        f"id:{ID}",
+        f"id:{ID.upper()}",
+        "after:3h",
+        "after:2026-11-28T09:59Z before:2026-11-28T10:00:01Z",
+        "larger:99 smaller:101",
+    ],
+)
+def test_an_email_is_found_by_each_word(words: str) -> None:
+    assert parse_words(words, NOW).matches(_email())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "from:invoice",
+        "subject:jane",
+        "invoice madam",
+        "subject:8",
+        "id:019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a11",
+        "after:1h",
+        "before:2026-11-28T10:00:00Z",
+        "larger:100",
+        "smaller:100",
+    ],
+)
+def test_an_email_is_not_found_if_one_word_differs(words: str) -> None:
+    assert not parse_words(words, NOW).matches(_email())
+
+
+def test_an_unknown_word_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="sender: is not a search word; there are from:, subject:"):
+        parse_words("sender:jane", NOW)
+
+
+def test_a_word_with_a_wrong_value_is_an_error() -> None:
+    with pytest.raises(ValueError, match="expected a time"):
+        parse_words("after:yesterday", NOW)
+    with pytest.raises(ValueError, match="expected a size"):
+        parse_words("larger:big", NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-12-01", datetime(2026, 12, 1, tzinfo=UTC)),
+        ("2026-12-01T14:30", datetime(2026, 12, 1, 14, 30, tzinfo=UTC)),
+        ("2026-12-01T14:30+02:00", datetime(2026, 12, 1, 12, 30, tzinfo=UTC)),
+        ("90m", NOW - timedelta(minutes=90)),
+        ("2W", NOW - timedelta(days=14)),
+    ],
+)
+def test_times_are_absolute_or_so_long_ago(text: str, expected: datetime) -> None:
+    assert parse_time(text, NOW) == expected
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "2026-13-01", "999999w", "-2h"])
+def test_other_times_are_errors(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a time"):
+        parse_time(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0", 0), ("10k", 10240), ("2M", 2097152), ("2 MiB", 2097152), ("5KB", 5120)]
+)
+def test_sizes_are_bytes_or_multiples_of_1024(text: str, expected: int) -> None:
+    assert parse_size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "k", "-1", "1.5k", "1g"])
+def test_other_sizes_are_errors(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a size"):
+        parse_size(text)
+
+
+def test_a_query_without_times_looks_at_the_last_seven_days() -> None:
+    span = Query().span(NOW)
+    assert NOW - timedelta(days=7) in span
+    assert NOW - timedelta(days=7, seconds=1) not in span
+    assert NOW + timedelta(hours=23) in span  # an id may be five minutes ahead
