@@ -22,6 +22,8 @@ NAMES = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "API_URL",
+    "CONSUMER_URL",
+    "FILE_INTAKE_URL",
     "API_TOKEN",
     "SQS_QUEUE_URL",
     "SQS_DLQ_URL",

@@ -124,7 +124,7 @@ class LocalStack:
             # it would keep the objects and lose the stack.
             self.emulator.stop(_STOP_SECONDS)
             self._start_emulator()
-        self.environment = aws | resources | {"API_URL": f"http://127.0.0.1:{self.options.api_port}"}
+        self.environment = aws | resources | self.options.addresses
         self._write_environment()
 
     def _lock_directory(self) -> None:
@@ -144,7 +144,7 @@ class LocalStack:
             ) from None
 
     def _write_environment(self) -> None:
-        names = (*self._programs.aws, "API_URL", *provision.NAMES)
+        names = (*self._programs.aws, *self.options.addresses, *provision.NAMES)
         path = self.options.directory / "stack.env"
         path.touch()
         path.chmod(0o600)  # it contains the token

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class Docker:
         environment = {
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "STATE": str(self.folder),
+            "PYTHON": sys.executable,  # the one on PATH may be a version manager's, which takes long to start
             "BUILDX": "yes",
             "CONFIG_PUSHED": CONFIG,
         } | {"BASE": BASE, "INDEX": INDEX, "NATIVE": NATIVE, "CONFIG": CONFIG} | settings  # fmt: skip

@@ -1,6 +1,7 @@
 """The import rules of docs/architecture.md, checked in the source."""
 
 import ast
+import functools
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ PURE = {
     for name in ("message", "ids", "payload", "object_key", "strict_json", "gzip_body", "trace", "backoff", "probe")
 } | {
     ("service1_api", "problems"),
-    *(("pillarbox_ops", name) for name in ("layout", "records", "search")),
+    *(("pillarbox_ops", name) for name in ("layout", "records", "search", "attachments", "eml", "email_input")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
@@ -70,9 +71,13 @@ DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": 
 MODULES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield the full name of each module that a file imports at run time, not only for type checking."""
-    tree = ast.parse(path.read_text())
+@functools.cache
+def imports_of(path: Path) -> list[str]:
+    """Give the full name of each module that a file imports when it runs, not only for type checking."""
+    return list(_imports_in(ast.parse(path.read_text()), path))
+
+
+def _imports_in(tree: ast.Module, path: Path) -> Iterator[str]:
     typing_only = {
         inner
         for node in ast.walk(tree)

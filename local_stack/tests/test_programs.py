@@ -53,3 +53,12 @@ def test_emulator_keeps_its_state_in_the_directory(tmp_path: Path) -> None:
     environment = environment_of(Programs(Options(tmp_path, emulator_port=4600)).emulator())
     assert environment["S3_DATA_DIR"] == str(tmp_path / "emulator/s3")
     assert (environment["GATEWAY_PORT"], environment["BIND_HOST"]) == ("4600", "127.0.0.1")
+
+
+def test_the_addresses_of_the_services_have_the_ports_of_the_options(tmp_path: Path) -> None:
+    options = Options(tmp_path, api_port=1, consumer_port=2, file_intake_port=3)
+    assert options.addresses == {
+        "API_URL": "http://127.0.0.1:1",
+        "CONSUMER_URL": "http://127.0.0.1:2",
+        "FILE_INTAKE_URL": "http://127.0.0.1:3",
+    }

@@ -7,10 +7,16 @@ from typing import Any
 
 import click
 
-from pillarbox_ops.errors import ExitCode, OpsError
+from pillarbox_ops.errors import ExitCode, OpsError, explained
 
 # Command: the module and its attribute, and the line of --help.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "status": ("status:status", "Show queues, services and the last archived e-mail."),
+    "find": ("find:find", "Find archived e-mails by id, or by sender, subject, text, time and size."),
+    "show": ("show:show", "Show one archived e-mail and where it lies."),
+    "send": ("send:send", "Send a test e-mail or a file by the API, and wait until it is archived."),
+    "replay": ("replay:replay", "Send archived e-mails to a queue again."),
+    "export": ("export:export", "Write archived e-mails as JSON lines, mbox or .eml files."),
     "completion": ("completion:completion", "Print the shell's completion script."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -77,25 +83,9 @@ def run(arguments: list[str]) -> int:
         click.echo(f"pillarbox: {exc}", err=True)
         return exc.exit_code
     except Exception as exc:
-        text = _explained(exc)
+        text = explained(exc)
         if text is None:
             raise
         click.echo(f"pillarbox: {text}", err=True)
         return ExitCode.FAILED
     return int(code or 0)
-
-
-def _explained(exc: Exception) -> str | None:
-    """Return what an error of an AWS library means; None for any other error."""
-    botocore = sys.modules.get("botocore.exceptions")
-    if botocore is None:
-        return None
-    if isinstance(exc, botocore.ClientError):
-        error = exc.response.get("Error", {})
-        code = error.get("Code", "ClientError")
-        # SSM quotes the value that it refuses, so only the text of a missing right is shown.
-        detail = f": {error.get('Message')}" if "AccessDenied" in code else ""
-        return f"AWS refused {exc.operation_name}: {code}{detail}"
-    if isinstance(exc, botocore.BotoCoreError):
-        return f"AWS cannot be asked: {exc}"
-    return None
