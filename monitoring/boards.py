@@ -124,9 +124,7 @@ def _requests() -> Row:
             Panel("Requests by status", "reqps", _of_the_api("requests", "status"), "All routes.", stacked=True),
             Panel("Requests by route", "reqps", _of_the_api("requests", "route"), refused),
             Panel("Response time", "s", latency, "Of the routes that accept e-mails.", _SLOW_SECONDS),
-            Panel(
-                "Rejections", "short", _of_the_api("rejections", "code"), "By the code of the problem.", stacked=True
-            ),
+            Panel("Rejections", "short", rejections, "By the code of the problem.", stacked=True),
             Panel("Requests in flight", "short", {busy: "{{pod}}"}, "MAX_REQUESTS_IN_FLIGHT bounds them."),
             Panel("Rate limit out of order", "short", limits, "Allowed, as its store failed."),
         ],
