@@ -19,7 +19,8 @@ _NO_PROXY = "127.0.0.1,localhost"
 class Options:
     """The directory of the state, the ports on 127.0.0.1, and changes to the template's and services' defaults.
 
-    Prometheus runs if it has a port.
+    Prometheus runs if it has a port. `service_programs` is the folder of the programs of an environment that both
+    services run in, instead of their own.
     """
 
     directory: Path = DEFAULT_DIRECTORY
@@ -30,6 +31,7 @@ class Options:
     prometheus_port: int | None = None
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
+    service_programs: Path | None = None
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -96,13 +98,13 @@ class Programs:
 
     def api(self, name: str, port: int, resources: Mapping[str, str], settings: Mapping[str, str]) -> Process:
         """Return a process of service1-api."""
-        program = REPOSITORY / ".venvs/service1-api/bin/gunicorn"
+        program = (self._options.service_programs or REPOSITORY / ".venvs/service1-api/bin") / "gunicorn"
         command = (program, "--config", "gunicorn.conf.py", "service1_api.wsgi:app")
         return self._service(name, "service1-api", command, port, {**resources, "DRAIN_SECONDS": "0", **settings})
 
     def consumer(self, name: str, port: int, resources: Mapping[str, str], settings: Mapping[str, str]) -> Process:
         """Return a process of service2-consumer."""
-        program = REPOSITORY / ".venvs/service2-consumer/bin/python"
+        program = (self._options.service_programs or REPOSITORY / ".venvs/service2-consumer/bin") / "python"
         # A long poll is never aborted, so it must be short for Ctrl-C to end the stack within seconds.
         defaults = {"LONG_POLL_SECONDS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
         command = (program, "-m", "service2_consumer")

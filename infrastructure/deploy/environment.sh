@@ -13,7 +13,7 @@ key() { # name, default, pattern of a value, what is expected
 }
 
 declare_keys() {
-  local count='[1-9][0-9]{0,2}' yes_no='yes|no'
+  local count='[1-9][0-9]{0,2}' yes_no='yes|no' component='fixed-replicas|service-monitor|monitoring|tracing'
   key AWS_ACCOUNT_ID "" '[0-9]{12}' "12 digits"
   key AWS_REGION "" '[a-z]{2}(-[a-z]+)+-[0-9]' "a region such as eu-west-1"
   key ECR_REGISTRY "" '[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?' \
@@ -43,8 +43,8 @@ declare_keys() {
   key FILE_INTAKE_MAX_REPLICAS 20 "$count" "a whole number from 1 to 999"
   key FILE_INTAKE_QUEUE_LENGTH 10 '[1-9][0-9]{0,6}' "a whole number from 1 to 9999999"
   key KEDA_OPERATOR_ROLE none '[A-Za-z0-9+=,.@_-]{1,64}' "none, create, or the name of an IAM role"
-  key COMPONENTS "" '(fixed-replicas|service-monitor|monitoring)( (fixed-replicas|service-monitor|monitoring))*' \
-    "fixed-replicas, service-monitor, monitoring, or several with a space between"
+  key COMPONENTS "" "($component)( ($component))*" \
+    "fixed-replicas, service-monitor, monitoring, tracing, or several with a space between"
   key PROMETHEUS_RELEASE "" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "the value of a label"
   key PROMETHEUS_NAMESPACE monitoring '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?' "the name of a namespace"
   key RUNBOOK_URL "" 'https?://[A-Za-z0-9._~:/?=%+-]+' "the address of docs/operations.md, such as https://git.example.com/mail/docs/operations.md"
@@ -109,7 +109,10 @@ check_parameter() { # file:line, parameter, value
 
 check_service_setting() { # file:line, service, variable
   [[ "$SETTINGS_OF_THE_STACK" != *" $3 "* ]] || wrong_line "$1" "$3 comes from the stack and is not set here"
-  if [[ "$3" == AWS_* ]]; then return; fi # for the SDK
+  if [[ "$3" == OTEL_*_HEADERS* ]]; then
+    wrong_line "$1" "$3 may hold a secret: send traces to a collector in the cluster that knows it"
+  fi
+  if [[ "$3" == AWS_* || "$3" == OTEL_* ]]; then return; fi # for the AWS SDK and OpenTelemetry
   grep -Eq "^(# )?$3=" "$ROOT/$2/.env.example" || wrong_line "$1" "$2 reads no setting $3 ($2/.env.example lists them)"
 }
 

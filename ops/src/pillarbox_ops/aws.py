@@ -57,6 +57,16 @@ class Clients:
         client: CloudWatchClient = self._client("cloudwatch")
         return client
 
+    @cached_property
+    def iam(self) -> Any:
+        """Return the client of IAM."""
+        return self._client("iam")
+
+    @cached_property
+    def sts(self) -> Any:
+        """Return the client of STS."""
+        return self._client("sts")
+
     def store(self, bucket: str) -> S3Store:
         """Return a bucket for reading many objects at once: obstore spends a tenth of boto3's CPU on each."""
         from pillarbox_aws.credentials import SessionCredentials  # noqa: PLC0415  as boto3, see above

@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "send": ("send:send", "Send a test e-mail or a file by the API, and wait until it is archived."),
     "replay": ("replay:replay", "Send archived e-mails to a queue again."),
     "export": ("export:export", "Write archived e-mails as JSON lines, mbox or .eml files."),
+    "dlq": ("dlq:dlq", "Look at dead letters, save them, move them back, delete them."),
+    "files": ("files:files", "Enqueue files that were in a bucket before its notification."),
+    "token": ("token:token", "List, add, rotate and revoke the API's tokens."),
+    "check": ("check:check", "Check that this identity reaches and may use the pipeline."),
     "completion": ("completion:completion", "Print the shell's completion script."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
