@@ -79,7 +79,8 @@ class SqsQueue:
                 pause = backoff.next_seconds()
                 again = self._clock() + pause + self._attempt_seconds <= deadline
                 if isinstance(error, MessageRefusedError) or not again:
-                    log.warning("queue did not confirm", extra={"cause": error.cause, "messages": len(entries)})
+                    extra = {"cause": error.cause, "messages": len(entries)}
+                    log.warning("queue did not confirm", extra=extra)
                     raise error from exc
                 log.info("queue did not confirm; will be retried", extra={"cause": error.cause})
             self._sleep(pause)
@@ -128,9 +129,8 @@ class SsmTokenSource:
 
     def read(self) -> str:
         """Return the decrypted value of the parameter. Raise TokenSourceError."""
-        return self._ssm.call(
-            lambda client: client.get_parameter(Name=self._name, WithDecryption=True)["Parameter"]["Value"]
-        )
+        found = self._ssm.call(lambda client: client.get_parameter(Name=self._name, WithDecryption=True))
+        return found["Parameter"]["Value"]
 
 
 class S3Payloads:

@@ -227,7 +227,8 @@ class Lane:
         """Release everything, and receive again only after a successful check."""
         released = self._release_everything()
         self.checked = False
-        logger.error("messages were held as long as SQS allows; they return to the queue", extra={"messages": released})
+        extra = {"messages": released}
+        logger.error("messages were held as long as SQS allows; they return to the queue", extra=extra)
 
     def _release_everything(self) -> int:
         self._batcher.take_due(self._clock.monotonic(), everything=True)
