@@ -153,11 +153,13 @@ class Board:
 
 
 def _target(number: int, expr: str, legend: str) -> Json:
-    return {"refId": chr(ord("A") + number), "datasource": DATASOURCE, "expr": expr, "legendFormat": legend}
+    query = {"expr": expr, "legendFormat": legend}
+    return {"refId": chr(ord("A") + number), "datasource": DATASOURCE} | query
 
 
 def _link(title: str, url: str) -> Json:
-    return {"type": "link", "title": title, "url": url, "icon": "doc", "targetBlank": True, "tags": []}
+    shown = {"icon": "doc", "targetBlank": True, "tags": []}
+    return {"type": "link", "title": title, "url": url} | shown
 
 
 def _explore(variable: str, kind: str, query: Json) -> str:

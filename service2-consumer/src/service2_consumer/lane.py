@@ -162,7 +162,8 @@ class Lane:
 
     def _receive(self) -> list[InFlightMessage]:
         due = self._seconds_until_due()
-        wait = self._timing.long_poll_seconds if due is None else min(self._timing.long_poll_seconds, math.ceil(due))
+        wait = self._timing.long_poll_seconds
+        wait = wait if due is None else min(wait, math.ceil(due))
         begun = self._clock.monotonic()
         self.receiving = True
         try:
