@@ -64,15 +64,25 @@ def _options() -> Options:
             consumer_port=_port("CONSUMER_PORT", 8081),
             emulator_port=_port("EMULATOR_PORT", 4566),
             file_intake_port=_port("FILE_INTAKE_PORT", 8083),
+            prometheus_port=_port("PROMETHEUS_PORT", 9090) if _wants_prometheus() else None,
         )
     except ValueError as exc:
         parser.error(str(exc))
-    if len({options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port}) < 4:
+    ports = [options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port]
+    ports += [options.prometheus_port] if options.prometheus_port else []
+    if len(set(ports)) < len(ports):
         parser.error(
-            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083) and EMULATOR_PORT (4566) "
-            "must be four different ports"
+            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083), EMULATOR_PORT (4566) and, with PROMETHEUS=1, "
+            "PROMETHEUS_PORT (9090) must be different ports"
         )
     return options
+
+
+def _wants_prometheus() -> bool:
+    text = os.environ.get("PROMETHEUS", "")
+    if text not in {"", "0", "1"}:
+        raise ValueError("PROMETHEUS must be 1 or 0")
+    return text == "1"
 
 
 def _port(variable: str, default: int) -> int:
@@ -107,6 +117,8 @@ def _show_round_trip(stack: LocalStack) -> None:
     _say(f'  . {env_file}; aws s3 ls --recursive "s3://$S3_BUCKET_NAME/messages/"')
     _say(f"  {stack.options.directory / 'emulator' / 's3'}\n")
     _say(f"Logs: {stack.options.directory / 'log'}   Metrics: {stack.environment['API_URL']}/metrics\n")
+    if stack.options.prometheus_port:
+        _say(f"Prometheus with the rules of monitoring/: http://127.0.0.1:{stack.options.prometheus_port}\n")
     _say("Ctrl-C stops everything.")
 
 

@@ -13,8 +13,8 @@ from local_stack.programs import Options, Programs
 
 _START_SECONDS = 60
 _STOP_SECONDS = 20
-_NAMES = ("service1-api", "service2-consumer", "file-intake", "emulator")  # in the order of stopping
-_ATTRIBUTES = ("api", "consumer", "file_intake", "emulator")  # of LocalStack, in the same order
+_NAMES = ("prometheus", "service1-api", "service2-consumer", "file-intake", "emulator")  # in the order of stopping
+_ATTRIBUTES = ("prometheus", "api", "consumer", "file_intake", "emulator")  # of LocalStack, in the same order
 
 
 class LocalStack:
@@ -39,12 +39,14 @@ class LocalStack:
         self.api: Process
         self.consumer: Process
         self.file_intake: Process
+        self.prometheus: Process | None = None
 
     def start(self) -> None:
         """Start everything and return when the services are ready.
 
         Raise StackError if a port is taken, the directory is in use, or a process ends or is not ready in time.
         """
+        self.prometheus = self._programs.prometheus()
         self._lock_directory()
         end_leftovers(self.options.directory, _NAMES)
         for port, variable in (
@@ -52,8 +54,10 @@ class LocalStack:
             (self.options.consumer_port, "CONSUMER_PORT"),
             (self.options.emulator_port, "EMULATOR_PORT"),
             (self.options.file_intake_port, "FILE_INTAKE_PORT"),
+            (self.options.prometheus_port, "PROMETHEUS_PORT"),
         ):
-            require_free_port(port, variable)
+            if port is not None:
+                require_free_port(port, variable)
         self._announce("[1/4] starting the AWS emulator")
         self._start_emulator()
         self._announce("[2/4] creating queues, dead-letter queues and buckets from infrastructure/pipeline.yaml")
@@ -66,11 +70,13 @@ class LocalStack:
         self.consumer.start()
         self.file_intake = self.new_file_intake("file-intake", self.options.file_intake_port)
         self.file_intake.start()
-        for process in (self.api, self.consumer, self.file_intake):
+        if self.prometheus:
+            self.prometheus.start()
+        for process in filter(None, (self.api, self.consumer, self.file_intake, self.prometheus)):
             process.wait_ready(_START_SECONDS)
 
     def stop(self) -> None:
-        """Stop the API, then the consumers, then the emulator, which saves the queues when it ends."""
+        """Stop Prometheus, the API, the consumers, then the emulator, which saves the queues when it ends."""
         if file_intake := getattr(self, "file_intake", None):
             file_intake.signal(signal.SIGTERM)  # it drains while the others do
         for process in self._started():

@@ -8,7 +8,7 @@ readonly USAGE="usage: ./deploy.sh --environment NAME [options]
          [--only STEP] [--rendered FILE]
        replacing values of the environment's file:
          [--region REGION] [--cluster NAME] [--certificate-arn ARN] [--hostname NAME]
-         [--component fixed-replicas|service-monitor|tracing|probe]... [--parameter NAME=VALUE]...
+         [--component fixed-replicas|service-monitor|monitoring|tracing|probe]... [--parameter NAME=VALUE]...
    e.g.: ./deploy.sh --environment prod --image-tag 4f0c9d1 --skip-build"
 
 readonly ONLY_STEPS=" check registry infrastructure token build push images scan render diff apply wait health verify alarms rollback unlock "
@@ -148,7 +148,7 @@ check_lists() {
   ACCOUNTS=("${WORKLOADS[@]}")
   read -ra COMPONENTS <<<"$(setting COMPONENTS)"
   for value in "${EXTRA_COMPONENTS[@]}"; do
-    require_match --component "$value" 'fixed-replicas|service-monitor|tracing|probe' "fixed-replicas, service-monitor, tracing or probe"
+    require_match --component "$value" 'fixed-replicas|service-monitor|monitoring|tracing|probe' "fixed-replicas, service-monitor, monitoring, tracing or probe"
     if [[ " ${COMPONENTS[*]} " != *" $value "* ]]; then COMPONENTS+=("$value"); fi
   done
   if has_component probe; then ACCOUNTS+=(probe); fi

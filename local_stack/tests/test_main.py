@@ -114,7 +114,30 @@ def test_two_equal_ports_are_refused(
     monkeypatch.setenv(variable, "8080")
     with pytest.raises(SystemExit, match="2"):
         program.main()
-    assert "must be four different ports" in capsys.readouterr().err
+    assert "must be different ports" in capsys.readouterr().err
+
+
+def test_prometheus_has_a_port_if_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS", "0")
+    assert program._options().prometheus_port is None
+    monkeypatch.setenv("PROMETHEUS", "1")
+    assert program._options().prometheus_port == 9090
+    monkeypatch.setenv("PROMETHEUS_PORT", "9009")
+    assert program._options().prometheus_port == 9009
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [("PROMETHEUS", "yes", "PROMETHEUS must be 1 or 0"), ("PROMETHEUS_PORT", "8080", "must be different ports")],
+)
+def test_wrong_wish_for_prometheus_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv("PROMETHEUS", "1")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit, match="2"):
+        program.main()
+    assert complaint in capsys.readouterr().err
 
 
 def test_stack_that_does_not_start_is_stopped_and_exits_1(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:

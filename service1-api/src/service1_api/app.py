@@ -77,28 +77,16 @@ def create_app(
     app = LeanFlask("service1_api")
     request_log.register(app, metrics, tracer=tracer, trusted_proxy_hops=trusted_proxy_hops)
     error_handlers.register(app, metrics)
-    parser = RequestParser(
-        tokens,
-        metrics,
-        max_bytes=max_request_bytes,
-        max_in_flight=max_requests_in_flight,
-        max_inflated_bytes=max_inflated_bytes,
-    )
-    messages = message_routes(
-        parser,
-        publisher,
-        metrics,
-        tracer,
-        max_payload_bytes=max_payload_bytes,
-        located=not isinstance(status, str),
-    )
+    limits = {"max_bytes": max_request_bytes, "max_in_flight": max_requests_in_flight}
+    parser = RequestParser(tokens, metrics, **limits, max_inflated_bytes=max_inflated_bytes)
+    located = not isinstance(status, str)
+    messages = message_routes(parser, publisher, metrics, tracer, max_payload_bytes=max_payload_bytes, located=located)
     places = Places(requests=STATUS_REQUESTS, waiting=STATUS_WAITING)
     for routes in (messages, status_routes(parser.authorize, status, places, Waiting(draining))):
         if rate_limit:
             rate_limit.register(routes)
         app.register_blueprint(routes)
     app.register_blueprint(docs_routes())
-    app.register_blueprint(
-        health_routes(ready=lambda: tokens.ready, draining=draining, metrics_registry=metrics_registry)
-    )
+    health = health_routes(ready=lambda: tokens.ready, draining=draining, metrics_registry=metrics_registry)
+    app.register_blueprint(health)
     return app

@@ -67,49 +67,60 @@ def register(
     trusted_proxy_hops: int = 0,
 ) -> None:
     """Give every request a trace; count, time and log it when it is answered."""
-    # labels() takes a lock and builds a tuple of strings at each call; there are few routes and statuses.
-    # One dictionary for both metrics: a thread must never find one without the other.
-    children: dict[tuple[str, int], tuple[Any, Any]] = {}
+    hooks = _Hooks(metrics, clock, tracer, trusted_proxy_hops)
+    app.before_request(hooks.begin)
+    app.after_request(hooks.end)
 
-    traced = tracer is not NO_TRACER
 
-    def begin() -> None:
+class _Hooks:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float], tracer: Tracer, trusted_proxy_hops: int) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._tracer = tracer
+        self._traced = tracer is not NO_TRACER
+        self._hops = trusted_proxy_hops
+        # labels() takes a lock and builds a tuple of strings at each call; there are few routes and statuses.
+        # One dictionary for both metrics: a thread must never find one without the other.
+        self._children: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+    def begin(self) -> None:
+        """Start the context of the request, with its span."""
         current = current_request()
         environ, rule = current.environ, current.url_rule
         given, amzn = environ.get("HTTP_TRACEPARENT", ""), environ.get("HTTP_X_AMZN_TRACE_ID")
-        amzn = amzn_trace_id(amzn, trusted_proxy_hops) if traced else None
+        amzn = amzn_trace_id(amzn, self._hops) if self._traced else None
         headers = _NO_HEADERS
         if given or amzn:
             headers = RequestHeaders(given, environ.get("HTTP_TRACESTATE", ""), amzn or "")
         # Neither probes nor scans of unknown paths are worth a trace.
-        route_tracer = NO_TRACER if rule is None or rule.rule in QUIET_ROUTES else tracer
-        span = route_tracer.request(current.method, rule.rule if rule else "none", headers)
-        environ[_CONTEXT] = RequestContext(clock(), span)
+        tracer = NO_TRACER if rule is None or rule.rule in QUIET_ROUTES else self._tracer
+        span = tracer.request(current.method, rule.rule if rule else "none", headers)
+        environ[_CONTEXT] = RequestContext(self._clock(), span)
 
-    def end(response: Response) -> Response:
+    def end(self, response: Response) -> Response:
+        """Count, time and log the request, and end its span."""
         current = current_request()
         route = current.url_rule.rule if current.url_rule else "none"
         status = response.status_code
         context = context_of(current.environ)
-        seconds = clock() - context.started
-        if (route, status) not in children:
-            counter = metrics.requests_total.labels(route, str(status))
-            children[route, status] = counter, metrics.request_seconds.labels(route)
-        counter, histogram = children[route, status]
-        counter.inc()
-        span = context.span
-        histogram.observe(seconds, span.exemplar)
+        seconds = self._clock() - context.started
+        self._count(route, status, seconds, context.span)
         if status >= 500:
-            span.fail(context.code or str(status))
-        span.end(status=status)
+            context.span.fail(context.code or str(status))
+        context.span.end(status=status)
         level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
         if log.isEnabledFor(level):
             fields = _fields(context, current.method, route, status, seconds)
-            log.log(level, "request", extra=fields | caller_fields(current.environ, trusted_proxy_hops))
+            log.log(level, "request", extra=fields | caller_fields(current.environ, self._hops))
         return response
 
-    app.before_request(begin)
-    app.after_request(end)
+    def _count(self, route: str, status: int, seconds: float, span: Span) -> None:
+        if (route, status) not in self._children:
+            counter = self._metrics.requests_total.labels(route, str(status))
+            self._children[route, status] = counter, self._metrics.request_seconds.labels(route)
+        counter, histogram = self._children[route, status]
+        counter.inc()
+        histogram.observe(seconds, span.exemplar)
 
 
 def caller_fields(environ: Mapping[str, Any], trusted_proxy_hops: int) -> dict[str, object]:

@@ -162,7 +162,8 @@ class Lane:
 
     def _receive(self) -> list[InFlightMessage]:
         due = self._seconds_until_due()
-        wait = self._timing.long_poll_seconds if due is None else min(self._timing.long_poll_seconds, math.ceil(due))
+        wait = self._timing.long_poll_seconds
+        wait = wait if due is None else min(wait, math.ceil(due))
         begun = self._clock.monotonic()
         self.receiving = True
         try:
@@ -227,7 +228,8 @@ class Lane:
         """Release everything, and receive again only after a successful check."""
         released = self._release_everything()
         self.checked = False
-        logger.error("messages were held as long as SQS allows; they return to the queue", extra={"messages": released})
+        extra = {"messages": released}
+        logger.error("messages were held as long as SQS allows; they return to the queue", extra=extra)
 
     def _release_everything(self) -> int:
         self._batcher.take_due(self._clock.monotonic(), everything=True)

@@ -1,5 +1,6 @@
 """The metrics of the consumer. All of them are defined here."""
 
+import math
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,10 +15,11 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        counter = partial(Counter, namespace=_NAMESPACE, registry=registry)
-        gauge = partial(Gauge, namespace=_NAMESPACE, registry=registry)
-        histogram = partial(Histogram, namespace=_NAMESPACE, registry=registry)
+        self._count_messages(partial(Counter, namespace=_NAMESPACE, registry=registry))
+        self._time_calls(partial(Histogram, namespace=_NAMESPACE, registry=registry))
+        self._show_state(partial(Gauge, namespace=_NAMESPACE, registry=registry))
 
+    def _count_messages(self, counter: "partial[Counter]") -> None:
         self.received = counter("received_total", "Messages received, redeliveries included")
         self.stored = counter("stored_total", "Messages stored for the first time")
         self.probes = counter(
@@ -33,7 +35,6 @@ class Metrics:
         )
         self.read_bytes = counter("read_bytes_total", "Bytes of files and payloads read from S3")
         self.read_failures = counter("read_failures_total", "Attempts to read that failed, by cause", ["cause"])
-        self.read_seconds = histogram("read_seconds", "Duration of one attempt to read", buckets=_SECONDS)
         self.store_failures = counter("store_failures_total", "Attempts to store that failed, by cause", ["cause"])
         self.released = counter(
             "released_total", "Messages released to the queue: poison, retries ended, or in flight when stopping"
@@ -42,11 +43,15 @@ class Metrics:
         self.delete_failures = counter("delete_failures_total", "Deletes that failed; SQS delivers the message again")
         self.stored_bytes = counter("stored_bytes_total", "Bytes written to S3")
         self.polls = counter("polls_total", "Receives, by outcome: messages, empty or error", ["outcome"])
-        self.receive_seconds = histogram(
-            "receive_seconds", "Duration of a receive, including its long poll", buckets=_SECONDS
-        )
+
+    def _time_calls(self, histogram: "partial[Histogram]") -> None:
+        help_text = "Duration of a receive, including its long poll"
+        self.receive_seconds = histogram("receive_seconds", help_text, buckets=_SECONDS)
+        self.read_seconds = histogram("read_seconds", "Duration of one attempt to read", buckets=_SECONDS)
         self.store_seconds = histogram("store_seconds", "Duration of one attempt to store", buckets=_SECONDS)
         self.age_seconds = histogram("age_seconds", "Time from sent to stored", buckets=_AGE_SECONDS)
+
+    def _show_state(self, gauge: "partial[Gauge]") -> None:
         self.in_flight = gauge("in_flight", "Messages received and not yet deleted or released")
         self.store_healthy = gauge("store_healthy", "1 while S3 takes writes, 0 while it fails and messages are kept")
         self.set_aside = gauge("set_aside", "Messages set aside: their object fails while the store works")
@@ -54,6 +59,10 @@ class Metrics:
             "lanes_full", "Lanes that receive nothing until objects set aside are stored or released"
         )
         self.lanes_alive = gauge("lanes_alive", "Lanes that made progress within LIVENESS_SECONDS")
+        self.dead_letters = gauge(
+            "dead_letters", "Messages in the dead-letter queue as SQS estimates; NaN until they could be counted"
+        )
+        self.dead_letters.set(math.nan)
         self.queue_messages = gauge("queue_messages", "Messages in the queue as SQS estimates, by state", ["state"])
 
     def messages_processed(self) -> int:
