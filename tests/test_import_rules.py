@@ -22,7 +22,7 @@ MAY_IMPORT_AWS = {
     "service2_consumer": {"wiring", "s3", "s3_source"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
-    "pillarbox_ops": {"aws", "archive"},
+    "pillarbox_ops": {"aws", "archive", "scan", "checks"},
 }
 READ_THE_ENVIRONMENT = {
     "service1_api": {"wsgi", "settings"},
@@ -33,10 +33,10 @@ READ_THE_ENVIRONMENT = {
 }
 PURE = {
     ("pillarbox", name)
-    for name in ("message", "ids", "payload", "object_key", "strict_json", "gzip_body", "trace", "backoff")
+    for name in ("message", "ids", "payload", "object_key", "s3_events", "strict_json", "gzip_body", "trace", "backoff")
 } | {
     ("service1_api", "problems"),
-    *(("pillarbox_ops", name) for name in ("layout", "records", "search")),
+    *(("pillarbox_ops", name) for name in ("layout", "reasons", "records", "search")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
@@ -156,7 +156,7 @@ CONSUMER_FLOORS = (
     {"model", "clock", "outage_log", "metrics", "read_budget"}
     | {"intake.defects", "intake.special_objects", "intake.message_filter"},
     {"ports", "batching", "set_aside"}
-    | {"intake.settings", "intake.charsets", "intake.header_block", "intake.object_id", "intake.s3_events"},
+    | {"intake.settings", "intake.charsets", "intake.header_block", "intake.object_id"},
     {"settings", "transfer_failure", "intake.header_text", "intake.transfer"},
     {"intake.mime_parts", "intake.timestream"},
     {"intake.email_file"},

@@ -10,10 +10,10 @@ from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
 from pillarbox.message import Envelope, decode_email, email_sha256, rfc3339
 from pillarbox.object_key import KeyTemplate
+from pillarbox.s3_events import ObjectCreated
 from pillarbox.strict_json import JsonError, JsonValue
 from service2_consumer.intake.email_file import EmailFile
 from service2_consumer.intake.object_id import object_message_id
-from service2_consumer.intake.s3_events import ObjectCreated
 from service2_consumer.model import InFlightMessage, PoisonError, Record, StoredObject
 
 _FILE_SOURCE = "file"  # `metadata.source` of a record that was made from a file

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from pillarbox.s3_events import EventError, ObjectCreated, parse_events
 from service2_consumer.intake.email_file import parse_file
 from service2_consumer.intake.object_id import NULL_VERSION
-from service2_consumer.intake.s3_events import ObjectCreated, parse_events
 from service2_consumer.intake.special_objects import is_client_side_encrypted, is_ses_setup
 from service2_consumer.model import Download, InFlightMessage, PoisonError, Reading, Record, StoredObject
 from service2_consumer.ports import ObjectChangedError, ObjectMissingError, ObjectSource, ObjectTooLargeError
@@ -46,8 +46,8 @@ class FileIntake:
         """Return how to read the objects of an event, or that there is nothing to read. Raise nothing."""
         try:
             events = parse_events(message.body)
-        except PoisonError as exc:
-            return Reading(poison=exc)
+        except EventError as exc:
+            return Reading(poison=PoisonError("not_an_event", str(exc)))
         skipped: list[str] = []
         poison: list[PoisonError] = []
         wanted: list[ObjectCreated] = []
