@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from pillarbox_ops.errors import ExitCode, OpsError
+from pillarbox_ops.errors import ExitCode, OpsError, explained
 
 # Command: the module and its attribute, and the line of --help.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "ui": ("ui:ui", "Serve a page on 127.0.0.1 to look at the pipeline and to mend it."),
     "completion": ("completion:completion", "Print the shell's completion script."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -77,25 +78,9 @@ def run(arguments: list[str]) -> int:
         click.echo(f"pillarbox: {exc}", err=True)
         return exc.exit_code
     except Exception as exc:
-        text = _explained(exc)
+        text = explained(exc)
         if text is None:
             raise
         click.echo(f"pillarbox: {text}", err=True)
         return ExitCode.FAILED
     return int(code or 0)
-
-
-def _explained(exc: Exception) -> str | None:
-    """Return what an error of an AWS library means; None for any other error."""
-    botocore = sys.modules.get("botocore.exceptions")
-    if botocore is None:
-        return None
-    if isinstance(exc, botocore.ClientError):
-        error = exc.response.get("Error", {})
-        code = error.get("Code", "ClientError")
-        # SSM quotes the value that it refuses, so only the text of a missing right is shown.
-        detail = f": {error.get('Message')}" if "AccessDenied" in code else ""
-        return f"AWS refused {exc.operation_name}: {code}{detail}"
-    if isinstance(exc, botocore.BotoCoreError):
-        return f"AWS cannot be asked: {exc}"
-    return None

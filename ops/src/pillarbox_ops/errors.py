@@ -1,5 +1,6 @@
 """What a command ends with: the exit codes, and the error whose text is all that an operator sees."""
 
+import sys
 from enum import IntEnum
 
 
@@ -26,3 +27,21 @@ def missing(variable: str, what: str) -> OpsError:
     return OpsError(
         f"{variable} is not set: {what}. Source .local/stack.env, set it, or use --environment NAME", ExitCode.USAGE
     )
+
+
+def explained(exc: Exception) -> str | None:
+    """Return what an OpsError or an error of an AWS library means; None for any other error."""
+    if isinstance(exc, OpsError):
+        return str(exc)
+    botocore = sys.modules.get("botocore.exceptions")
+    if botocore is None:
+        return None
+    if isinstance(exc, botocore.ClientError):
+        error = exc.response.get("Error", {})
+        code = error.get("Code", "ClientError")
+        # SSM quotes the value that it refuses, so only the text of a missing right is shown.
+        detail = f": {error.get('Message')}" if "AccessDenied" in code else ""
+        return f"AWS refused {exc.operation_name}: {code}{detail}"
+    if isinstance(exc, botocore.BotoCoreError):
+        return f"AWS cannot be asked: {exc}"
+    return None

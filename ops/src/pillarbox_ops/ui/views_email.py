@@ -1,0 +1,121 @@
+"""One e-mail: its fields, its text or HTML, its JSON, its attachments, and the other e-mails under its id."""
+
+import json
+from typing import Any
+
+from flask import Blueprint, Response, abort, g, make_response, render_template, request
+from werkzeug.http import dump_options_header
+
+from pillarbox.ids import parse_message_id
+from pillarbox.object_key import RESERVED_PREFIXES
+from pillarbox_ops.errors import OpsError
+from pillarbox_ops.records import ArchivedEmail, StoredObject
+from pillarbox_ops.ui import text
+from pillarbox_ops.ui.access import EMAIL_POLICY
+from pillarbox_ops.ui.attachments import attachment_of
+from pillarbox_ops.ui.emails import Row
+from pillarbox_ops.ui.services import Services
+
+_VIEWS = ("text", "html", "json")
+
+
+def email_views(services: Services) -> Blueprint:
+    """Return the views."""
+    views = Blueprint("email", __name__)
+
+    @views.get("/email")
+    def email() -> tuple[str, int]:
+        row = _row(services)
+        if row is None:
+            return render_template("missing.html", message_id=request.args.get("id", "")), 404
+        if row.email is None:
+            raise OpsError(row.problem)
+        is_html = row.email.fields.get("content_type") == "text/html"
+        shown = request.args.get("view")
+        day = services.emails.day_of(row)
+        place = (row.stored.key, row.number)
+        newer, older = services.emails.newer(day, *place, limit=1), services.emails.older(day, *place, limit=1)
+        page = render_template(
+            "email.html",
+            row=row,
+            email=row.email,
+            day=day,
+            is_html=is_html,
+            shown=shown if shown in _VIEWS and (is_html or shown != "html") else ("html" if is_html else "text"),
+            conflicts=_conflicts(services, row.email, row.stored.key),
+            newer=newer[-1] if newer else None,
+            older=older[0] if older else None,
+        )
+        return page, 200
+
+    @views.get("/email/html")
+    def html() -> Response:
+        """Show the HTML alone, for the frame."""
+        g.policy = EMAIL_POLICY
+        return make_response(text.harmless(_email(services).content))
+
+    @views.get("/email/record")
+    def record() -> Response:
+        found = _email(services)
+        return _download(json.dumps(found.record, ensure_ascii=False).encode(errors="replace"), f"{found.message_id}.json")
+
+    @views.get("/email/attachment")
+    def attachment() -> Response:
+        found = _email(services)
+        number = request.args.get("number", "")
+        if not (number.isascii() and number.isdigit() and int(number) < len(found.attachments)):
+            abort(404)
+        listed = found.attachments[int(number)]
+        source = found.metadata.get("source_object")
+        if not isinstance(source, dict) or source.get("bucket") != services.target.inbox_bucket:
+            raise OpsError("the file of this e-mail is not in the inbox that this page knows (INBOX_BUCKET_NAME)")
+        raw = services.read_inbox(str(source.get("key", "")), str(source.get("version", "")))
+        content = attachment_of(raw, str(listed.get("sha256", "")))
+        if content is None:
+            raise OpsError("the file in the inbox does not hold this attachment any more")
+        return _download(content, str(listed.get("file_name") or "attachment"))
+
+    return views
+
+
+def _row(services: Services) -> Row | None:
+    key, message_id = request.args.get("key", ""), request.args.get("id", "")
+    if key:
+        if not key.startswith((services.target.prefix, RESERVED_PREFIXES[0])):
+            abort(404)
+        return services.emails.at(key, message_id)
+    try:
+        email = services.emails.archive.find(parse_message_id(message_id))
+    except ValueError:
+        abort(404)
+    return services.emails.at(email.key, email.message_id) if email else None
+
+
+def _email(services: Services) -> ArchivedEmail:
+    row = _row(services)
+    if row is None or row.email is None:
+        abort(404)
+    return row.email
+
+
+def _conflicts(services: Services, email: ArchivedEmail, key: str) -> list[StoredObject]:
+    """Return the other e-mails under an id; the ids of foreign producers never have any."""
+    try:
+        message_id = parse_message_id(email.message_id)
+    except ValueError:
+        return []
+    return [stored for stored in services.emails.archive.conflicts(message_id) if stored.key != key]
+
+
+def _download(content: bytes, name: str) -> Response:
+    """Return bytes that a browser saves and never shows, whatever they are."""
+    g.policy = "default-src 'none'; sandbox"
+    safe = "".join(c if c.isprintable() and c not in '/\\:"' else "_" for c in name)[:120]
+    plain = safe.encode("ascii", "replace").decode().replace("?", "_")
+    options: dict[str, Any] = {"filename": plain}
+    if plain != safe:
+        options["filename*"] = safe
+    response = make_response(content)
+    response.headers["Content-Type"] = "application/octet-stream"
+    response.headers["Content-Disposition"] = dump_options_header("attachment", options)
+    return response
