@@ -12,7 +12,7 @@ from ..pipelines import Pipeline
 
 _SENDERS = [
     *("Ada Park <ada@example.com>", "Orders <orders@shop.example>", "no-reply@bank.example", "Jonas Weiß <jonas@example.org>"),
-    *("Builds <ci@builds.example>", "Мария <maria@example.net>", "林 <lin@example.com>", "Alerts <alerts@monitoring.example>"),
+    *("Builds <ci@builds.example>", "Мария <maria@example.net>", "lin@example.com", "Alerts <alerts@monitoring.example>"),
 ]
 _SUBJECTS = [
     ("Your order {n} has been shipped", "Hello,\n\nyour parcel left our house this morning and should be with you in two days.\n\nThe shop"),
@@ -22,7 +22,7 @@ _SUBJECTS = [
     ("Monthly statement is ready", "Your statement for account ending in {n} can be downloaded now."),
     ("Einladung zum Sommerfest", "Liebe Kolleginnen und Kollegen,\n\nam Freitag grillen wir im Hof. Bringt gute Laune mit!"),
     ("[resolved] Disk usage on db-{n}", "Disk usage on db-{n} fell below 80 %. The alert is resolved."),
-    ("您的包裹已发货", "您好，您的包裹 {n} 已于今天发货。"),
+    ("Приглашение на встречу", "Здравствуйте! Встреча состоится в пятницу в десять часов."),
     ("A long subject that goes on and on, so that one can see what happens to text that has no room left on one line of the list", "Short."),
 ]
 _HTML = """<html><head><style>body{font:16px/1.5 sans-serif;color:#222;margin:24px}h1{color:#0a5}td{padding:4px 16px 4px 0}</style></head>

@@ -117,13 +117,15 @@ def refusal(access: Access, endpoint: str | None, method: str, headers: Mapping[
     """Return why a request is refused before it is looked at; None if it is not."""
     if host not in access.hosts:
         return "The Host of the request is not this page's: open it as 127.0.0.1 or localhost."
-    origin = headers.get("Origin")
-    if origin is not None and origin.removeprefix("http://") not in access.hosts:
-        return "The request comes from a page of another origin."
-    site = headers.get("Sec-Fetch-Site")
+    origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if endpoint != "login" and site not in (None, "same-origin", "none"):
         return "The request comes from a page of another origin. Open the address in a new tab."
-    if method == "POST" and origin is None and site != "same-origin":
+    # For its own form a page without a referrer sends `Origin: null`; so does a frame without an origin, whose site
+    # is another one.
+    is_own = origin is not None and origin.removeprefix("http://") in access.hosts
+    if not (is_own or origin is None or (origin == "null" and site == "same-origin")):
+        return "The request comes from a page of another origin."
+    if method == "POST" and not (is_own or site == "same-origin"):
         return "The request does not say which page it comes from."
     return None
 

@@ -14,6 +14,7 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_NAMED = re.compile(r'\s*"?([^"<>]*[^"<>\s])"?\s*<([^<>]+)>\s*')
 _SNIPPET = 160
 _MAX_SHOWN = 200_000  # characters; the download has them all
 _ACTIVE = re.compile(r"<(?=/?(?:link|meta|base)\b)", re.IGNORECASE)
@@ -46,6 +47,12 @@ def snippet(text: str) -> Markup:
     if start.lstrip().startswith("<"):
         start = re.sub(r"(?is)<(style|script|head)\b.*?(</\1>|$)|<[^>]*(>|$)", " ", start)
     return line(start, _SNIPPET)
+
+
+def who(sender: str) -> tuple[str, str]:
+    """Return the name and the address of a sender; the address alone, or any other text, is the name."""
+    found = _NAMED.fullmatch(sender[:1000])
+    return (found[1], found[2]) if found else (sender, "")
 
 
 def pretty(record: Mapping[str, Any]) -> str:
