@@ -22,7 +22,7 @@ MAY_IMPORT_AWS = {
     "service2_consumer": {"wiring", "s3", "s3_source"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
-    "pillarbox_ops": {"aws", "archive", "scan", "checks"},
+    "pillarbox_ops": {"aws", "archive", "scan", "redrive"},
 }
 READ_THE_ENVIRONMENT = {
     "service1_api": {"wsgi", "settings"},
@@ -33,7 +33,10 @@ READ_THE_ENVIRONMENT = {
 }
 PURE = {
     ("pillarbox", name)
-    for name in ("message", "ids", "payload", "object_key", "s3_events", "strict_json", "gzip_body", "trace", "backoff")
+    for name in (
+        *("message", "ids", "payload", "object_key", "s3_events", "strict_json"),
+        *("gzip_body", "trace", "backoff", "probe"),
+    )
 } | {
     ("service1_api", "problems"),
     *(("pillarbox_ops", name) for name in ("layout", "reasons", "records", "search")),

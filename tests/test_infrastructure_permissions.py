@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from common.testing.emulator import ACCOUNT_ID, REGION, ROOT, running_emulator
+from pillarbox.probe import PROBE_PREFIX
 from service2_consumer.intake.files import INBOX_PROBE_KEY
 from service2_consumer.s3 import PROBE_KEY
 from tests.deploy.cloud import Cloud
@@ -78,6 +79,8 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
         ),
         # s3: the check at start overwrites the probe, then is refused as a second creation, and may read the probe
         "ProveAtStart": allow("ProveAtStart", ["s3:PutObject", "s3:GetObject"], f"{BUCKET_ARN}/{PROBE_KEY}"),
+        # s3: the same for e-mails of the probe, whose key is not below the prefix
+        "StoreProbes": allow("StoreProbes", ["s3:PutObject", "s3:GetObject"], f"{BUCKET_ARN}/{PROBE_PREFIX}*"),
         # s3: 404 rather than 403 to that HEAD
         "TellMissingFromForbidden": allow("TellMissingFromForbidden", "s3:ListBucket", BUCKET_ARN),
     }
@@ -124,11 +127,12 @@ def test_the_api_may_only_find_what_is_archived_and_look_at_it(
     bucket_arn = outputs_with_status["BucketArn"]
     granted = cloud.statements(outputs_with_status["ApiPolicyArn"])
     assert set(granted) == {"Publish", "ReadToken", "FindArchived", "LookAtArchived"}
-    # s3.S3Archive: LIST of the key below the prefix, and of the id below conflicts/
-    condition = {"StringLike": {"s3:prefix": ["sqs-messages/*", "conflicts/*"]}}
+    # s3.S3Archive: LIST of the key below the prefix or that of probes, and of the id below conflicts/
+    condition = {"StringLike": {"s3:prefix": ["sqs-messages/*", "conflicts/*", f"{PROBE_PREFIX}*"]}}
     assert granted["FindArchived"] == allow("FindArchived", "s3:ListBucket", bucket_arn) | {"Condition": condition}
     # s3.S3Archive: HEAD of the object that the LIST found, for its digest
-    assert granted["LookAtArchived"] == allow("LookAtArchived", "s3:GetObject", f"{bucket_arn}/sqs-messages/*")
+    objects = [f"{bucket_arn}/sqs-messages/*", f"{bucket_arn}/{PROBE_PREFIX}*"]
+    assert granted["LookAtArchived"] == allow("LookAtArchived", "s3:GetObject", objects)
     assert outputs_with_status["StatusBucketName"] == outputs_with_status["BucketName"]
     assert "StatusBucketName" not in outputs
 
@@ -137,7 +141,7 @@ def test_the_consumer_may_only_get_payloads(cloud: Cloud, outputs_with_payloads:
     bucket_arn = f"arn:aws:s3:::{outputs_with_payloads['PayloadBucketName']}"
     granted = cloud.statements(outputs_with_payloads["ConsumerPolicyArn"])
     added = {"ReadPayloads", "TellMissingPayloadFromForbidden"}
-    assert set(granted) == {"Consume", *WRITES_THE_ARCHIVE} | added
+    assert set(granted) == {"Consume", "StoreProbes", *WRITES_THE_ARCHIVE} | added
     # GET of the object that a pointer names
     assert granted["ReadPayloads"] == allow("ReadPayloads", "s3:GetObject", f"{bucket_arn}/payloads/*")
     # 404 rather than 403 to that GET: the missing payload is poison, a refused one an outage

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from common.testing.emulator import ROOT
+from pillarbox.probe import PROBE_PREFIX
 
 TEMPLATES = sorted((ROOT / "infrastructure").glob("*.yaml"))
 
@@ -57,7 +58,8 @@ def test_old_records_move_to_intelligent_tiering_and_only_old_versions_expire() 
     (transition,) = [transition for rule in rules for transition in rule.get("Transitions", [])]
     assert transition["StorageClass"] == "INTELLIGENT_TIERING"
     assert [rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule]
-    assert not [rule for rule in rules if {"ExpirationInDays", "ExpirationDate"} & set(rule)]
+    expired = [rule["Prefix"] for rule in rules if {"ExpirationInDays", "ExpirationDate"} & set(rule)]
+    assert expired == [PROBE_PREFIX]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.testing.emulator import running_emulator
-from pillarbox_ops import cli
+from pillarbox_ops import cli, scan
 
 from .pipelines import Pipeline, Ran
 
@@ -54,3 +54,9 @@ def run(
         return Ran(code, out, err)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an empty queue say so at once: the emulator has no servers of which a poll could ask only some."""
+    monkeypatch.setattr(scan, "WAIT_SECONDS", 0)

@@ -61,3 +61,21 @@ class Pipeline:
         record["metadata"] = {"source": "service1-api", "sqs_message_id": "0"}
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=json.dumps(record | more).encode())
         return key
+
+    def dead_letter(self, body: str, *, attributes: Mapping[str, Any] | None = None, url: str = "") -> str:
+        """Send a message to a dead-letter queue, that of e-mails if no URL is given, and return its SQS id."""
+        sent = self.sqs.send_message(
+            QueueUrl=url or self.dlq_url, MessageBody=body, MessageAttributes=dict(attributes or {})
+        )
+        return str(sent["MessageId"])
+
+    def received(self, url: str) -> list[dict[str, Any]]:
+        """Receive and delete all messages of a queue."""
+        found: list[dict[str, Any]] = []
+        while batch := self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in batch:
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            found += batch
+        return found

@@ -140,3 +140,4 @@ def test_the_count_has_what_is_hidden(new_pipeline: Callable[[], Pipeline], monk
     with queue.scan() as scan:
         next(iter(scan))
         assert queue.count() == 3
+        assert queue.hidden() == 3

@@ -88,3 +88,11 @@ def test_no_color_leaves_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_safe_keeps_what_it_is_told_to_keep() -> None:
     assert safe("a\nb\x1bc", keep="\n") == "a\nb\\x1bc"
+
+
+def test_a_lone_surrogate_can_be_written_in_each_form() -> None:
+    for form, text in (("jsonl", '"\\ud800"'), ("table", "\\ud800")):
+        out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+        Output(form, stdout=out).rows((Column("s", "S"),), [{"s": "\ud800"}])  # type: ignore[arg-type]
+        out.seek(0)
+        assert text in out.read()

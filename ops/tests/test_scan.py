@@ -10,11 +10,6 @@ from pillarbox_ops.scan import Scan, chunks, results_of
 from .pipelines import Pipeline
 
 
-@pytest.fixture(autouse=True)
-def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "WAIT_SECONDS", 0)
-
-
 def _scan(pipeline: Pipeline, **options: Any) -> Scan:
     return Scan(pipeline.sqs, pipeline.dlq_url, reasons.of_email, **{"hold_seconds": 60, **options})
 
@@ -62,7 +57,8 @@ def test_what_was_looked_at_is_shown_again_after_an_error_and_an_interrupt(
             for _ in looked:
                 raise error
 
-    pytest.raises(error, look)
+    with pytest.raises(error):
+        look()
     assert _visible(pipeline) == 12
 
 

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from pillarbox.ids import new_message_id, parse_message_id
 from pillarbox.message import MAX_MESSAGE_BYTES, encode_body
+from pillarbox.probe import PROBE_SENDER, new_probe_id
 from service1_api.payloads import StoreUnavailableError
 from service1_api.publisher import MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
 
@@ -274,3 +275,13 @@ def test_requests_above_the_concurrency_limit_are_503(service: Service) -> None:
     occupy(4)
     assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 503]
     assert code_of(answers[0]) == "overloaded"
+
+
+def test_an_email_of_the_probe_is_queued_like_any_other_and_counted_apart(service: Service) -> None:
+    probe = new_probe_id()
+    for message_id, sender in ((probe, PROBE_SENDER), (probe, "jane"), (new_message_id(), PROBE_SENDER)):
+        data = EMAIL | {"email_sender": sender}
+        assert post(service.client, data=data, **{"Idempotency-Key": message_id}).status_code == 200
+    assert len(service.publisher.published) == 3
+    values = [service.registry.get_sample_value(f"pillarbox_api_{name}_total") for name in ("probes", "published")]
+    assert values == [1, 2]

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from pillarbox.ids import message_id_at, new_message_id, time_of
 from pillarbox.object_key import KeyTemplate, conflict_prefix
+from pillarbox.probe import new_probe_id, probe_key
 from service1_api import error_handlers, request_log
 from service1_api.app import LeanFlask
 from service1_api.status import (
@@ -305,3 +306,16 @@ def test_request_is_counted_by_its_route(service: Service) -> None:
     service.client.get(location_of(new_message_id()), headers=BEARER)
     labels = {"route": "/api/messages/<message_id>", "status": "404"}
     assert service.registry.get_sample_value("pillarbox_api_requests_total", labels) == 1
+
+
+def test_the_status_of_a_probe_is_found_by_its_id() -> None:
+    rig, message_id = Rig(), new_probe_id()
+    rig.archive.objects[probe_key(message_id)] = ARCHIVED
+    assert rig.ask(message_id).status_code == 200
+
+
+def test_an_email_whose_id_only_looks_like_that_of_a_probe_is_found() -> None:
+    rig, message_id = Rig(), new_probe_id()
+    rig.on_pause = lambda: rig.archive.objects.update({key_of(message_id): ARCHIVED})
+    assert rig.ask(message_id).status_code == 404
+    assert rig.ask(message_id, "wait=5").status_code == 200

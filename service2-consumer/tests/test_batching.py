@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -129,3 +130,14 @@ def test_message_received_twice_is_one_line_with_both_receipts() -> None:
 @pytest.mark.parametrize("batcher", [SingleBatcher(), batches()])
 def test_empty_batcher_has_nothing_due(batcher: SingleBatcher | HourlyBatcher) -> None:
     assert batcher.take_due(1e9, everything=True) == []
+
+
+def test_a_probe_shares_no_batch_and_is_due_at_once() -> None:
+    batcher = batches()
+    probe = replace(record(1), key="health/probe/2026/12/10/x.json")
+    batcher.add(held("a"), probe, 0)
+    batcher.add(held("b"), record(2), 0)
+    (upload,) = batcher.take_due(0)
+    assert (upload.key, upload.is_probe) == (probe.key, True)
+    (upload,) = batcher.take_due(0, everything=True)
+    assert (upload.message_ids, upload.is_probe) == ([message_id(2)], False)

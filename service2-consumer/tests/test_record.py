@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pillarbox.message import Envelope, email_sha256, encode_body
 from pillarbox.object_key import KeyTemplate
+from pillarbox.probe import PROBE_NODE, PROBE_SENDER
 from service2_consumer.model import InFlightMessage, PoisonError
 from service2_consumer.record import Digests, Recorder, digests_of
 
@@ -102,3 +103,20 @@ def test_stored_object_has_the_digest_of_its_message(options: dict[str, bool]) -
 @pytest.mark.parametrize("stored", [b"", b"<html>", b"\xff", b"[1]", b'{"email_data": 1}', b'{"body": null}', b"{"])
 def test_object_of_another_writer_is_no_document(stored: bytes) -> None:
     assert digests_of(stored) == Digests(frozenset({hashlib.sha256(stored).hexdigest()}), is_document=False)
+
+
+@pytest.mark.parametrize("template", [DEFAULT_TEMPLATE, "{prefix}{sender}/{message_id}.json"])
+def test_a_probe_lies_below_a_prefix_of_its_own(template: str) -> None:
+    probe = message_id(1)[:-12] + PROBE_NODE
+    sent = email(email_sender=PROBE_SENDER)
+    record = recorder(template).record(message(encode_body(sent), Envelope(probe)), NOW)
+    assert record.key == f"health/probe/2026/12/10/{probe}.json"
+    assert record.is_probe
+
+
+def test_a_reserved_sender_alone_or_an_id_alone_makes_no_probe() -> None:
+    probe = message_id(1)[:-12] + PROBE_NODE
+    for message_of, sender in ((probe, "jane"), (message_id(1), PROBE_SENDER)):
+        record = recorder().record(message(encode_body(email(email_sender=sender)), Envelope(message_of)), NOW)
+        assert record.key == f"messages/2026/12/10/{message_of}.json"
+        assert not record.is_probe

@@ -1,6 +1,7 @@
 """Metrics and log lines about the outcome of messages."""
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -109,3 +110,11 @@ def test_object_failing_alone_is_logged_with_its_ids(reports: Reports) -> None:
     (line,) = reports.caplog.records
     assert line.message.startswith("fails while the store works")
     assert line.message_ids == ["id-1"]  # type: ignore[attr-defined]
+
+
+def test_a_probe_is_counted_apart(reports: Reports) -> None:
+    probe = replace(upload(message(2)), key="health/probe/x.json")
+    reports.telemetry.stored(uploads(stored=[upload(message(1)), probe], duplicate=[probe]), START)
+    counted = {name: reports.value(f"{name}_total") for name in ("stored", "duplicates", "probes", "stored_bytes")}
+    assert counted == {"stored": 1, "duplicates": 0, "probes": 2, "stored_bytes": 5}
+    assert reports.value("age_seconds_count") == 1

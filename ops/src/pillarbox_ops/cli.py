@@ -11,8 +11,9 @@ from pillarbox_ops.errors import ExitCode, OpsError, explained
 
 # Command: the module and its attribute, and the line of --help.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "ui": ("ui:ui", "Serve a page on 127.0.0.1 to look at the pipeline and to mend it."),
+    "dlq": ("dlq:dlq", "Look at dead letters, save them, move them back, delete them."),
     "completion": ("completion:completion", "Print the shell's completion script."),
+    "ui": ("ui:ui", "Serve a page on 127.0.0.1 to look at the pipeline and to mend it."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 

@@ -59,6 +59,10 @@ class DeadLetter:
         except ValueError:
             return None
 
+    def is_named(self, name: str) -> bool:
+        """Return whether a text is its message id or its SQS id, without regard to case."""
+        return name.lower() in (self.message_id, self.sqs_message_id.lower())
+
     @property
     def size(self) -> int:
         """Return its size in bytes as SQS counts it: the body and each attribute's name, type and value."""
@@ -82,7 +86,7 @@ COLUMNS = (
     Column("message_id", "ID"),
     Column("sqs_message_id", "SQS ID"),
     Column("sent_at", "SENT"),
-    Column("age", "AGE", right=True),
+    Column("age", "AGE", right=True),  # added for a table
     Column("receives", "RECEIVES", right=True),
     Column("reason", "REASON"),
     Column("about", "ABOUT"),
@@ -109,8 +113,7 @@ class Selection:
         about = letter.verdict.about.casefold()
         if self.senders and not any(sender.casefold() in about for sender in self.senders):
             return False
-        wanted = {wanted.lower() for wanted in self.ids}
-        if wanted and not wanted & {letter.message_id, letter.sqs_message_id.lower()}:
+        if self.ids and not any(map(letter.is_named, self.ids)):
             return False
         return self.sent_before is None or letter.sent_at < self.sent_before
 
@@ -137,11 +140,18 @@ class DeadLetterQueue:
 
     def count(self) -> int:
         """Return how many messages it holds, those that are hidden included, as SQS estimates it."""
+        return sum(self._numbers())
+
+    def hidden(self) -> int:
+        """Return how many messages are hidden now, because somebody looks at them, as SQS estimates it."""
+        return self._numbers()[1]
+
+    def _numbers(self) -> tuple[int, int]:
         found = self.sqs.get_queue_attributes(
             QueueUrl=self.url,
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
         )["Attributes"]
-        return sum(int(number) for number in found.values())
+        return int(found["ApproximateNumberOfMessages"]), int(found["ApproximateNumberOfMessagesNotVisible"])
 
     def scan(self, hold_seconds: int = HOLD_SECONDS) -> Scan:
         """Return a look through the queue: a context manager that gives each message once.

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Format = Literal["table", "json", "jsonl"]
 
 # What a terminal could obey or that changes the order of what is read: control characters, and bidirectional controls.
+# Lone surrogates too, which no stream can write.
 # https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WIDE_COLUMNS = 200
 
 

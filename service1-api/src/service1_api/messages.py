@@ -9,6 +9,7 @@ from flask import Blueprint, Response
 
 from pillarbox.ids import derived_ids, new_message_id, parse_idempotency_key
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, encode_body, field_problems, sqs_size_bytes
+from pillarbox.probe import is_probe
 from pillarbox.strict_json import JsonValue
 from service1_api import SERVICE
 from service1_api.metrics import Metrics
@@ -111,11 +112,11 @@ class _Views:
             results = self._publisher.publish(messages) if messages else []
         except OverloadedError as exc:
             results = [exc] * len(messages)
-        for result in results:
+        for message, result in zip(messages, results, strict=True):
             if result:
                 self._metrics.publish_failures_total.labels(result.cause).inc()
             else:
-                self._metrics.published_total.inc()
+                (self._metrics.probes_total if message.is_probe else self._metrics.published_total).inc()
         return [_problem(result) if result else None for result in results]
 
     def _checked(self, item: JsonValue, envelope: Envelope, pointer: str) -> Message | Problem:
@@ -134,7 +135,8 @@ class _Views:
         size = sqs_size_bytes(body, attributes)
         if size > MAX_MESSAGE_BYTES:
             return self._large_message(body, attributes, size)
-        return Message(body, attributes, size)
+        probe = is_probe(envelope.message_id or "", data["email_sender"])
+        return Message(body, attributes, size, is_probe=probe)
 
     def _large_message(self, body: str, attributes: Mapping[str, str], size: int) -> Message:
         limit = self._max_payload_bytes

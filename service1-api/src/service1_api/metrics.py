@@ -40,6 +40,8 @@ class Metrics:
         self.requests_in_flight = gauge("requests_in_flight", "E-mail requests being handled")
 
         self.published_total = counter("published_total", "E-mails that SQS has confirmed")
+        help_text = "E-mails of the probe that SQS has confirmed; published_total has none of them"
+        self.probes_total = counter("probes_total", help_text)
         help_text = "E-mails that SQS did not confirm, by cause"
         self.publish_failures_total = counter("publish_failures_total", help_text, ["cause"])
         help_text = "Time of one call to SQS, retries included"

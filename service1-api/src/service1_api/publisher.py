@@ -26,6 +26,7 @@ class Message:
     size_bytes: int
     payload: bytes | None = None  # the body of a message past SQS's limit: payloads.py replaces it
     numbers: Mapping[str, str] | None = None  # attributes of type Number
+    is_probe: bool = False
 
 
 class PublishError(Exception):

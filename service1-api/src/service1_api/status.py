@@ -16,6 +16,7 @@ from flask import Blueprint, Request, Response
 from pillarbox.ids import MAX_RETENTION, parse_message_id, time_of
 from pillarbox.message import rfc3339
 from pillarbox.object_key import KeyTemplate, conflict_prefix
+from pillarbox.probe import is_probe_id, probe_key
 from service1_api.problems import RETRY_AFTER_SECONDS, Problem
 from service1_api.request_log import context_of, current_request
 
@@ -149,15 +150,21 @@ class _Views:
             return self._answer(source, canonical, wait_seconds(current.environ.get("HTTP_PREFER")))
 
     def _answer(self, source: StatusSource, message_id: str, seconds: int) -> Response:
-        key = source.template.key(message_id, time_of(message_id), "")
+        keys = [source.template.key(message_id, time_of(message_id), "")]
+        if is_probe_id(message_id):
+            keys.insert(0, probe_key(message_id))
+
+        def look() -> ArchivedObject | None:
+            return next(filter(None, map(source.archive.find, keys)), None)
+
         headers = {"Cache-Control": "no-store"}
         try:
-            found = source.archive.find(key)
+            found = look()
             if seconds:
                 with self._places.to_wait() as may_wait:
                     if may_wait:
                         headers["Preference-Applied"] = f"wait={seconds}"
-                        found = found or self._awaited(source.archive, key, seconds)
+                        found = found or self._awaited(look, seconds)
             if found is None:
                 raise _not_archived(message_id, headers)
             conflict = source.archive.has_below(conflict_prefix(message_id, time_of(message_id)))
@@ -174,14 +181,14 @@ class _Views:
         }
         return Response(orjson.dumps(document), 200, headers, mimetype="application/json")
 
-    def _awaited(self, archive: ReadsArchive, key: str, seconds: int) -> ArchivedObject | None:
+    def _awaited(self, look: Callable[[], ArchivedObject | None], seconds: int) -> ArchivedObject | None:
         """Look again until the object is there, the time is over, or the service drains."""
         deadline = self._waiting.clock() + seconds
         pause = _FIRST_PAUSE_SECONDS
         while (left := deadline - self._waiting.clock()) > 0 and not self._waiting.ends():
             self._waiting.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            if found := archive.find(key):
+            if found := look():
                 return found
         return None
 

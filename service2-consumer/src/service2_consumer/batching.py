@@ -82,10 +82,14 @@ class HourlyBatcher:
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._open: dict[str, _OpenBatch] = {}
+        self._probes = SingleBatcher()
         self._full: list[_OpenBatch] = []
 
     def add(self, message: InFlightMessage, record: Record, now_seconds: float) -> None:
         """Add a record, and close the batches that are then full."""
+        if record.is_probe:
+            self._probes.add(message, record, now_seconds)
+            return
         hour = f"{record.timestamp:%Y/%m/%d/%H}"
         batch = self._open.setdefault(hour, _OpenBatch(now_seconds, hour))
         batch.messages.append(message)
@@ -105,7 +109,7 @@ class HourlyBatcher:
             if everything or now_seconds >= batch.opened_seconds + self._max_seconds:
                 self._full.append(self._open.pop(hour))
         due, self._full = self._full, []
-        return [self._upload(batch) for batch in due]
+        return self._probes.take_due(now_seconds) + [self._upload(batch) for batch in due]
 
     def seconds_until_due(self, now_seconds: float) -> float | None:
         """Return the time until the oldest open batch is due; None if no batch is open."""

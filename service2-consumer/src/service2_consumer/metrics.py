@@ -20,6 +20,9 @@ class Metrics:
 
         self.received = counter("received_total", "Messages received, redeliveries included")
         self.stored = counter("stored_total", "Messages stored for the first time")
+        self.probes = counter(
+            "probes_total", "E-mails of the probe that were stored; no other metric of storing has them"
+        )
         self.duplicates = counter("duplicates_total", "Messages whose e-mail was already in S3")
         self.conflicts = counter(
             "conflicts_total", "Messages stored under conflicts/: message id reused with different content"

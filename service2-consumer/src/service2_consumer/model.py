@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum
 
 from pillarbox.object_key import conflict_prefix
+from pillarbox.probe import PROBE_PREFIX
 
 
 class Outcome(Enum):
@@ -56,6 +57,11 @@ class Record:
     key: str
     body: bytes
     content_type: str
+
+    @property
+    def is_probe(self) -> bool:
+        """Return whether it is the e-mail of a probe, which never shares an object with a customer's."""
+        return self.key.startswith(PROBE_PREFIX)
 
     @property
     def conflict_key(self) -> str:
@@ -119,6 +125,11 @@ class Upload:
     content_encoding: str | None = None
     messages: Sequence[InFlightMessage] = ()
     message_ids: Sequence[str] = ()
+
+    @property
+    def is_probe(self) -> bool:
+        """Return whether it holds the e-mail of a probe."""
+        return self.key.startswith(PROBE_PREFIX)
 
     @property
     def held_bytes(self) -> int:

@@ -10,6 +10,7 @@ from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
 from pillarbox.message import Envelope, decode_email, email_sha256, rfc3339
 from pillarbox.object_key import KeyTemplate
+from pillarbox.probe import is_probe, probe_key
 from pillarbox.s3_events import ObjectCreated
 from pillarbox.strict_json import JsonError, JsonValue
 from service2_consumer.intake.email_file import EmailFile
@@ -54,7 +55,10 @@ class Recorder:
             if envelope.traceparent:
                 metadata["trace_id"] = trace.trace_id(envelope.traceparent)
             body, content_type = _document(message_id, now, content | {"metadata": metadata}), "application/json"
-        key = self._template.key(message_id, timestamp, sender)
+        if is_probe(message_id, sender):
+            key = probe_key(message_id)
+        else:
+            key = self._template.key(message_id, timestamp, sender)
         return Record(message_id, timestamp, digest, key, body, content_type)
 
     def _bytes(self, body: str) -> bytes:
