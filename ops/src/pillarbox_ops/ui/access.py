@@ -1,16 +1,16 @@
 """Who may use the page: requests of this machine's browser that know the secret of its address, and no other page's.
 
-A page of another origin can neither read nor write: the Host has to be a name of loopback (DNS rebinding), a browser has
-to say that the request comes from this page (https://www.w3.org/TR/fetch-metadata/), and each POST needs a token.
+A page of another origin can neither read nor write: the Host has to be a name of loopback (DNS rebinding), a browser
+has to say that the request comes from this page (https://www.w3.org/TR/fetch-metadata/), and a POST needs a token.
 """
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from flask import Flask, Response, g, make_response, redirect, render_template, request
+from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as AnyResponse
 
 OPEN_ENDPOINTS = frozenset({"login", "ready", "static"})
@@ -65,6 +65,8 @@ class Access:
 def guard(app: Flask, access: Access) -> None:
     """Check each request of an app before its view, add the headers of safety, and add the route `login`."""
 
+    app.jinja_env.globals["csrf"] = lambda: access.derived("form")
+
     @app.before_request
     def check() -> AnyResponse | None:
         problem = refusal(access, request.endpoint, request.method, request.headers, request.host)
@@ -87,14 +89,10 @@ def guard(app: Flask, access: Access) -> None:
             response.headers["Cache-Control"] = "no-cache"
         return response
 
-    @app.context_processor
-    def names() -> Mapping[str, Callable[[], str]]:
-        return {"csrf": lambda: access.derived("form")}
-
     @app.get("/login")
     def login() -> AnyResponse:
         if not access.accepts(request.args.get("token", ""), access.secret):
-            return _refused(401, "The token in the address is of an earlier start. Use the address that was printed last.")
+            return _refused(401, "The token in the address is of an earlier start. Use the latest address.")
         # The page continues by itself: a redirect would still count as coming from where the link was.
         response = make_response(render_template("login.html"))
         response.set_cookie(
@@ -113,7 +111,7 @@ def guard(app: Flask, access: Access) -> None:
         return response
 
 
-def refusal(access: Access, endpoint: str | None, method: str, headers: Mapping[str, str], host: str) -> str | None:
+def refusal(access: Access, endpoint: str | None, method: str, headers: Headers, host: str) -> str | None:
     """Return why a request is refused before it is looked at; None if it is not."""
     if host not in access.hosts:
         return "The Host of the request is not this page's: open it as 127.0.0.1 or localhost."

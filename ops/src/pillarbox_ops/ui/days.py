@@ -73,7 +73,9 @@ class Day:
         prefixes = list(self._archive.layout.prefixes(self.span))
         with ThreadPoolExecutor(min(_PARALLEL, len(prefixes))) as pool:
             listed = list(pool.map(lambda prefix: list(self._archive.below(prefix)), prefixes))
-        self._keys = {prefix: [found.key for found in objects] for prefix, objects in zip(prefixes, listed, strict=True)}
+        self._keys = {
+            prefix: [found.key for found in objects] for prefix, objects in zip(prefixes, listed, strict=True)
+        }
         self._known = {entry.key: entry for objects in listed for entry in self._new_entries(objects, anew=True)}
         self._entries = sorted(self._known.values())
 

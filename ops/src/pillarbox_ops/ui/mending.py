@@ -81,7 +81,9 @@ def carry_out(queue: DeadLetterQueue, plan: Plan) -> Done:
         for part in chunks(meant, BATCH):
             seen |= {letter.sqs_message_id for letter in part}
             if plan.action == "redrive":
-                failed.update(move(part, Sender(queue.sqs, queue.source_url, Pace(None)), scan, _ignore).failed.values())
+                failed.update(
+                    move(part, Sender(queue.sqs, queue.source_url, Pace(None)), scan, _ignore).failed.values()
+                )
             else:
                 failed.update(scan.delete(part).values())
             if len(seen) == len(plan.ids):

@@ -94,14 +94,18 @@ class Queues:
     def receive(self, queue: Queue) -> list[DeadLetter]:
         """Return up to ten messages by receiving them, which spends a receive of each, and show them again at once."""
         wanted: Any = ["All"]
-        found = self._sqs().receive_message(
-            QueueUrl=queue.url,
-            MaxNumberOfMessages=MAX_PEEKED,
-            VisibilityTimeout=10,
-            WaitTimeSeconds=1,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=wanted,
-        ).get("Messages", [])
+        found = (
+            self._sqs()
+            .receive_message(
+                QueueUrl=queue.url,
+                MaxNumberOfMessages=MAX_PEEKED,
+                VisibilityTimeout=10,
+                WaitTimeSeconds=1,
+                MessageAttributeNames=["All"],
+                MessageSystemAttributeNames=wanted,
+            )
+            .get("Messages", [])
+        )
         if found:
             entries: Any = [
                 {"Id": str(number), "ReceiptHandle": entry["ReceiptHandle"], "VisibilityTimeout": 0}

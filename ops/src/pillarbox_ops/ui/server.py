@@ -59,5 +59,3 @@ def opened(address: str) -> Iterator[None]:
         path.write_text(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(address)}">')
         webbrowser.open(path.as_uri())
         yield
-
-

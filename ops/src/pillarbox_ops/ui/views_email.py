@@ -57,7 +57,9 @@ def email_views(services: Services) -> Blueprint:
     @views.get("/email/record")
     def record() -> Response:
         found = _email(services)
-        return _download(json.dumps(found.record, ensure_ascii=False).encode(errors="replace"), f"{found.message_id}.json")
+        return _download(
+            json.dumps(found.record, ensure_ascii=False).encode(errors="replace"), f"{found.message_id}.json"
+        )
 
     @views.get("/email/attachment")
     def attachment() -> Response:
