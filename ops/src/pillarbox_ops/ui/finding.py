@@ -30,7 +30,7 @@ class Found:
 def find(
     emails: Emails, query: Query, now: datetime, before: datetime | None, clock: Callable[[], float] = time.monotonic
 ) -> Found:
-    """Return the first matches before a time. It ends with a page of them, or with the last chunk that began in time."""
+    """Return the first matches before a time: a page of them, or those of the chunks that were begun in time."""
     if query.message_id:
         return _by_id(emails, query)
     span = query.span(now)

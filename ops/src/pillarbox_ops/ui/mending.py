@@ -1,9 +1,9 @@
-"""Redrive and delete of dead letters in two steps: what was confirmed is named by its ids, so nothing else is touched."""
+"""Redrive and delete of dead letters in two steps: the ids that were confirmed are changed, and nothing else."""
 
 import secrets
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,9 +63,6 @@ class Plans:
         return plan
 
 
-Move = Callable[[DeadLetterQueue, Plan], Done]
-
-
 def carry_out(queue: DeadLetterQueue, plan: Plan) -> Done:
     """Do what a plan says. A message that is gone or hidden counts as missing. Raise OpsError."""
     from pillarbox_ops.pace import Pace  # noqa: PLC0415  with redrive, which imports botocore
@@ -74,6 +71,7 @@ def carry_out(queue: DeadLetterQueue, plan: Plan) -> Done:
 
     if plan.action == "redrive" and not queue.source_url:
         raise OpsError("the URL of the queue to move the messages to is not known")
+    sender = Sender(queue.sqs, queue.source_url, Pace(None))
     seen: set[str] = set()
     failed: Counter[str] = Counter()
     with queue.scan() as scan:
@@ -81,9 +79,7 @@ def carry_out(queue: DeadLetterQueue, plan: Plan) -> Done:
         for part in chunks(meant, BATCH):
             seen |= {letter.sqs_message_id for letter in part}
             if plan.action == "redrive":
-                failed.update(
-                    move(part, Sender(queue.sqs, queue.source_url, Pace(None)), scan, _ignore).failed.values()
-                )
+                failed.update(move(part, sender, scan, _ignore).failed.values())
             else:
                 failed.update(scan.delete(part).values())
             if len(seen) == len(plan.ids):

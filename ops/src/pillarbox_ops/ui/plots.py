@@ -65,7 +65,7 @@ def _nice(peak: float) -> float:
 
 def _text(value: float | None, unit: str) -> str:
     if value is None:
-        return "–"
+        return "-"
     if unit == "s":
         return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.3g} s"
     number = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"

@@ -14,7 +14,7 @@ _TIMEOUT_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The API's answer: the id of an accepted e-mail, or the problems by field; the empty field is the whole request."""
+    """The API's answer: the id of an accepted e-mail, or the problems by field; those of the whole have no name."""
 
     message_id: str = ""
     problems: Mapping[str, str] | None = None

@@ -20,7 +20,7 @@ Read = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The figures of one moment (monotonic seconds); None if a service did not answer. `ages` are cumulative buckets."""
+    """The figures of a moment (monotonic seconds); None if a service did not answer. `ages` are cumulative buckets."""
 
     at: float
     accepted: float | None = None

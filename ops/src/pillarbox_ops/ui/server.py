@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 
-from waitress.server import create_server
+from waitress.server import create_server  # type: ignore[import-untyped]  # it has no types
 
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.ui.access import Access

@@ -51,7 +51,7 @@ class Services:
             if url
         }
         found = [
-            Queue("emails", "E-mails", target.queue_url, lambda body, attributes: reasons.of_email(body, attributes)),
+            Queue("emails", "E-mails", target.queue_url, reasons.of_email),
             Queue("files", "Files", target.files_queue_url, lambda body, _attributes: reasons.of_file(body)),
         ]
         found += [Queue(name, _TITLES[name], letter.url, letter.judge, letter) for name, letter in letters.items()]

@@ -59,10 +59,7 @@ def _page(services: Services, day: date, args: dict[str, str]) -> dict[str, obje
     emails = services.emails
     before, after = args.get("before", ""), args.get("after", "")
     number = _number(args.get("n", "0"))
-    if after:
-        rows = emails.newer(day, after, number)
-    else:
-        rows = emails.older(day, before, number)
+    rows = emails.newer(day, after, number) if after else emails.older(day, before, number)
     first, last = (rows[0], rows[-1]) if rows else (None, None)
     today = services.now().date()
     return {
