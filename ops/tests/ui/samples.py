@@ -4,11 +4,19 @@ import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from pillarbox.ids import message_id_at
 
 from ..pipelines import Pipeline
+
+
+class Bucket(Protocol):
+    """Where e-mails are put: a pipeline, or an archive in memory."""
+
+    bucket: str
+    s3: Any
+
 
 _SENDERS = [
     "Ada Park <ada@example.com>",
@@ -58,7 +66,7 @@ def record(message_id: str, fields: dict[str, Any], received_at: datetime, **mor
     }
 
 
-def put(pipeline: Pipeline, received_at: datetime, number: int, fields: dict[str, Any], **more: Any) -> str:
+def put(pipeline: Bucket, received_at: datetime, number: int, fields: dict[str, Any], **more: Any) -> str:
     """Put an e-mail into the archive and return its id, which `number` makes distinct."""
     message_id = message_id_at(received_at, number.to_bytes(10, "big"))
     body = json.dumps(record(message_id, fields, received_at, **more)).encode()
@@ -66,7 +74,7 @@ def put(pipeline: Pipeline, received_at: datetime, number: int, fields: dict[str
     return message_id
 
 
-def fill(pipeline: Pipeline, now: datetime, count: int) -> list[str]:
+def fill(pipeline: Bucket, now: datetime, count: int) -> list[str]:
     """Put so many e-mails of the seconds before `now`, seven a minute, and return their ids, the newest first."""
     chance = random.Random(7)  # noqa: S311  no secret
 
@@ -84,7 +92,7 @@ def fill(pipeline: Pipeline, now: datetime, count: int) -> list[str]:
         return list(pool.map(one, range(count)))
 
 
-def put_html(pipeline: Pipeline, received_at: datetime) -> str:
+def put_html(pipeline: Bucket, received_at: datetime) -> str:
     """Put an HTML e-mail with two attachments and a conflict, and return its id."""
     fields = {
         "email_subject": "Order 48211 is on its way",

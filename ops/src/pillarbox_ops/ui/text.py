@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -45,7 +46,7 @@ def snippet(text: str) -> Markup:
     """Return the beginning of a content for a list; of HTML, the words without the tags."""
     start = text[: 8 * _SNIPPET]
     if start.lstrip().startswith("<"):
-        start = re.sub(r"(?is)<(style|script|head)\b.*?(</\1>|$)|<[^>]*(>|$)", " ", start)
+        start = unescape(re.sub(r"(?is)<(style|script|head)\b.*?(</\1>|$)|<[^>]*(>|$)", " ", start))
     return line(start, _SNIPPET)
 
 

@@ -36,7 +36,7 @@ def archive_views(services: Services) -> Blueprint:
         found = services.emails.days.nearest(_date(day), step, _NEAREST_DAYS)
         if found:
             return redirect(url_for("archive.day", day=found.isoformat()))
-        return redirect(url_for("archive.day", day=day, none=direction))
+        return redirect(url_for("archive.day", day=day, missed=direction))
 
     @views.get("/search")
     def search() -> tuple[str, int]:
@@ -72,7 +72,7 @@ def _page(services: Services, day: date, args: dict[str, str]) -> dict[str, obje
         "today": today,
         "yesterday": day - timedelta(days=1),
         "tomorrow": day + timedelta(days=1),
-        "none": args.get("none"),
+        "missed": args.get("missed"),
         "nearest_days": _NEAREST_DAYS,
     }
 

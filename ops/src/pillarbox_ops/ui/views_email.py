@@ -1,10 +1,9 @@
 """One e-mail: its fields, its text or HTML, its JSON, its attachments, and the other e-mails under its id."""
 
 import json
-from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, abort, g, make_response, render_template, request
-from werkzeug.http import dump_options_header
 
 from pillarbox.ids import parse_message_id
 from pillarbox.object_key import RESERVED_PREFIXES
@@ -114,10 +113,8 @@ def _download(content: bytes, name: str) -> Response:
     g.policy = "default-src 'none'; sandbox"
     safe = "".join(c if c.isprintable() and c not in '/\\:"' else "_" for c in name)[:120]
     plain = safe.encode("ascii", "replace").decode().replace("?", "_")
-    options: dict[str, Any] = {"filename": plain}
-    if plain != safe:
-        options["filename*"] = safe
     response = make_response(content)
     response.headers["Content-Type"] = "application/octet-stream"
-    response.headers["Content-Disposition"] = dump_options_header("attachment", options)
+    # RFC 6266: the second name is for browsers that know other letters than those of ASCII.
+    response.headers["Content-Disposition"] = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"
     return response
