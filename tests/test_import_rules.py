@@ -68,6 +68,7 @@ DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": 
     "pillarbox_aws": "pillarbox-common",
     "pydantic_core": "pydantic",
     "werkzeug": "flask",
+    "markupsafe": "flask",
 }
 
 MODULES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]

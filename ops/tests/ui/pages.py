@@ -43,7 +43,9 @@ class Page:
 def shown(answer: TestResponse) -> str:
     """Return the words of an answer without tags, each run of white space as one space."""
     main = answer.text.partition("<main")[2] or answer.text
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", main.partition("</main>")[0].partition(">")[2] or main)))
+    return re.sub(
+        r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", main.partition("</main>")[0].partition(">")[2] or main))
+    )
 
 
 def links(answer: TestResponse, text: str) -> list[str]:

@@ -47,18 +47,18 @@ body { font: 16px/1.5 sans-serif; color: #222; margin: 24px } h1 { color: #075 }
 <p><img src="https://tracker.example/pixel.png" alt="(a remote picture, blocked)"></p></body></html>"""
 
 
-def record(message_id: str, fields: dict[str, Any], received_at: datetime, **more: Any) -> dict[str, Any]:
+def record(own_id: str, fields: dict[str, Any], received_at: datetime, **more: Any) -> dict[str, Any]:
     """Return a record as service2-consumer writes it."""
     stamp = f"{received_at:%Y-%m-%dT%H:%M:%S}.{received_at.microsecond // 1000:03d}Z"
     metadata = {
         "processor_version": "0.1.0",
         "source": "service1-api",
         "received_at": stamp,
-        "sqs_message_id": message_id[::-1].replace("-", "")[:8] + "-1111-4222-8333-444455556666",
-        "trace_id": message_id.replace("-", "")[::-1],
+        "sqs_message_id": own_id[::-1].replace("-", "")[:8] + "-1111-4222-8333-444455556666",
+        "trace_id": own_id.replace("-", "")[::-1],
     }
     return {
-        "message_id": message_id,
+        "message_id": own_id,
         "processed_at": f"{received_at:%Y-%m-%dT%H:%M:%SZ}",
         "email_data": {"email_timestream": str(int(received_at.timestamp())), **fields},
         "metadata": metadata | more.pop("metadata", {}),
@@ -66,12 +66,17 @@ def record(message_id: str, fields: dict[str, Any], received_at: datetime, **mor
     }
 
 
+def message_id(received_at: datetime, number: int) -> str:
+    """Return the id of an e-mail that `put` gives it."""
+    return message_id_at(received_at, number.to_bytes(10, "big"))
+
+
 def put(pipeline: Bucket, received_at: datetime, number: int, fields: dict[str, Any], **more: Any) -> str:
     """Put an e-mail into the archive and return its id, which `number` makes distinct."""
-    message_id = message_id_at(received_at, number.to_bytes(10, "big"))
-    body = json.dumps(record(message_id, fields, received_at, **more)).encode()
-    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=f"messages/{received_at:%Y/%m/%d}/{message_id}.json", Body=body)
-    return message_id
+    own_id = message_id(received_at, number)
+    body = json.dumps(record(own_id, fields, received_at, **more)).encode()
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=f"messages/{received_at:%Y/%m/%d}/{own_id}.json", Body=body)
+    return own_id
 
 
 def fill(pipeline: Bucket, now: datetime, count: int) -> list[str]:
@@ -104,11 +109,11 @@ def put_html(pipeline: Bucket, received_at: datetime) -> str:
         {"file_name": "invoice-48211.pdf", "content_type": "application/pdf", "size_bytes": 48_213, "sha256": "a" * 64},
         {"file_name": "terms.txt", "content_type": "text/plain", "size_bytes": 2_100, "sha256": "b" * 64},
     ]
-    message_id = put(pipeline, received_at, 4242, fields, attachments=attachments)
-    key = f"conflicts/{received_at:%Y/%m/%d}/{message_id}/{'c' * 64}.json"
-    body = json.dumps(record(message_id, fields | {"email_subject": "Another one under this id"}, received_at)).encode()
+    own_id = put(pipeline, received_at, 4242, fields, attachments=attachments)
+    key = f"conflicts/{received_at:%Y/%m/%d}/{own_id}/{'c' * 64}.json"
+    body = json.dumps(record(own_id, fields | {"email_subject": "Another one under this id"}, received_at)).encode()
     pipeline.s3.put_object(Bucket=pipeline.bucket, Key=key, Body=body)
-    return message_id
+    return own_id
 
 
 def put_letters(pipeline: Pipeline, redrivable: int, broken: int) -> None:
@@ -122,9 +127,9 @@ def put_letters(pipeline: Pipeline, redrivable: int, broken: int) -> None:
         }
         body = json.dumps(good) if number < redrivable else ('{"email_subject": "no sender"}', "not JSON")[number % 2]
         received_at = datetime.fromtimestamp(1_795_000_000 + number, UTC)
-        message_id = message_id_at(received_at, number.to_bytes(10, "big"))
+        own_id = message_id(received_at, number)
         pipeline.sqs.send_message(
             QueueUrl=pipeline.dlq_url,
             MessageBody=body,
-            MessageAttributes={"message_id": {"DataType": "String", "StringValue": message_id}},
+            MessageAttributes={"message_id": {"DataType": "String", "StringValue": own_id}},
         )

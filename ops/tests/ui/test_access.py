@@ -23,7 +23,9 @@ def test_the_names_of_loopback_are_let_through(host: str) -> None:
     assert _refusal(host=host) is None
 
 
-@pytest.mark.parametrize("host", ["evil.example:8025", "127.0.0.1", "127.0.0.1:8026", "127.0.0.1.evil.example:8025", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example:8025", "127.0.0.1", "127.0.0.1:8026", "127.0.0.1.evil.example:8025", ""]
+)
 @pytest.mark.parametrize("endpoint", ["archive.day", "login", "static", "ready"])
 def test_another_host_is_refused_on_every_route(host: str, endpoint: str) -> None:
     assert "Host" in _refusal(host=host, endpoint=endpoint)

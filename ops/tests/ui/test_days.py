@@ -118,8 +118,8 @@ def test_a_foreign_producers_object_is_placed_by_the_time_of_its_write(clock: _C
 
 def test_the_nearest_day_with_objects_is_found_in_both_directions() -> None:
     fake = FakeArchive()
-    for days in (-20, 3):
-        fake.put(days * 86_400)
+    for offset in (-20, 3):
+        fake.put(offset * 86_400)
     days = Days(fake.archive)
     assert days.nearest(TODAY, -1, 96) == date(2026, 11, 8)
     assert days.nearest(TODAY, 1, 96) == date(2026, 12, 1)

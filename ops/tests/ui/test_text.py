@@ -9,7 +9,7 @@ from pillarbox_ops.ui import text
     ("given", "shown"),
     [
         ("<script>", "&lt;script&gt;"),
-        ('" onx=\'', "&#34; onx=&#39;"),
+        ("\" onx='", "&#34; onx=&#39;"),
         ("a\nb\tc\r\nd", "a\nb\tc\nd"),
         ("naïve ‍é 👨‍👩‍👧", "naïve ‍é 👨‍👩‍👧"),
     ],

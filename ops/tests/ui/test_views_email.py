@@ -33,7 +33,7 @@ def test_its_json_is_shown_and_saved(page: Page, fake: FakeArchive) -> None:
     assert '"email_subject": "Hello"' in shown(page.get(f"/email?id={message_id}&view=json"))
     saved = page.get(f"/email/record?id={message_id}")
     assert json.loads(saved.data)["message_id"] == message_id
-    assert saved.headers["Content-Disposition"] .startswith(f'attachment; filename="{message_id}.json"')
+    assert saved.headers["Content-Disposition"].startswith(f'attachment; filename="{message_id}.json"')
     assert saved.headers["Content-Type"] == "application/octet-stream"
 
 
@@ -61,7 +61,11 @@ def test_an_email_of_scripts_is_shown_and_never_part_of_the_page(page: Page, fak
     metadata = dict.fromkeys(("trace_id", "source", "sqs_message_id", "processor_version"), SCRIPT)
     metadata |= {"source_object": {"bucket": SCRIPT, "key": SCRIPT}, "defects": [SCRIPT]}  # type: ignore[dict-item]
     message_id = put(fake, NOON, 1, fields, attachments=attachments, metadata=metadata)
-    for path in ("/day/2026-11-28", "/search?q=after:2026-11-28", *(f"/email?id={message_id}&view={v}" for v in ("text", "json"))):
+    for path in (
+        "/day/2026-11-28",
+        "/search?q=after:2026-11-28",
+        *(f"/email?id={message_id}&view={v}" for v in ("text", "json")),
+    ):
         answer = page.get(path)
         assert "<script>" not in answer.text.replace('<script src="/static/app.js" defer></script>', "")
         assert "ran" in shown(answer)
@@ -107,7 +111,9 @@ def _put_file(pipeline: Pipeline, name: str) -> str:
     message["From"] = "jane@example.com"
     message.set_content("Text")
     message.add_attachment(b"<script>1</script>", maintype="text", subtype="html", filename=name)
-    pipeline.s3.create_bucket(Bucket=f"inbox-{pipeline.name}", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    pipeline.s3.create_bucket(
+        Bucket=f"inbox-{pipeline.name}", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
     pipeline.s3.put_object(Bucket=f"inbox-{pipeline.name}", Key="inbox/a.eml", Body=bytes(message))
     digest = sha256(b"<script>1</script>").hexdigest()
     attachments = [{"file_name": name, "content_type": "text/html", "size_bytes": 18, "sha256": digest}]
@@ -123,14 +129,12 @@ def test_an_attachment_is_saved_and_never_shown(new_page: Callable[..., Page], p
     assert answer.headers["Content-Type"] == "application/octet-stream"
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     disposition = answer.headers["Content-Disposition"]
-    assert disposition.startswith('attachment; filename="b__.html"; filename*=UTF-8\'\'b_%C3%A4.html')
+    assert disposition.startswith("attachment; filename=\"b__.html\"; filename*=UTF-8''b_%C3%A4.html")
     for number in ("1", "x", "-1", ""):
         page.get(f"/email/attachment?id={message_id}&number={number}", 404)
 
 
-def test_a_file_outside_of_the_known_inbox_is_not_read(
-    new_page: Callable[..., Page], pipeline: Pipeline
-) -> None:
+def test_a_file_outside_of_the_known_inbox_is_not_read(new_page: Callable[..., Page], pipeline: Pipeline) -> None:
     page = new_page()
     message_id = _put_file(pipeline, "a.html")
     assert "INBOX_BUCKET_NAME" in shown(page.get(f"/email/attachment?id={message_id}&number=0", 502))

@@ -27,7 +27,8 @@ def ui(app: App, port: int, *, opens: bool) -> None:
 
     access = Access(port, app.ui_token) if app.ui_token else Access(port)
     server = Server(Services(app), access)
-    signal.signal(signal.SIGTERM, lambda *_: server.close())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.close())
     if not app.ui_token:  # whoever set it knows the address, and this output may be a log
         app.output.note(f"Open {access.address()}\nCtrl-C ends it.")
     with opened(access.address()) if opens else nullcontext():

@@ -38,7 +38,7 @@ def find(
     rows: list[Row] = []
     looked_at, until = 0, clock() + _SECONDS
     for latest, chunk in _chunks(emails, span):
-        if len(rows) >= PAGE or clock() > until:
+        if (chunk and len(rows) >= PAGE) or clock() > until:
             return Found(rows, looked_at, latest + timedelta(milliseconds=1))
         for read in emails.reader.rows([entry.stored for entry in chunk]):
             rows += [row for row in reversed(read) if row.email and query.matches(row.email)]

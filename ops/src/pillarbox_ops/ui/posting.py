@@ -9,6 +9,7 @@ import urllib3
 
 from pillarbox_ops.errors import OpsError
 
+FIELDS = ("email_sender", "email_subject", "email_content")  # of a form
 _TIMEOUT_SECONDS = 20
 
 
@@ -41,10 +42,11 @@ def post(api_url: str, token: str, fields: Mapping[str, str]) -> Answer:
 def _problems(status: int, document: Mapping[str, Any]) -> dict[str, str]:
     """Return the problems of an RFC 9457 document, each under the field that it names."""
     errors = document.get("errors")
-    named = {
-        str(error.get("pointer", "")).rpartition("/")[2]: str(error.get("detail", ""))
-        for error in (errors if isinstance(errors, list) else [])
-        if isinstance(error, dict)
-    }
+    named: dict[str, str] = {}
+    for error in errors if isinstance(errors, list) else []:
+        if isinstance(error, dict):
+            name = str(error.get("pointer", "")).rpartition("/")[2]
+            known = name in FIELDS
+            named[name if known else ""] = str(error.get("detail", "")) if known else f"{name}: {error.get('detail')}"
     text = document.get("detail") or document.get("title") or f"status {status}"
     return named or {"": f"{text} ({document.get('code', status)})"}

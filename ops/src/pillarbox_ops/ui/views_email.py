@@ -116,5 +116,7 @@ def _download(content: bytes, name: str) -> Response:
     response = make_response(content)
     response.headers["Content-Type"] = "application/octet-stream"
     # RFC 6266: the second name is for browsers that know other letters than those of ASCII.
-    response.headers["Content-Disposition"] = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"
+    response.headers["Content-Disposition"] = (
+        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"
+    )
     return response

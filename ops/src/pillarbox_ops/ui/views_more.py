@@ -6,10 +6,8 @@ from werkzeug.wrappers import Response
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.ui import series
 from pillarbox_ops.ui.plots import HEIGHT, WIDTH, plot
-from pillarbox_ops.ui.posting import Answer, post
+from pillarbox_ops.ui.posting import FIELDS, Answer, post
 from pillarbox_ops.ui.services import Services
-
-_FIELDS = ("email_sender", "email_subject", "email_content")
 
 
 def more_views(services: Services) -> Blueprint:
@@ -64,7 +62,7 @@ def more_views(services: Services) -> Blueprint:
 
     @views.post("/send")
     def send() -> Response | tuple[str, int]:
-        values = {name: request.form.get(name, "").replace("\r\n", "\n") for name in _FIELDS}
+        values = {name: request.form.get(name, "").replace("\r\n", "\n") for name in FIELDS}
         try:
             answer = _sent(services, values)
         except OpsError as exc:
