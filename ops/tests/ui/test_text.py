@@ -65,14 +65,22 @@ def test_a_sender_has_a_name_and_an_address(sender: str, parts: tuple[str, str])
 
 @pytest.mark.parametrize(
     "html",
-    ["<LINK rel=preconnect href=//evil.example>", "<meta http-equiv=refresh content='0'>", "</base>", "<me\x00ta x>"],
+    [
+        "<a href=//evil.example>",
+        "<AREA href=//x>",
+        "</A>",
+        "<LINK rel=preconnect href=//evil.example>",
+        "<meta http-equiv=refresh content='0'>",
+        "</base>",
+        "<me\x00ta x>",
+    ],
 )
 def test_tags_that_a_policy_does_not_stop_become_unknown_ones(html: str) -> None:
-    assert text.harmless(html).lower().startswith(("<x-link", "<x-meta", "<x-/base"))
+    assert text.harmless(html).lower().startswith(("<x-a", "<x-/a", "<x-link", "<x-meta", "<x-/base"))
 
 
 def test_other_tags_stay() -> None:
-    assert text.harmless("<p>linked <metal> <b>x</b>") == "<p>linked <metal> <b>x</b>"
+    assert text.harmless("<p>linked <metal> <b>x</b><abbr>").startswith("<p>linked <metal> <b>x</b><abbr>")
 
 
 def test_sizes_ages_and_counts_are_short() -> None:
