@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Brings Pillarbox to an EKS cluster, or brings a running one up to date. A second run changes nothing.
-# What an environment is, stands in k8s/environments/<name>.env.
+# Deploys Pillarbox to an EKS cluster or updates it. A second run changes nothing.
+# k8s/environments/<name>.env defines an environment.
 #
 #    1 check            settings, tools, credentials, cluster
 #    2 infrastructure   the CloudFormation stacks: image repositories, then queue, bucket and roles; a changed stack is
-#                       verified with the release that runs
-#    3 token            a random API token in SSM, where there is none
+#                       verified with the running release
+#    3 token            a random API token in SSM, if there is none
 #    4 build            both images
-#    5 push             what the registry does not have yet
-#    6 render           the manifests, with the stack's outputs in a throwaway overlay
-#    7 diff             what would change in the cluster
+#    5 push             the images that the registry does not have yet
+#    6 render           the manifests, with the stack's outputs in a temporary overlay
+#    7 diff             the changes to the cluster
 #    8 apply            under a lock: one deployment at a time
-#    9 wait             for the rollout, the least number of pods, and KEDA
+#    9 wait             for the rollout, the minimum number of pods, and KEDA
 #   10 verify           the load balancer answers; an e-mail posted there becomes an object; the release is recorded
 #   11 alarms           the stack with the alarms on the load balancer
 #
-# When 8, 9 or 10 fails, it shows what the pods say, applies again what was verified last, removes what the failed
-# release added, and exits with 1. docs/operations.md names the variables that bound the waiting.
-# shellcheck disable=SC2034  # the files of infrastructure/deploy read what is set here
+# If step 8, 9 or 10 fails, it shows the pods' logs, reapplies the release that was verified last, removes what the
+# failed release added, and exits with 1. docs/operations.md lists the variables that limit the waiting times.
+# shellcheck disable=SC2034  # the files of infrastructure/deploy read these variables
 set -euo pipefail
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
@@ -48,7 +48,7 @@ use_colours() {
   fi
 }
 
-# Runs a command that changes something; a dry run only shows it.
+# Runs a command that changes something; in a dry run, only prints it.
 change() {
   local shown="$*"
   shown=${shown/#in_cluster/kubectl}
@@ -112,11 +112,11 @@ conclusion() {
   fi
 }
 
-# Runs at every exit. A step that fails ends the script by `set -e`, so this is the one place that sees it.
+# Runs at every exit. A failed step ends the script by `set -e`, so failures are handled only here.
 finish() {
   local code=$1
   trap - EXIT
-  trap '' INT TERM # what follows is worth the wait
+  trap '' INT TERM # the roll-back must not be interrupted
   set +e
   if [[ -n "$RUNNING" ]]; then kill "$RUNNING" 2>/dev/null; fi
   if [[ "$code" -ne 0 ]]; then
@@ -135,15 +135,15 @@ after_failure() {
     log "deploy.sh: the lock was lost to another deployment, or the cluster did not answer for long: nothing more is changed" "$RED"
     return
   fi
-  if [[ "$APPLIED" == yes || " wait health verify " == *" $STEP "* ]]; then show_trouble; fi
+  if [[ "$APPLIED" == yes || " wait health verify " == *" $STEP "* ]]; then show_diagnosis; fi
   if [[ "$APPLIED" == yes && -z "$ONLY" ]]; then
-    (set -e; step_rollback; say_what_stays)
+    (set -e; step_rollback; report_what_remains)
     rolled_back=$?
     [[ "$rolled_back" -eq 0 ]] || log "deploy.sh: the roll-back failed too; see docs/operations.md, \"Rollback\"" "$RED"
   fi
 }
 
-# Removes what killed runs have left; the name of a folder holds the process that made it.
+# Removes the folders of killed runs; a folder's name contains the id of its process.
 make_work_folder() {
   local folder pid
   mkdir -p "$ROOT/.local"
@@ -152,7 +152,7 @@ make_work_folder() {
     if [[ "$pid" =~ ^[0-9]+$ ]] && ! kill -0 "$pid" 2>/dev/null; then rm -rf "$folder"; fi
   done
   WORK=$(mktemp -d "$ROOT/.local/deploy.$$.XXXXXX")
-  export KUBECONFIG=$WORK/kubeconfig # the operator's current context stays what it is
+  export KUBECONFIG=$WORK/kubeconfig # the operator's current context is not changed
   MANIFESTS=${RENDERED_FILE:-$WORK/rendered.yaml}
 }
 

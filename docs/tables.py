@@ -1,4 +1,4 @@
-"""Writes what is derived from the code: the tables of the READMEs and each `.env.example`.
+"""Generates files from the code: the tables in the READMEs and each `.env.example`.
 
 `make docs` runs it; a test checks that the files are current.
 """
@@ -50,7 +50,7 @@ SERVICES = (
 
 
 def generated(service: Service) -> Iterator[tuple[Path, str]]:
-    """Yield each derived file of a service with the text that it should have."""
+    """Yield each generated file of a service with its text."""
     readme = service.folder / "README.md"
     text = _between(readme.read_text(), "settings", settings_table(service.settings))
     text = _between(text, "metrics", metrics_table(service.metrics))
@@ -75,7 +75,7 @@ def metrics_table(metrics: object) -> str:
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
             (family,) = metric.describe()
-            names: Sequence[str] = metric._labelnames  # noqa: SLF001  the library has no public way to ask
+            names: Sequence[str] = metric._labelnames  # noqa: SLF001  the library has no public attribute
             labels = f"{{{','.join(names)}}}" if names else ""
             name = family.name + ("_total" if family.type == "counter" else "")
             rows.append(f"| `{name}{labels}` | {family.type} | {_cell(family.documentation)} |")
@@ -83,14 +83,14 @@ def metrics_table(metrics: object) -> str:
 
 
 def problems_table(problems: Mapping[str, ProblemType]) -> str:
-    """Return the problems as a Markdown table: code, status, title, what the client should do."""
+    """Return the problems as a Markdown table: code, status, title, remedy."""
     rows = [f"| `{code}` | {kind.status} | {kind.title} | {kind.remedy} |" for code, kind in problems.items()]
     return "\n".join(["| code | status | what | what to do |", "|---|---|---|---|", *rows])
 
 
 def env_example(settings: type[BaseSettings]) -> str:
-    """Return a file of all settings: the required ones to fill in, the others commented out with their defaults."""
-    lines = ["# Every setting of the service. Copy to .env, fill in the required ones, keep secrets out of git."]
+    """Return a file of all settings: required ones are empty, the others are comments with their defaults."""
+    lines = ["# All settings of the service. Copy to .env, fill in the required ones, keep secrets out of git."]
     for names, field, schema in _fields(settings):
         required = field.is_required()
         lines += [
@@ -141,7 +141,7 @@ def _between(text: str, name: str, table: str) -> str:
 
 
 def main() -> None:
-    """Write every derived file that differs, and print its name."""
+    """Write each generated file that differs and print its name."""
     for service in SERVICES:
         for path, text in generated(service):
             if not path.exists() or path.read_text() != text:

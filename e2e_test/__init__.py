@@ -1,1 +1,1 @@
-"""The end-to-end tests and the scripts that users run; a package, so that the tests' pipeline ends with them."""
+"""The end-to-end tests and scripts. It is a package, so the package-scoped pipeline of the tests ends with them."""

@@ -1,4 +1,4 @@
-"""A pipeline of its own for the end-to-end tests: real processes, free ports, short timings, a throwaway directory."""
+"""The pipeline of the end-to-end tests: real processes, free ports, short timings, a temporary directory."""
 
 import json
 import urllib.error
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The pipeline as its users see it: an HTTP address, a queue, a bucket."""
+    """The interfaces of the pipeline: an HTTP address, a queue, a bucket."""
 
     stack: LocalStack
     sqs: "SQSClient"
@@ -61,7 +61,7 @@ class Pipeline:
         return self.stack.environment["API_TOKEN"]
 
     def request(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """GET, or POST where there is a body, and give the answer whatever its status."""
+        """Send a GET, or a POST if there is a body; return the answer, whatever its status."""
         url = self.stack.environment["API_URL"] + path
         request = urllib.request.Request(
             url, data=body, headers={"Content-Type": "application/json", **(headers or {})}
@@ -85,18 +85,18 @@ class Pipeline:
         return content
 
     def records(self, message_ids: set[str]) -> list[dict[str, Any]]:
-        """Give the records of all objects whose name is one of the ids."""
+        """Return the records of all objects that are named after one of the ids."""
         keys = [key for key in self.keys() if key.rpartition("/")[2].removesuffix(".json") in message_ids]
         with ThreadPoolExecutor(8) as threads:
             return list(threads.map(self.record, keys))
 
     def wait_stored(self, message_id: str) -> str:
-        """Return the key of the message's one object once it is there."""
+        """Wait for the message's only object and return its key."""
         (key,) = eventually(lambda: [key for key in self.keys() if message_id in key], f"{message_id} is stored")
         return key
 
     def queue_counts(self, queue_url: str | None = None) -> tuple[int, int]:
-        """Give the numbers of visible messages and of those in flight."""
+        """Return the numbers of visible messages and of messages in flight."""
         attributes = self.sqs.get_queue_attributes(
             QueueUrl=queue_url or self.queue_url,
             AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -107,7 +107,7 @@ class Pipeline:
         )
 
     def wait_drained(self) -> None:
-        """Return when the queue holds nothing, visible or in flight."""
+        """Wait until the queue is empty, messages in flight included."""
         eventually(lambda: self.queue_counts() == (0, 0), "the queue is empty")
 
     def dead_letters(self) -> int:
@@ -128,7 +128,7 @@ def runs() -> Iterator[list[Run]]:
         run.end()
 
 
-# It ends with the last test of this folder: while it idles, its processes go on polling.
+# Package scope: it must not run beside later tests, because its processes poll while they are idle.
 @pytest.fixture(scope="package")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     options = Options(

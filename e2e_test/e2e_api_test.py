@@ -1,4 +1,4 @@
-"""The API's answers, seen from outside: what is accepted, and what is refused with which status and code."""
+"""Test the API's answers over HTTP: which requests are accepted, and which status and code the others get."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ VALID = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request and the answer it must get; `field` is the field that a refusal must name, else empty."""
+    """A request and its expected answer; `field` is the field that an error must name, or empty."""
 
     name: str
     body: bytes
@@ -30,7 +30,7 @@ class Case:
 
 
 def cases(token: str) -> Iterator[Case]:
-    """Give the requests, the valid one first."""
+    """Return the cases; the first one is a valid request."""
     yield Case("valid request", _body(VALID, token), 200)
     yield Case("missing token", json.dumps({"data": VALID}).encode(), 401, "unauthorized")
     yield Case("invalid token", _body(VALID, "wrong"), 401, "unauthorized")
@@ -51,7 +51,7 @@ def cases(token: str) -> Iterator[Case]:
 
 
 def problem_with(case: Case, answer: Answer) -> str:
-    """Say how an answer differs from the expected one; empty where it does not."""
+    """Return how an answer differs from the expected one, or an empty text."""
     if answer.status != case.status or answer.code() != case.code:
         expected, got = f"{case.status} {case.code}".rstrip(), f"{answer.status} {answer.code()}".rstrip()
         return f"expected {expected}, got {got}"
@@ -63,7 +63,7 @@ def problem_with(case: Case, answer: Answer) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Try each case at the URL given; 0 when all answers are as expected, 1 when not, 2 for wrong usage."""
+    """Run all cases. Exit codes: 0 all answers are as expected, 1 some are not, 2 wrong usage."""
     token = os.environ.get("API_TOKEN", "")
     if len(arguments) != 1 or not arguments[0].startswith(("http://", "https://")):
         print("usage: API_TOKEN=... e2e_test/api_test.sh URL", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The archive as a reader of the bucket sees it: find one record by its message id, whatever the layout; delete it."""
+"""Reads the archive: find a record by its message id in either object layout, and delete it."""
 
 import gzip
 import json
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# A batch stays open for minutes at the most, and its name begins with the id of its first message.
-_BATCH_REACH = timedelta(minutes=15)
+# A batch is open for a few minutes at most, and its name begins with the id of its first message.
+_MAX_BATCH_AGE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A stored record: the key of its object, when that was written, the record, and how many share the object."""
+    """A stored record: its object's key and time, the record, and the number of records in the object."""
 
     key: str
     stored_at: datetime
@@ -33,26 +33,27 @@ class Archive:
         self._prefix = prefix
 
     def find(self, message_id: str) -> Found | None:
-        """Give the record of a message id (UUIDv7), or None while it is not there.
+        """Return the record of a message id (UUIDv7), or None if it is not stored.
 
-        It looks where the id's own time says: the day's objects named after the id, then that hour's batches.
+        The id's time limits the search: first the object named after the id, then the batches of its hour, then all
+        objects of its day.
         """
-        moment = _time_of(message_id)
-        exact = f"{self._prefix}{moment:%Y/%m/%d}/{message_id}.json"
+        timestamp = _time_of(message_id)
+        exact = f"{self._prefix}{timestamp:%Y/%m/%d}/{message_id}.json"
         for key in self._keys(exact):
             return self._record(key, message_id)
-        hour = f"{self._prefix}{moment:%Y/%m/%d/%H}/"
-        earliest = f"{int((moment - _BATCH_REACH).timestamp() * 1000):012x}"
+        hour = f"{self._prefix}{timestamp:%Y/%m/%d/%H}/"
+        earliest = f"{int((timestamp - _MAX_BATCH_AGE).timestamp() * 1000):012x}"
         for key in self._keys(hour, start_after=f"{hour}{earliest[:8]}-{earliest[8:]}"):
             if key.endswith(".jsonl.gz") and (found := self._record(key, message_id)):
                 return found
-        for key in self._keys(f"{self._prefix}{moment:%Y/%m/%d}/"):
+        for key in self._keys(f"{self._prefix}{timestamp:%Y/%m/%d}/"):
             if message_id in key:
                 return self._record(key, message_id)
         return None
 
     def delete(self, found: Found) -> int:
-        """Delete the object of a record with all its versions, and give their number."""
+        """Delete all versions of a record's object and return their number."""
         versions = [
             version["VersionId"]
             for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=found.key)

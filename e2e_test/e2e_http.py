@@ -1,4 +1,4 @@
-"""One HTTP request with a JSON answer, as a plain client makes it; to a load balancer by its own name if asked."""
+"""Sends one HTTP request and reads a JSON answer; it can connect to a load balancer that DNS does not name yet."""
 
 import http.client
 import json
@@ -14,23 +14,23 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, body and `Location` of an answer; the body is None where it is no JSON, the other empty without one."""
+    """Status, body and `Location` of an answer; the body is None if it is not JSON, `location` is empty if missing."""
 
     status: int
     body: Any
     location: str = ""
 
     def code(self) -> str:
-        """Give the stable `code` of a problem+json answer, or an empty text."""
+        """Return the `code` of a problem+json answer, or an empty text."""
         return str(self.body.get("code", "")) if isinstance(self.body, dict) else ""
 
 
 def request(
     url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, connect_to: str = ""
 ) -> Answer:
-    """POST the body, or GET where there is none. Raises OSError or http.client.HTTPException when no answer comes.
+    """POST the body, or GET without one. Raise OSError or http.client.HTTPException if no answer comes.
 
-    `connect_to` is a host to connect to in place of the URL's: the load balancer, before DNS points to it.
+    `connect_to` replaces the host of the URL for the connection: the load balancer, before DNS points to it.
     """
     parts = urlsplit(url)
     connection = _connection(parts.scheme, parts.hostname or "", parts.port, connect_to)
@@ -50,7 +50,7 @@ def _connection(scheme: str, host: str, port: int | None, connect_to: str) -> ht
     connection = kind(host, number, timeout=TIMEOUT_SECONDS)
     if connect_to:
         plain = socket.create_connection((connect_to, number), TIMEOUT_SECONDS)
-        # The name that the certificate must bear stays the URL's.
+        # The certificate must be valid for the host of the URL.
         connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
     return connection
 

@@ -1,4 +1,4 @@
-"""The end-to-end test: one e-mail over HTTP, its object in S3, the content compared, the object removed again."""
+"""The end-to-end test: send one e-mail over HTTP, find its object in S3, compare the content, delete the object."""
 
 import http.client
 import json
@@ -19,12 +19,12 @@ _REPORT_SECONDS = 5
 
 
 class FailedError(Exception):
-    """The pipeline did not do what it promises; the text says what was seen."""
+    """The pipeline failed the test; the text says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is tested. `connect_to` is the load balancer where the URL's name does not lead to it yet, else empty."""
+    """The pipeline under test. `connect_to` is the load balancer if DNS does not point to it yet, or empty."""
 
     api_url: str
     connect_to: str
@@ -36,7 +36,7 @@ class Target:
 
 
 def target_of(environment: Mapping[str, str]) -> Target:
-    """Read the target from environment variables. Raises ValueError that says which one is wrong."""
+    """Return the target from environment variables. Raise ValueError that names a wrong one."""
     load_balancer = environment.get("ALB_DNS", "")
     url = environment.get("API_URL", "") or (f"http://{load_balancer}" if load_balancer else "")
     required = {name: environment.get(name, "") for name in ("API_TOKEN", "S3_BUCKET_NAME", "AWS_REGION")}
@@ -59,14 +59,14 @@ def target_of(environment: Mapping[str, str]) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An e-mail that was accepted: its id, and the path that tells its status, empty where the API cannot tell."""
+    """An accepted e-mail: its id, and the path of its status, or an empty path if the API does not offer one."""
 
     message_id: str
     status_path: str
 
 
 def send(target: Target, email: Mapping[str, str]) -> Accepted:
-    """POST the e-mail. Raises FailedError for any other answer than the documented 200."""
+    """POST the e-mail. Raise FailedError for any answer other than 200."""
     url = f"{target.api_url}/api/message"
     print(f"[1/5] sending an e-mail to {url}")
     body = json.dumps({"data": email}).encode()
@@ -83,22 +83,22 @@ def send(target: Target, email: Mapping[str, str]) -> Accepted:
 
 
 def wait_by_api(target: Target, accepted: Accepted, deadline: float) -> None:
-    """Let the API wait for the object, where it can. The bucket decides, so any other answer just ends this."""
+    """Wait for the object through the API's status route, if it has one. Only the bucket decides the result."""
     headers = {"Authorization": f"Bearer {target.token}", "Prefer": "wait=5"}
     while accepted.status_path and time.monotonic() < deadline:
         try:
             answer = request(f"{target.api_url}{accepted.status_path}", None, headers, connect_to=target.connect_to)
         except (OSError, http.client.HTTPException) as exc:
-            print(f"      the API does not tell the status: {exc}")
+            print(f"      the API did not return the status: {exc}")
             return
         if answer.code() != "not_archived":
-            print(f"      the API says: {answer.status} {answer.code() or answer.body['status']}")
+            print(f"      status from the API: {answer.status} {answer.code() or answer.body['status']}")
             return
-        time.sleep(_POLL_SECONDS)  # for an API that answers at once, since too many wait
+        time.sleep(_POLL_SECONDS)  # if too many requests wait, the API answers at once
 
 
 def wait_for(archive: Archive, message_id: str, timeout_seconds: float, started: float) -> Found:
-    """Poll until the record is there. Raises FailedError when the time since `started` (monotonic) is up."""
+    """Poll until the record is stored. Raise FailedError after `timeout_seconds` since `started` (monotonic)."""
     reported = 0
     while not (found := archive.find(message_id)):
         waited = time.monotonic() - started
@@ -113,24 +113,24 @@ def wait_for(archive: Archive, message_id: str, timeout_seconds: float, started:
 
 
 def verify(found: Found, email: Mapping[str, str]) -> None:
-    """Compare the record with what was sent. Raises FailedError that names the fields that differ."""
+    """Compare the record with the e-mail. Raise FailedError that names the fields that differ."""
     stored = found.record["email_data"]
     different = sorted(name for name in {*stored, *email} if stored.get(name) != email.get(name))
     if different:
         raise FailedError(f"the stored e-mail differs in {', '.join(different)}")
-    print("[5/5] content verified: every field is what was sent")
+    print("[5/5] content verified: all fields are equal")
 
 
 def clean_up(archive: Archive, found: Found) -> None:
-    """Remove the test's own object; a batch that holds other e-mails stays."""
+    """Delete the test's object, unless it is a batch with other e-mails."""
     if found.records_in_object > 1:
-        print(f"      cleanup: {found.key} holds {found.records_in_object - 1} other e-mails and stays")
+        print(f"      cleanup: {found.key} contains {found.records_in_object - 1} other e-mails and is kept")
         return
     print(f"      cleanup: {archive.delete(found)} version(s) of {found.key} deleted")
 
 
 def run(target: Target) -> None:
-    """Send, wait, compare, remove. Raises FailedError."""
+    """Send, wait, compare, delete. Raise FailedError."""
     email = {
         "email_subject": "Pillarbox end-to-end test",
         "email_sender": "e2e-test@pillarbox.invalid",
@@ -139,7 +139,7 @@ def run(target: Target) -> None:
     }
     archive = Archive(boto3.client("s3", region_name=target.region), target.bucket, target.prefix)
     accepted = send(target, email)
-    print("[2/5] accepted by SQS: the 200 says so (receiving it here would take it from the consumer)")
+    print("[2/5] accepted by SQS, according to the 200 (receiving it here would hide it from the consumer)")
     started = time.monotonic()
     print(f"[3/5] waiting for the object (0s / {target.timeout_seconds:.0f}s)")
     wait_by_api(target, accepted, started + target.timeout_seconds)
@@ -151,7 +151,7 @@ def run(target: Target) -> None:
 
 
 def main() -> int:
-    """Run the test against what the environment names; 0 passed, 1 failed, 2 wrong settings."""
+    """Run the test against the pipeline of the environment. Exit codes: 0 passed, 1 failed, 2 wrong settings."""
     try:
         target = target_of(os.environ)
     except ValueError as exc:

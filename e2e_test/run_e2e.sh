@@ -2,10 +2,10 @@
 # Sends one e-mail through the whole pipeline and checks its object in S3:
 #   e2e_test/run_e2e.sh --local            against the running local stack (.local/stack.env)
 #   e2e_test/run_e2e.sh [--yes]            against AWS: API_URL or ALB_DNS, API_TOKEN, S3_BUCKET_NAME, AWS_REGION
-# Both API_URL and ALB_DNS: it connects to the load balancer and speaks to the URL's name. S3_PREFIX (messages/) and
-# E2E_TIMEOUT_SECONDS (60) are optional. With --files as well it then drops 25 files into the inbox and waits for their
+# With both API_URL and ALB_DNS it connects to the load balancer and uses the URL's host name. S3_PREFIX (messages/) and
+# E2E_TIMEOUT_SECONDS (60) are optional. With --files it then puts 25 files into the inbox and waits for their
 # records (e2e_test/send_files.sh; needs INBOX_BUCKET_NAME). Exit code 0 passed, 1 failed, 2 wrong usage or settings.
-# `--check` only says whether the Python that it needs is there.
+# `--check` only checks whether a suitable Python exists.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,7 +18,7 @@ usage() {
 }
 
 about_files() { # yes or no
-  if [[ "$1" == yes ]]; then echo " Then it puts 25 files into ${INBOX_BUCKET_NAME:-?}, which stay there and in the archive."; fi
+  if [[ "$1" == yes ]]; then echo " Then it puts 25 files into ${INBOX_BUCKET_NAME:-?}, and does not delete them and their records."; fi
 }
 
 main() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Watches KEDA scale the consumer from 0 up and back to 0 for e-mails that it puts into the queue:
+# Sends e-mails to the queue and watches KEDA scale the consumer from 0 up and back to 0:
 #   SQS_QUEUE_URL=... AWS_REGION=... e2e_test/scaling_test.sh [--yes] [COUNT]
-# COUNT is 25 unless given. It uses kubectl's current context, prints a line for each change of the number of pods, and
+# COUNT is 25 by default. It uses kubectl's current context, prints a line for each change of the number of pods, and
 # ends with PASSED or FAILED. Optional: SCALING_NAMESPACE (pillarbox-consumer), SCALING_TIMEOUT_SECONDS (600, for each of
 # the three waits) and SCALING_POLL_SECONDS (2). Exit code 0 passed, 1 failed, 2 wrong usage or settings.
 set -euo pipefail
@@ -31,7 +31,7 @@ check_settings() { # arguments...
   command -v kubectl >/dev/null || unfit "kubectl is not installed, or not on PATH"
 }
 
-# A consumer that never goes down to 0 has nothing to show for a few e-mails.
+# A consumer that never scales to 0 would not scale for a few e-mails.
 check_cluster() {
   local least
   least=$(in_cluster get scaledobject "$NAME" --output 'jsonpath={.spec.minReplicaCount}') ||
@@ -39,7 +39,7 @@ check_cluster() {
   [[ "${least:-0}" == 0 ]] || unfit "$NAME keeps $least pod(s): the test needs an environment that goes down to 0"
 }
 
-# Sets REPLICAS and READY, and prints a line when either has changed. A look that fails is made again.
+# Sets REPLICAS and READY, and prints a line when either has changed. A failed read is repeated.
 look() {
   local text replicas ready
   text=$(in_cluster get deployment "$NAME" \
@@ -57,7 +57,7 @@ idle() { [[ "$REPLICAS" == 0 ]]; }
 scaled_up() { [[ "$READY" -gt 0 ]]; }
 
 # Waits until the condition holds, and sets TOOK to the seconds since the e-mails were sent.
-wait_until() { # condition, what did not come
+wait_until() { # condition, error text
   local deadline=$((SECONDS + TIMEOUT_SECONDS))
   look
   until "$1"; do

@@ -1,4 +1,4 @@
-"""Drop e-mail files into the inbox and wait until each is a record of the archive."""
+"""Put e-mail files into the inbox and wait until each is a record in the archive."""
 
 import gzip
 import json
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _POLL_SECONDS = 0.5
-_CLOCKS_DIFFER = timedelta(minutes=10)  # this machine's clock and that of S3, which dates the record
+_MAX_CLOCK_DIFFERENCE = timedelta(minutes=10)  # between this machine and S3
 
 
 class FailedError(Exception):
-    """Not every file became the record that it should; the text says what was seen."""
+    """A file has no record, two records or a wrong one; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where files go and where records come; prefixes end in a slash or are empty."""
+    """The inbox and the archive; prefixes end with a slash or are empty."""
 
     inbox: str
     inbox_prefix: str
@@ -39,7 +39,7 @@ class Target:
 
 
 def target_of(environment: Mapping[str, str]) -> Target:
-    """Read the target from environment variables. Raise ValueError that says which one is wrong."""
+    """Return the target from environment variables. Raise ValueError that names a wrong one."""
     missing = [n for n in ("INBOX_BUCKET_NAME", "S3_BUCKET_NAME", "AWS_REGION") if not environment.get(n)]
     if missing:
         raise ValueError(f"not set: {', '.join(missing)}")
@@ -55,13 +55,13 @@ def target_of(environment: Mapping[str, str]) -> Target:
     )
 
 
-def email_file(subject: str, moment: datetime) -> bytes:
+def email_file(subject: str, date: datetime) -> bytes:
     """Return an e-mail (RFC 5322) with an encoded word, a text that needs quoted-printable, and an HTML alternative."""
     mail = EmailMessage()
     mail["From"] = "Files test <files-test@example.com>"
     mail["To"] = "archive@example.com"
     mail["Subject"] = f"{subject} ✓"
-    mail["Date"] = format_datetime(moment)
+    mail["Date"] = format_datetime(date)
     mail["Message-ID"] = f"<{secrets.token_hex(8)}@example.com>"
     mail.set_content(text_of(subject), cte="quoted-printable")
     mail.add_alternative(f"<p>{subject}</p>\n", subtype="html")
@@ -69,12 +69,12 @@ def email_file(subject: str, moment: datetime) -> bytes:
 
 
 def text_of(subject: str) -> str:
-    """Return the text part of the e-mail with that subject."""
+    """Return the text part of the e-mail with this subject."""
     return f"{subject}: sent by e2e_test/send_files.sh, à bientôt 📮\n"
 
 
 def drop(s3: "S3Client", target: Target, count: int) -> dict[str, str]:
-    """Put that many files, with names that need encoding in an event, and return their subjects by their keys."""
+    """Put files whose names need encoding in an event; return their subjects by key."""
     run, now = secrets.token_hex(4), datetime.now(UTC)
     subjects = {}
     for number in range(1, count + 1):
@@ -86,7 +86,7 @@ def drop(s3: "S3Client", target: Target, count: int) -> dict[str, str]:
 
 
 def records(s3: "S3Client", target: Target, since: datetime, seen: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the records that were written since then, with the keys of their objects; each object is read once."""
+    """Yield key and record of each object that was written after `since` and is not in `seen`; add it to `seen`."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=target.archive, Prefix=target.prefix)
     for page in pages:
         for entry in page.get("Contents", []):
@@ -100,7 +100,7 @@ def records(s3: "S3Client", target: Target, since: datetime, seen: set[str]) -> 
 
 
 def wait_for(s3: "S3Client", target: Target, subjects: Mapping[str, str], since: datetime) -> list[str]:
-    """Return the keys of the records, one for each file. Raise FailedError where one is missing, twice or different."""
+    """Return the key of each file's record. Raise FailedError if one is missing, duplicated or different."""
     deadline = time.monotonic() + target.timeout_seconds
     seen: set[str] = set()
     found: dict[str, str] = {}
@@ -111,7 +111,7 @@ def wait_for(s3: "S3Client", target: Target, subjects: Mapping[str, str], since:
             if source.get("bucket") != target.inbox or name not in subjects:
                 continue
             if name in found:
-                raise FailedError(f"{name} is there twice: {found[name]} and {key}")
+                raise FailedError(f"{name} is archived twice: {found[name]} and {key}")
             check(name, subjects[name], record["email_data"])
             found[name] = key
         if time.monotonic() > deadline:
@@ -121,7 +121,7 @@ def wait_for(s3: "S3Client", target: Target, subjects: Mapping[str, str], since:
 
 
 def check(name: str, subject: str, email_data: Mapping[str, str]) -> None:
-    """Raise FailedError that names the fields which are not those of the file."""
+    """Raise FailedError that names the fields that differ from the file."""
     expected = {"email_subject": f"{subject} ✓", "email_content": text_of(subject)}
     different = [
         field for field, value in expected.items() if str(email_data.get(field, "")).rstrip() != value.rstrip()
@@ -133,7 +133,7 @@ def check(name: str, subject: str, email_data: Mapping[str, str]) -> None:
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Drop as many files as the one argument says; 0 all archived, 1 failed, 2 wrong settings."""
+    """Put as many files as the argument says. Exit codes: 0 all archived, 1 failed, 2 wrong settings."""
     try:
         target = target_of(environment)
     except ValueError as exc:
@@ -141,7 +141,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return 2
     s3 = boto3.client("s3", region_name=environment["AWS_REGION"])
     try:
-        since = datetime.now(UTC) - _CLOCKS_DIFFER
+        since = datetime.now(UTC) - _MAX_CLOCK_DIFFERENCE
         subjects = drop(s3, target, int(arguments[0]))
         print(f"{len(subjects)} file(s) dropped into s3://{target.inbox}/{target.inbox_prefix}", file=sys.stderr)
         keys = wait_for(s3, target, subjects, since)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Drops e-mail files, made at run time, into the inbox and waits for a record of each in the archive:
+# Puts generated e-mail files into the inbox and waits for the record of each in the archive:
 #   e2e_test/send_files.sh --local [COUNT]     the running local stack (.local/stack.env)
 #   e2e_test/send_files.sh [--yes] [COUNT]     AWS: INBOX_BUCKET_NAME, S3_BUCKET_NAME, AWS_REGION
-# COUNT is 25 unless given, 1000 at the most. INBOX_PREFIX (inbox/), S3_PREFIX (messages/) and E2E_TIMEOUT_SECONDS (60)
-# are optional. Files and records stay. It prints the keys of the records, one a line. It needs s3:PutObject on the
+# COUNT is 25 by default, at most 1000. INBOX_PREFIX (inbox/), S3_PREFIX (messages/) and E2E_TIMEOUT_SECONDS (60)
+# are optional. Files and records are not deleted. It prints the keys of the records, one per line. It needs s3:PutObject on the
 # inbox, s3:ListBucket and s3:GetObject on the archive. Exit code 0 all archived, 1 failed, 2 wrong usage or settings.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,7 +26,7 @@ main() {
   python=$(interpreter)
   case "$mode" in
     local) use_local_stack ;;
-    ask) ask "This puts $count file(s) into ${INBOX_BUCKET_NAME:-?}, which stay there and in the archive." >&2 ;;
+    ask) ask "This puts $count file(s) into ${INBOX_BUCKET_NAME:-?}, and does not delete them and their records." >&2 ;;
   esac
   exec "$python" -m e2e_test.send_files "$count"
 }

@@ -1,4 +1,4 @@
-"""Send test e-mails straight to the queue, as any producer may: the body is the e-mail, attributes carry the rest."""
+"""Send test e-mails directly to the queue, like any producer: the body is the e-mail, attributes have the rest."""
 
 import json
 import os
@@ -21,7 +21,7 @@ _BATCH_ENTRIES = 10  # SQS's limit
 
 
 def new_message_id(milliseconds: int) -> str:
-    """Return a UUIDv7 (RFC 9562) of that Unix time."""
+    """Return a UUIDv7 (RFC 9562) with the Unix time."""
     rest = secrets.randbits(74)
     low = (rest >> 62) << 64 | 0b10 << 62 | rest & ((1 << 62) - 1)
     return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | low))
@@ -50,7 +50,7 @@ def message(number: int, count: int) -> tuple[str, "SendMessageBatchRequestEntry
 
 
 def send(sqs: "SQSClient", queue_url: str, count: int) -> Iterator[str]:
-    """Send that many e-mails and yield the id of each that SQS has confirmed; a refused one raises ValueError."""
+    """Send e-mails and yield the id of each that SQS has confirmed. Raise ValueError if SQS refuses one."""
     for first in range(1, count + 1, _BATCH_ENTRIES):
         numbers = range(first, min(first + _BATCH_ENTRIES, count + 1))
         messages = [message(number, count) for number in numbers]
@@ -63,7 +63,7 @@ def send(sqs: "SQSClient", queue_url: str, count: int) -> Iterator[str]:
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Send as many as the one argument says; 0 sent, 1 failed, 2 wrong settings."""
+    """Send as many e-mails as the argument says. Exit codes: 0 sent, 1 failed, 2 wrong settings."""
     missing = [name for name in ("SQS_QUEUE_URL", "AWS_REGION") if not environment.get(name)]
     if missing:
         print(f"not set: {', '.join(missing)}", file=sys.stderr)

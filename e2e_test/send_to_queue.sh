@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sends test e-mails straight to the queue, past the API, and prints their message ids, one a line:
+# Sends test e-mails directly to the queue, without the API, and prints their message ids, one per line:
 #   e2e_test/send_to_queue.sh --local [COUNT]     to the running local stack (.local/stack.env)
 #   e2e_test/send_to_queue.sh [--yes] [COUNT]     to AWS: SQS_QUEUE_URL, AWS_REGION
-# COUNT is 1 unless given, 10000 at the most. The consumer stores them like any other e-mail: each becomes a record in
-# the archive and stays there. Exit code 0 sent, 1 failed, 2 wrong usage or settings.
+# COUNT is 1 by default, at most 10000. The consumer stores them like any other e-mail; their records are not
+# deleted. Exit code 0 sent, 1 failed, 2 wrong usage or settings.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=e2e_test/target.sh

@@ -1,4 +1,4 @@
-"""`python -m local_stack` as a process whose lines can be waited for."""
+"""Runs `python -m local_stack` as a process; tests can wait for its lines."""
 
 import os
 import re
@@ -19,7 +19,7 @@ PYTHON = REPOSITORY / ".venvs/local_stack/bin/python"
 
 
 class Run:
-    """A `python -m local_stack` process whose lines can be waited for."""
+    """A `python -m local_stack` process on free ports."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.directory = directory
@@ -43,7 +43,7 @@ class Run:
                 self._lines.put(line.rstrip("\n"))
 
     def wait_line(self, pattern: str, timeout_seconds: float = DEADLINE_SECONDS) -> re.Match[str]:
-        """Give the first line not seen yet that matches."""
+        """Return the match of the next line that matches; skip the lines before it."""
         while True:
             try:
                 line = self._lines.get(timeout=timeout_seconds)
@@ -55,7 +55,7 @@ class Run:
                 return found
 
     def stored_key(self) -> str:
-        """Return the key of the sample e-mail's object, once the run counts it as stored."""
+        """Wait until the sample e-mail is counted as stored; return the key of its object."""
         key = self.wait_line(r"object +s3://[^/]+/(\S+)$")[1]
         self.wait_line(r"^accepted 1   stored 1")
         return key

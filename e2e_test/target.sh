@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the scripts here share: which Python they run, and where the local stack is. They source it.
+# Functions that the scripts in this folder share: the Python that they run, and the local stack. They source it.
 
-# Prints the first interpreter that has boto3 (it is only looked for: its import takes half a second); `make setup` makes one.
+# Prints the first interpreter with boto3, which is not imported here, because that takes half a second.
 interpreter() {
   local python usable='import sys, importlib.util as u; sys.exit(sys.version_info < (3, 11) or not u.find_spec("boto3"))'
   for python in "${E2E_PYTHON:-}" .venvs/local_stack/bin/python python3; do
@@ -10,7 +10,7 @@ interpreter() {
       return
     fi
   done
-  echo "needs Python 3.11 or newer with boto3: run \`make setup\` first, or name one in E2E_PYTHON" >&2
+  echo "needs Python 3.11 or newer with boto3: run \`make setup\` first, or set E2E_PYTHON" >&2
   exit 2
 }
 

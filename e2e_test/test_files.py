@@ -1,4 +1,4 @@
-"""Files as their users see them: an object in the inbox, one record in the archive."""
+"""File intake end to end: an object in the inbox becomes one record in the archive."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def files_queue(pipeline: Pipeline) -> str:
 
 
 def wait_read(pipeline: Pipeline) -> None:
-    """Return when the queue of the files holds nothing, visible or in flight."""
+    """Wait until the queue of the files is empty, messages in flight included."""
     eventually(lambda: pipeline.queue_counts(files_queue(pipeline)) == (0, 0), "the files' queue is empty")
 
 
@@ -33,7 +33,7 @@ def archived(pipeline: Pipeline) -> set[str]:
 
 
 def new_records(pipeline: Pipeline, before: set[str], prefix: str) -> list[dict[str, Any]]:
-    """Return the records of files whose keys begin so and which were not there before."""
+    """Return the new records of files whose keys begin with a prefix."""
     found = [pipeline.record(key) for key in archived(pipeline) - before]
     return [r for r in found if r["metadata"].get("source_object", {}).get("key", "").startswith(prefix)]
 

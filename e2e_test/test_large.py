@@ -1,4 +1,4 @@
-"""E-mails past SQS's 1 MiB, through the whole pipeline: eight at once, within the memory that the pods have."""
+"""E-mails larger than the 1 MiB of SQS, through the whole pipeline: eight at once, within the pods' memory."""
 
 import json
 import os

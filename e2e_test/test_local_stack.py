@@ -1,4 +1,4 @@
-"""`make run` as a newcomer meets it: what it prints, what works when pasted, what stays, how it refuses."""
+"""`make run` as a user sees it: its output, the commands that it shows, and what it refuses."""
 
 import json
 import re
@@ -20,6 +20,8 @@ NAMES = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "API_URL",
+    "CONSUMER_URL",
+    "FILE_INTAKE_URL",
     "API_TOKEN",
     "SQS_QUEUE_URL",
     "SQS_DLQ_URL",
@@ -34,7 +36,7 @@ NAMES = [
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A run that goes on, and what it has shown of its first e-mail."""
+    """A running stack, and what it has shown of its first e-mail."""
 
     run: Run
     directory: Path
@@ -44,7 +46,7 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    """One run for the tests that only look at it: behind a proxy that does not work, with a layout of its own."""
+    """One run for the tests that do not change it: with a proxy that does not work, and with its own key template."""
     names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
     proxies = dict.fromkeys(names, f"http://127.0.0.1:{free_port()}")
     directory = tmp_path_factory.mktemp("shown")
@@ -102,20 +104,3 @@ def test_a_port_in_use_is_named(runs: list[Run], tmp_path: Path) -> None:
         runs.append(run)
         run.wait_line(rf"port {port} cannot be used .*PORT=\d+ make run")
         assert run.exit_code() == 1
-
-
-@pytest.mark.parametrize("other", ["CONSUMER_PORT", "FILE_INTAKE_PORT"])
-def test_two_equal_ports_are_refused(runs: list[Run], tmp_path: Path, other: str) -> None:
-    port = str(free_port())
-    run = Run(tmp_path, **{"PORT": port, other: port})
-    runs.append(run)
-    run.wait_line("must be four different ports")
-    assert run.exit_code() == 2
-
-
-@pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
-def test_a_port_that_is_none_is_refused(runs: list[Run], tmp_path: Path, port: str) -> None:
-    run = Run(tmp_path, PORT=port)
-    runs.append(run)
-    run.wait_line("PORT must be a port number from 1 to 65535")
-    assert run.exit_code() == 2

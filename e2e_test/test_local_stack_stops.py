@@ -1,4 +1,4 @@
-"""What a local stack keeps when it stops, is killed in whole or in part, and starts again."""
+"""What a local stack keeps when it is stopped or killed, as a whole or in part, and restarted."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def test_runs_that_are_killed_in_whole_or_in_part_lose_neither_objects_nor_token
     first.process.kill()
     assert first.exit_code() == -signal.SIGKILL
 
-    second = Run(tmp_path, **ports)  # takes over from the processes that the first has left behind on these ports
+    second = Run(tmp_path, **ports)  # it ends the processes that the first has left running on these ports
     runs.append(second)
     kept = second.stored_key(), read_environment(tmp_path)["API_TOKEN"]
     os.kill(second.pid_of("emulator"), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The whole pipeline as its users see it, with real processes: HTTP in, one object in S3 out."""
+"""The whole pipeline with real processes: an e-mail over HTTP becomes one object in S3."""
 
 import json
 import time
@@ -53,7 +53,7 @@ def test_a_client_that_waits_is_told_that_its_email_is_archived(pipeline: Pipeli
     assert posted.headers["location"] == f"/api/messages/{message_id}"
     asked = {"Authorization": f"Bearer {pipeline.token}", "Prefer": "wait=5"}
 
-    def archived() -> Answer | None:  # a busy machine may need more than the 5 s of one request
+    def archived() -> Answer | None:  # on a busy machine, one request of 5 s may not be enough
         answer = pipeline.request(posted.headers["location"], headers=asked)
         assert answer.headers["preference-applied"] == "wait=5"
         return answer if answer.status == 200 else None
@@ -171,7 +171,7 @@ def test_a_message_that_is_no_email_ends_in_the_dead_letter_queue(pipeline: Pipe
 
 
 def post_many(pipeline: Pipeline, count: int, clients: int = 16) -> dict[str, dict[str, str]]:
-    """Post `count` different e-mails from several clients and give them by the id that each was accepted under."""
+    """Post `count` different e-mails from several clients; return them by message id."""
 
     def post(number: int) -> tuple[str, dict[str, str]]:
         email = {**EMAIL, "email_subject": f"number {number}", "email_content": f"{number} " * 200}

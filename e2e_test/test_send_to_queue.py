@@ -1,4 +1,4 @@
-"""e2e_test/send_to_queue.sh: e-mails that pass the API by are stored like any other."""
+"""e2e_test/send_to_queue.sh: e-mails that bypass the API are stored like all others."""
 
 import os
 import subprocess
@@ -39,14 +39,14 @@ def test_each_e_mail_becomes_one_record_under_the_id_that_is_printed(pipeline: P
         assert record["metadata"]["source"] == "send_to_queue"
 
 
-def test_one_e_mail_is_sent_unless_told_otherwise(pipeline: Pipeline) -> None:
+def test_one_e_mail_is_sent_by_default(pipeline: Pipeline) -> None:
     done = run(pipeline.stack.environment, "--yes")
     assert done.returncode == 0, done.stderr
     (message_id,) = done.stdout.split()
     pipeline.wait_stored(message_id)
 
 
-def test_a_queue_that_is_not_there_is_said(pipeline: Pipeline) -> None:
+def test_a_missing_queue_is_reported(pipeline: Pipeline) -> None:
     environment = pipeline.stack.environment | {"SQS_QUEUE_URL": f"{pipeline.queue_url}-missing"}
     done = run_main(lambda: send_to_queue.main(["1"], environment), environment)
     assert (done.returncode, done.stdout) == (1, "")

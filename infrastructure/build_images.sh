@@ -34,11 +34,11 @@ recorded() { # name
   sed -n "s/^$1=//p" "$RECORD" 2>/dev/null
 }
 
-manifest() { # what image_manifest.py is asked for, with the JSON on standard input
+manifest() { # arguments of image_manifest.py; the JSON is on standard input
   "${PYTHON:-python3}" infrastructure/deploy/image_manifest.py "$@"
 }
 
-# Runs buildx with everything that decides the content of the image, so that `build` and `push` cannot differ.
+# Runs buildx with all arguments that determine the image's content, so that `build` and `push` cannot differ.
 # BuildKit takes all times in the configuration from SOURCE_DATE_EPOCH: the same layers give the same digest.
 buildx_build() { # service, options...
   local service=$1 base
@@ -49,13 +49,13 @@ buildx_build() { # service, options...
     --label "org.opencontainers.image.base.digest=${base##*@}" "$@" .
 }
 
-# The default builder of docker holds one platform only; the docker-container driver builds several.
+# docker's default builder supports one platform; the docker-container driver supports several.
 make_builder() {
   docker buildx inspect "$BUILDER" >/dev/null 2>&1 ||
     docker buildx create --name "$BUILDER" --driver docker-container >/dev/null
 }
 
-# Prints the base image with the digest that its tag has now. Every stage and platform of one build uses this digest.
+# Prints the base image with the current digest of its tag. Every stage and platform of one build uses this digest.
 pinned_base() { # image
   local digest
   if [[ "$1" == *@sha256:* ]]; then
@@ -113,7 +113,7 @@ build_with_one_platform() {
   } >"$RECORD"
 }
 
-# Prints the base image with the digest under which the tool holds it, where the tool knows one.
+# Prints the base image with its digest in the tool, if the tool has one.
 used_base() {
   local digest=""
   if [[ "$BASE_IMAGE" != *@sha256:* ]]; then
@@ -152,10 +152,10 @@ require_tested() { # image by digest, service
   own=$(docker buildx imagetools inspect --builder "$BUILDER" --raw "$image" | manifest platform "$(recorded tested)")
   config=$(docker buildx imagetools inspect --builder "$BUILDER" --raw "${image%@*}@$own" | manifest config)
   [[ "$config" == "$tested" ]] ||
-    fail "$image is not what was tested: its $(recorded tested) image has configuration $config, tested was $tested; it got no tag"
+    fail "$image is not the tested image: its $(recorded tested) image has configuration $config, tested was $tested; it got no tag"
 }
 
-# Removes what a build of this tag left on the machine. The builder's cache keeps what was used within a week.
+# Removes the local images of this tag. The builder's cache keeps what was used within a week.
 prune() {
   local ids
   ids=$("$TOOL" image ls --quiet --filter "label=org.opencontainers.image.revision=$TAG" | sort -u)
@@ -168,7 +168,7 @@ prune() {
   rm -f "$RECORD"
 }
 
-# Writes the digest that the base image's tag has now into the file that every later build reads.
+# Writes the current digest of the base image's tag to the file that later builds read.
 pin() {
   local name base
   name=$(<infrastructure/base-image.txt)

@@ -1,4 +1,4 @@
-"""Count the files below a prefix of a bucket, or send an event for each, as S3 would have when it was created."""
+"""Count the files below a prefix of a bucket, or send for each the event that S3 sends when a file is created."""
 
 import json
 import os
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _BATCH_ENTRIES = 10  # SQS's limit
 _SHOWN = 3
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_LIMIT = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One object as its bucket lists it; the version is empty where the bucket is not versioned."""
+    """An object as the bucket lists it; the version is empty in a bucket without versioning."""
 
     bucket: str
     key: str
@@ -34,7 +34,7 @@ class File:
     created_at: datetime
 
 
-def place_of(url: str) -> tuple[str, str]:
+def parse_url(url: str) -> tuple[str, str]:
     """Split s3://bucket/prefix into bucket and prefix. Raise ValueError for anything else."""
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
@@ -42,19 +42,19 @@ def place_of(url: str) -> tuple[str, str]:
     return parts.netloc, parts.path.removeprefix("/")
 
 
-def moment_of(text: str) -> datetime:
-    """Read a time in ISO 8601, UTC where it names no zone; empty means no limit. Raise ValueError."""
+def parse_time(text: str) -> datetime:
+    """Return a time in ISO 8601, by default in UTC; an empty text means no limit. Raise ValueError."""
     if not text:
-        return _LONG_AGO
+        return _NO_LIMIT
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"--since: expected a time such as 2026-12-01T00:00:00Z, got {text}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def files(s3: "S3Client", bucket: str, prefix: str, since: datetime) -> Iterator[File]:
-    """Yield the current version of each object below the prefix, without the markers that stand for folders."""
+    """Yield the current version of each object below the prefix, except folder markers."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         for entry in page.get("Versions", []):
             if not entry["IsLatest"] or entry["LastModified"] < since or entry["Key"].endswith("/"):
@@ -89,7 +89,7 @@ def event(file: File, region: str) -> dict[str, Any]:
 
 
 def send(sqs: "SQSClient", queue_url: str, found: Iterator[File], region: str) -> Iterator[int]:
-    """Send an event for each file, ten in a call, and yield how many SQS has confirmed so far. Raise ValueError."""
+    """Send an event for each file in batches of ten; yield the number confirmed so far. Raise ValueError if refused."""
     sent = 0
     while batch := list(islice(found, _BATCH_ENTRIES)):
         entries: Any = [
@@ -104,7 +104,7 @@ def send(sqs: "SQSClient", queue_url: str, found: Iterator[File], region: str) -
 
 
 def count(found: Iterator[File], url: str) -> None:
-    """Print the first files, the number and the size of all."""
+    """Print the first files, and the number and size of all."""
     number = size = 0
     for file in found:
         number += 1
@@ -115,14 +115,14 @@ def count(found: Iterator[File], url: str) -> None:
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Take `count` or `send`, the place and the earliest time; 0 done, 1 failed, 2 wrong settings."""
+    """Run `count` or `send` for a URL and an earliest time. Exit codes: 0 done, 1 failed, 2 wrong settings."""
     action, url, since = arguments
     needed = ("AWS_REGION",) if action == "count" else ("AWS_REGION", "FILES_QUEUE_URL")
     missing = [name for name in needed if not environment.get(name)]
     try:
         if missing:
             raise ValueError(f"not set: {', '.join(missing)}")
-        (bucket, prefix), earliest = place_of(url), moment_of(since)
+        (bucket, prefix), earliest = parse_url(url), parse_time(since)
     except ValueError as exc:
         print(exc, file=sys.stderr)
         return 2

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Sends events for the files that were in a bucket before its notification was set, so that file intake archives them:
+# Sends events for the files that are older than the notification of their bucket, so that file intake archives them:
 #   infrastructure/enqueue_files.sh --dry-run s3://BUCKET/PREFIX     only counts them
 #   infrastructure/enqueue_files.sh s3://BUCKET/PREFIX               counts them, asks, sends
-# --local takes the running local stack (.local/stack.env); else FILES_QUEUE_URL (not needed for a dry run) and AWS_REGION.
-# --yes asks nothing. --since 2026-12-01T00:00:00Z leaves out what was created before. A file that is archived already is
-# not archived twice, so a broken run can be repeated. It needs s3:ListBucketVersions on the bucket and sqs:SendMessage
+# --local uses the running local stack (.local/stack.env); else FILES_QUEUE_URL (not for a dry run) and AWS_REGION.
+# --yes skips the question. --since 2026-12-01T00:00:00Z skips older files. A file that is archived already is not
+# archived twice, so a failed run can be repeated. It needs s3:ListBucketVersions on the bucket and sqs:SendMessage
 # on the queue. Exit code 0 done, 1 failed, 2 wrong usage or settings.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Rotates the API token of an environment so that no client is locked out. All tokens of the parameter are valid:
+# Rotates the API token of an environment without locking out a client. All tokens of the parameter are valid:
 #
 #   1 infrastructure/rotate_token.sh add --environment NAME       adds a new token before the others
-#   2 hand the new token to all clients
+#   2 give the new token to all clients
 #   3 infrastructure/rotate_token.sh remove --environment NAME    removes all tokens but the newest
 #
-#   infrastructure/rotate_token.sh status --environment NAME      says how many tokens are valid
+#   infrastructure/rotate_token.sh status --environment NAME      prints the number of valid tokens
 #
 # The parameter keeps its KMS key and its tier. A token is never an argument of a program, and `add` shows the new one
-# only when it is asked to: --print writes it to standard output, --write FILE into a new file that only its owner can
+# only on request: --print writes it to standard output, --write FILE into a new file that only its owner can
 # read. Without either, read it later with `aws ssm get-parameter --with-decryption`; the newest is its first line.
 #
 # Options: --region REGION (else AWS_REGION), --parameter NAME (else the output TokenParameterName of the stack
@@ -76,10 +76,10 @@ find_parameter() {
   local query="Stacks[0].Outputs[?OutputKey=='TokenParameterName'].OutputValue"
   PARAMETER=$(in_aws cloudformation describe-stacks --stack-name "pillarbox-$ENVIRONMENT" \
     --query "$query" --output text) || PARAMETER=""
-  [[ "$PARAMETER" == /* ]] || fail "the stack pillarbox-$ENVIRONMENT names no token: give it with --parameter"
+  [[ "$PARAMETER" == /* ]] || fail "the stack pillarbox-$ENVIRONMENT has no token parameter: set --parameter"
 }
 
-# Sets KEY_ID and TIER, which a put without them would change.
+# Sets KEY_ID and TIER; a put without them would change them.
 read_settings() {
   local text type
   text=$(in_aws ssm describe-parameters --parameter-filters "Key=Name,Values=$PARAMETER" \
@@ -95,17 +95,17 @@ read_tokens() {
     --output text) || fail "$PARAMETER could not be read"
   VERSION=${text%%$'\t'*}
   mapfile -t TOKENS < <(tr -d '\r' <<<"${text#*$'\t'}" | grep -v '^[[:space:]]*$')
-  [[ ${#TOKENS[@]} -gt 0 ]] || fail "$PARAMETER holds no token"
+  [[ ${#TOKENS[@]} -gt 0 ]] || fail "$PARAMETER contains no token"
 }
 
-# Writes the tokens through a pipe, and notices when somebody else wrote meanwhile: SSM has no conditional write.
+# Writes the tokens through a pipe, and detects a concurrent write: SSM has no conditional write.
 write_tokens() { # tokens...
   local version IFS=$'\n'
   version=$(printf '%s' "$*" | in_aws ssm put-parameter --name "$PARAMETER" --type SecureString --overwrite \
     --key-id "$KEY_ID" --tier "$TIER" --value file:///dev/stdin --query Version --output text) ||
     fail "$PARAMETER was not written"
   [[ "$version" -eq $((VERSION + 1)) ]] ||
-    fail "somebody else changed $PARAMETER at the same time: compare its versions $VERSION to $version"
+    fail "another client changed $PARAMETER at the same time: compare its versions $VERSION to $version"
 }
 
 random_token() { head -c 36 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; }
@@ -117,11 +117,11 @@ step_status() {
 step_add() {
   local token
   token=$(random_token)
-  # Before the put: a file that cannot be made must not leave a token that nobody was given.
+  # Before the put: if the file cannot be created, no unknown token must remain.
   [[ -z "$FILE" ]] || write_file "$token"
   write_tokens "$token" "${TOKENS[@]}"
   if [[ "$PRINT" == yes ]]; then printf '%s\n' "$token"; fi
-  log "$PARAMETER: token added, $((${#TOKENS[@]} + 1)) valid. Hand it to all clients, then run"
+  log "$PARAMETER: token added, $((${#TOKENS[@]} + 1)) valid. Give it to all clients, then run"
   log "  $0 remove --environment $ENVIRONMENT"
 }
 
@@ -136,7 +136,7 @@ step_remove() {
   fi
   confirm
   write_tokens "${TOKENS[0]}"
-  log "$PARAMETER: $((${#TOKENS[@]} - 1)) removed, the newest is left. The API takes the old ones for some minutes more"
+  log "$PARAMETER: $((${#TOKENS[@]} - 1)) removed, the newest remains. The API accepts the old ones for some minutes"
 }
 
 confirm() {

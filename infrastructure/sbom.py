@@ -2,9 +2,9 @@
 
     python infrastructure/sbom.py --tool docker pillarbox/service1-api:TAG
 
-It lists what the image itself says is installed: Debian's packages (dpkg) and the Python distributions with their
-metadata. The image runs once for that, with nothing but its own Python. buildx attaches an SBOM of its own to pushed
-images; this one works with every container tool and is archived beside the digests.
+It lists the installed packages of the image: Debian packages (dpkg) and Python distributions. The script runs the
+image once to read them, with the image's own Python. buildx attaches its own SBOM to pushed images; this one works
+with every container tool and is archived beside the digests.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 9562, names that are URLs
+NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # the namespace of URLs in RFC 9562
 
 # Runs inside the image: prints dpkg's status file, os-release, and the distributions of each environment.
 PROBE = """
@@ -32,7 +32,7 @@ print(json.dumps({
 
 
 def probe(tool: str, image: str) -> dict[str, Any]:
-    """Return what the image says about itself; raise CalledProcessError when it cannot run."""
+    """Return the image's package data. Raise CalledProcessError if it cannot run."""
     command = [tool, "run", "--rm", "--entrypoint", "python", image, "-c", PROBE]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  # the operator names the tool
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -40,7 +40,7 @@ def probe(tool: str, image: str) -> dict[str, Any]:
 
 
 def fields(text: str, separator: str) -> dict[str, str]:
-    """Return the fields of a block of "name<separator>value" lines; continued lines are left out."""
+    """Return the fields of a block of "name<separator>value" lines; continuation lines are ignored."""
     pairs = (line.partition(separator) for line in text.splitlines() if separator in line and not line[0].isspace())
     return {name: value.strip().strip('"') for name, _, value in pairs}
 
@@ -62,7 +62,7 @@ def debian_components(status: str, release: str) -> list[dict[str, Any]]:
 
 
 def python_components(distributions: list[list[str]]) -> list[dict[str, Any]]:
-    """Return the Python distributions; a name is normalised as PyPI does."""
+    """Return the Python distributions; names are normalised like on PyPI."""
     return [
         component(name, version, f"pkg:pypi/{quote(name.lower().replace('_', '-').replace('.', '-'))}@{quote(version)}")
         for name, version in distributions
@@ -70,12 +70,12 @@ def python_components(distributions: list[list[str]]) -> list[dict[str, Any]]:
 
 
 def component(name: str, version: str, purl: str) -> dict[str, Any]:
-    """Return one library of the bill."""
+    """Return the entry of one package."""
     return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
 def bill(image: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the bill of materials; the same content gives the same bill."""
+    """Return the bill of materials; it depends only on the arguments."""
     components = debian_components(answer["dpkg"], answer["release"]) + python_components(answer["python"])
     components.sort(key=lambda each: str(each["bom-ref"]))
     name, _, tag = image.rpartition(":")
@@ -92,7 +92,7 @@ def bill(image: str, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print the bill of the image that the command line names."""
+    """Print the bill of materials of an image. Exit codes: 0 printed, 1 the image cannot be read."""
     parser = argparse.ArgumentParser(description="Write the bill of materials of an image as CycloneDX JSON.")
     parser.add_argument("--tool", default="docker", help="docker or podman; buildah runs no images")
     parser.add_argument("image", help="name:tag of an image that the tool has")

@@ -26,6 +26,16 @@ class Options:
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Return the variables that name the services' base URLs."""
+        ports = {
+            "API_URL": self.api_port,
+            "CONSUMER_URL": self.consumer_port,
+            "FILE_INTAKE_URL": self.file_intake_port,
+        }
+        return {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+
 
 class Programs:
     """Describes the processes of a stack without starting them.

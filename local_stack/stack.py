@@ -23,11 +23,17 @@ class LocalStack:
     A test may kill and restart each of them.
     """
 
-    def __init__(self, options: Options, announce: Callable[[str], None] = lambda _text: None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        announce: Callable[[str], None] = lambda _text: None,
+        *,
+        programs: Programs | None = None,
+    ) -> None:
         self.options = options
         self._announce = announce
         self._lock: IO[str] | None = None
-        self._programs = Programs(options)
+        self._programs = programs or Programs(options)
         self.environment: dict[str, str] = {}
         self.emulator = self._programs.emulator()
         self.api: Process
@@ -112,7 +118,7 @@ class LocalStack:
             # it would keep the objects and lose the stack.
             self.emulator.stop(_STOP_SECONDS)
             self._start_emulator()
-        self.environment = aws | resources | {"API_URL": f"http://127.0.0.1:{self.options.api_port}"}
+        self.environment = aws | resources | self.options.addresses
         self._write_environment()
 
     def _lock_directory(self) -> None:
@@ -132,7 +138,7 @@ class LocalStack:
             ) from None
 
     def _write_environment(self) -> None:
-        names = (*self._programs.aws, "API_URL", *provision.NAMES)
+        names = (*self._programs.aws, *self.options.addresses, *provision.NAMES)
         path = self.options.directory / "stack.env"
         path.touch()
         path.chmod(0o600)  # it contains the token

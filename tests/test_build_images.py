@@ -1,8 +1,9 @@
-"""infrastructure/build_images.sh before a docker with buildx that is played: what it builds, and what it pushes."""
+"""infrastructure/build_images.sh with a simulated docker buildx: what it builds and pushes."""
 
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 BASE, INDEX, NATIVE, CONFIG, OTHER = (f"sha256:{digit * 64}" for digit in "bcdef")
 BASE_IMAGE = (ROOT / "infrastructure/base-image.txt").read_text().strip()
 
-# Plays docker: $CONFIG_PUSHED is the configuration of what it pushes, $BUILDX says whether it has the plugin.
+# Simulates docker: $CONFIG_PUSHED is the configuration of the pushed image, $BUILDX whether the plugin exists.
 DOCKER = r"""#!/usr/bin/env bash
 set -euo pipefail
 printf '%s\n' "${SOURCE_DATE_EPOCH:+SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH }$*" >>"$STATE/calls"
@@ -45,7 +46,7 @@ esac
 
 
 class Docker:
-    """Runs the script before the played docker."""
+    """Runs the script with the simulated docker."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,6 +61,7 @@ class Docker:
         environment = {
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "STATE": str(self.folder),
+            "PYTHON": sys.executable,  # the one on PATH may be a version manager's, which takes long to start
             "BUILDX": "yes",
             "CONFIG_PUSHED": CONFIG,
         } | {"BASE": BASE, "INDEX": INDEX, "NATIVE": NATIVE, "CONFIG": CONFIG} | settings  # fmt: skip
@@ -148,7 +150,7 @@ def test_a_push_repeats_the_build_adds_sbom_and_provenance_and_tags_last(docker:
 
 
 def built_part(call: str) -> str:
-    """Everything of a build that decides its content: time, file, base and labels."""
+    """Return all arguments that determine a build's content: time, file, base and labels."""
     return call.partition(" --platform ")[0]
 
 
@@ -156,7 +158,7 @@ def test_an_image_that_is_not_the_tested_one_gets_no_tag(docker: Docker) -> None
     docker.run("build", TAG)
     code, said, calls = docker.run("push", TAG, REGISTRY, "service1-api", CONFIG_PUSHED=OTHER)
     assert code == 1
-    assert "is not what was tested" in said
+    assert "is not the tested image" in said
     assert OTHER in said
     assert not [call for call in calls if "imagetools create" in call]
 

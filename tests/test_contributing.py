@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and docs/jenkins.md name only what exists."""
+"""Everything that CONTRIBUTING.md and docs/jenkins.md name exists."""
 
 import re
 

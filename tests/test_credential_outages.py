@@ -1,4 +1,4 @@
-"""Both services as processes with credentials of STS that live seconds, and STS failing in each phase."""
+"""Both services as processes with STS credentials that expire in seconds, while STS fails in each phase."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ FAULTS: list[tuple[int, str] | str] = [
     "hang",
 ]
 MANY = 1000
-OUTAGE_SECONDS = 12  # three lives of the credentials; measured with 60 as well
+OUTAGE_SECONDS = 12  # three lifetimes of the credentials; also measured with 60
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 @pytest.fixture(autouse=True)
 def _healed(pipeline: Pipeline) -> Iterator[None]:
-    """Let no test leave a fault to the next one."""
+    """End the fault after each test."""
     yield
     pipeline.identity.fault, pipeline.gate.s3_fails = None, False
 
@@ -50,7 +50,7 @@ def test_an_email_goes_through_and_both_services_change_to_fresh_credentials(pip
 
 
 def fail(pipeline: Pipeline, fault: tuple[int, str] | str, *processes: Process) -> None:
-    """Break STS, and wait until these processes have no valid credentials left."""
+    """Make STS fail, and wait until these processes have no valid credentials."""
     before = [count_of(process, EXPIRED) for process in processes]
     pipeline.identity.fault = fault
     for process, count in zip(processes, before, strict=True):
@@ -66,7 +66,7 @@ def pids(pipeline: Pipeline) -> list[int]:
 
 
 def assert_same_processes(pipeline: Pipeline, before: list[int]) -> None:
-    """Hold that nothing was restarted, a worker of gunicorn neither."""
+    """Assert that no process was restarted, gunicorn's worker included."""
     assert pids(pipeline) == before
     assert [pipeline.stack.api.exit_code(), pipeline.stack.consumer.exit_code()] == [None, None]
     assert count_of(pipeline.stack.api, "started") == 1
@@ -133,7 +133,7 @@ def test_messages_in_hand_survive_an_outage_of_sts(pipeline: Pipeline, fault: tu
 
 
 def hold_messages(pipeline: Pipeline) -> None:
-    """Have the consumer hold three messages that S3 does not take."""
+    """Make the consumer hold three messages that S3 refuses."""
     pipeline.gate.s3_fails = True
     for _ in range(3):
         eventually(lambda: pipeline.post() == 200, "the API does not take e-mails")
@@ -174,7 +174,7 @@ def test_a_thousand_emails_pass_an_outage_of_sts_without_a_loss_and_without_a_re
     started = time.monotonic()
 
     def deliver(number: int) -> None:
-        """Send one of the e-mails as a client does that tries again; spread them over the outage."""
+        """Send one e-mail with retries; the e-mails are spread over the outage."""
         time.sleep(max(0.0, started + number * (OUTAGE_SECONDS + 6) / MANY - time.monotonic()))
         eventually(lambda: pipeline.post() == 200, "an e-mail was never accepted", seconds=OUTAGE_SECONDS + 120)
 
@@ -193,4 +193,4 @@ def test_a_thousand_emails_pass_an_outage_of_sts_without_a_loss_and_without_a_re
     logged = [*events(pipeline.stack.consumer), *events(pipeline.stack.api)][lines:]
     assert [event for event in logged if "exception" in event] == []
     about = [event for event in logged if event["logger"] == "pillarbox_aws.credentials"]
-    assert len(about) <= 6  # two services: it fails, nothing valid is left, it works again
+    assert len(about) <= 6  # for each of two services: STS fails, credentials have expired, STS works again

@@ -26,7 +26,7 @@ DEADLINE_SECONDS = 30
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No credentials and no endpoint of whoever runs the tests."""
+    """Remove the credentials and endpoints of the user who runs the tests."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -84,7 +84,10 @@ def use_until(condition: Callable[[], bool], sqs: SqsClient, archive: S3Archive)
         assert time.monotonic() < deadline, "the credentials were not refreshed"
         try:
             use(sqs, archive)
-        except (SqsError, StoreError) as exc:  # a busy machine can take longer to refresh than credentials live
+        except (
+            SqsError,
+            StoreError,
+        ) as exc:  # a refresh can take longer than credentials are valid
             assert exc.cause.startswith("credentials"), exc  # noqa: PT017  # the services retry after this cause
         time.sleep(0.05)
 
@@ -122,7 +125,7 @@ def test_credentials_that_live_seconds_serve_both_clients_over_a_refresh(
 
 
 def test_credentials_of_the_instance_serve_both_clients_over_a_refresh(environment: pytest.MonkeyPatch) -> None:
-    """botocore extends what IMDS gives by minutes, so here its advisory refresh is moved instead of the expiry."""
+    """botocore extends the expiry of IMDS by minutes, so the test changes the time of the advisory refresh instead."""
     environment.setattr(RefreshableCredentials, "_advisory_refresh_timeout", 3600)
     identity = IdentityServer(life_seconds=40 * 60)
     for name, value in identity.instance().items():
@@ -137,14 +140,14 @@ def test_credentials_of_the_instance_serve_both_clients_over_a_refresh(environme
 
 
 def test_a_provider_that_fails_at_the_start_is_asked_again(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """botocore asks the agent of Pod Identity as soon as it looks for credentials, and raises."""
+    """botocore calls the Pod Identity agent while it searches for credentials, and raises."""
     identity = IdentityServer(life_seconds=4)
     identity.fault = (400, "on demand")
     token_file = tmp_path / "token"
     with serving(identity) as gate:
         for name, value in identity.pod_identity(str(token_file)).items():
             environment.setenv(name, value)
-        with clients(environment, gate) as (credentials, sqs, archive):  # the token file is missing
+        with clients(environment, gate) as (credentials, sqs, archive):  # the file of the token is missing
             token_file.write_text(POD_TOKEN)
             identity.fault = None
             wait_for(credentials)

@@ -1,4 +1,4 @@
-"""deploy.sh as far as one machine goes: the real aws CLI and both real services, a cluster that is played."""
+"""deploy.sh with the real aws CLI and both real services, and a simulated cluster."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def tools() -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A stage with the stack and the token made, and both services running behind what plays the load balancer."""
+    """A stage with the stack, the token, and both services behind a simulated load balancer."""
     with stage(tmp_path_factory.mktemp("deploy")) as set_stage:
         for step in ("infrastructure", "token"):
             made = set_stage.deploy("--only", step, *V1)
@@ -201,11 +201,11 @@ def test_a_changed_stack_is_verified_with_the_running_release_before_the_new_one
     assert run.code == 1
     assert "failed at step infrastructure" in run.said
     assert "the running release does not work with the changed stack" in run.said
-    assert "not taken back: the stack pillarbox-dev" in run.said
+    assert "not rolled back: the stack pillarbox-dev" in run.said
     assert prepared.applied == applied
     back = prepared.deploy("--only", "infrastructure", *V1, "--parameter", "OldestMessageAlarmSeconds=900")
     assert back.code == 0, back.said
-    assert "verifying it with the release that runs" in back.said
+    assert "verifying it with the running release" in back.said
     assert "PASSED" in back.said
 
 
@@ -221,7 +221,7 @@ def test_a_first_deployment_that_fails_is_left_as_it_is_and_says_so(tmp_path: Pa
     with stage(tmp_path) as set_stage:
         run = set_stage.deploy(*V1, STAND_IN_LOAD_BALANCER="", HEALTH_TIMEOUT_SECONDS="1")
         assert run.code == 1
-        assert "none to go back to: left as it is" in run.said
+        assert "none to go back to: nothing is changed" in run.said
         assert "service1-api:v1" in set_stage.applied
 
 
@@ -246,9 +246,9 @@ def test_images_that_were_never_pushed_are_not_deployed(prepared: Stage, first: 
 
 
 def test_credentials_of_another_account_are_refused(prepared: Stage) -> None:
-    run = prepared.deploy(*V1, AWS_ACCESS_KEY_ID="111111111111")  # the emulator reads the account from such a key
+    run = prepared.deploy(*V1, AWS_ACCESS_KEY_ID="111111111111")  # the emulator reads the account from the key
     assert run.code == 1
-    assert f"the credentials are of account 111111111111, not of {ACCOUNT_ID}" in run.said
+    assert f"the credentials belong to account 111111111111, not to {ACCOUNT_ID}" in run.said
 
 
 def test_a_certificate_makes_the_load_balancer_speak_https(prepared: Stage, first: Run) -> None:

@@ -1,4 +1,4 @@
-"""deploy.sh and its command line: every wrong argument is a usage line and exit code 2, and nothing has happened."""
+"""The command line of deploy.sh: a wrong argument leads to the usage, exit code 2 and no action."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ SCRIPTS = (
 
 
 def deploy(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run it where no tool but those of the system is, so that nothing can happen."""
+    """Run deploy.sh with only the system's tools on PATH, so that it can change nothing."""
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     return subprocess.run(
         [str(ROOT / "deploy.sh"), *arguments],
@@ -67,8 +67,8 @@ def test_a_script_can_be_run(script: str) -> None:
         ((*GOOD, "--certificate-arn", "arn"), "--certificate-arn needs --hostname"),
         ((*GOOD, "--certificate-arn", "arn", "--hostname", "api.example.com"), "--certificate-arn"),
         ((*GOOD, "--force", "yes"), "unknown option --force"),
-        ((*GOOD, "--force"), "--force needs a value, or is no option"),
-        ((REGISTRY, ACCOUNT_ID), "nobody can answer here"),
+        ((*GOOD, "--force"), "--force needs a value or is unknown"),
+        ((REGISTRY, ACCOUNT_ID), "standard input is not a terminal"),
     ],
 )
 def test_a_wrong_argument_is_named_with_the_usage_and_exit_code_2(

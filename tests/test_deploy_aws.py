@@ -1,4 +1,4 @@
-"""What deploy.sh asks of AWS besides images: the role, the stacks, and errors that must not read as "there is none"."""
+"""Calls of deploy.sh to AWS, except for images: the role, the stacks, and errors that must not be read as "missing"."""
 
 from pathlib import Path
 

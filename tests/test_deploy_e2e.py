@@ -1,4 +1,4 @@
-"""The end-to-end scripts: what they say and how they end, against both real services and without them."""
+"""The end-to-end scripts: output and exit codes, with both real services and without them."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ AWS = {"API_TOKEN": "t", "S3_BUCKET_NAME": "b", "AWS_REGION": "eu-west-1"}
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What an operator's shell holds: where the running services and their archive are."""
+    """The environment variables of an operator: the running services and their archive."""
     folder = tmp_path_factory.mktemp("e2e")
     with running_emulator(folder / "emulator") as aws:
         resources = create_resources(aws, {})
@@ -57,7 +57,7 @@ def test_an_email_that_arrives_is_a_pass_step_by_step(environment: dict[str, str
     done = run("run_e2e.sh", "--yes", environment=environment)
     lines = done.stdout.splitlines()
     assert [line[:5] for line in lines if line.startswith("[")] == [f"[{step}/5]" for step in range(1, 6)]
-    assert "      the API says: 200 archived" in lines
+    assert "      status from the API: 200 archived" in lines
     assert "cleanup: 1 version(s)" in done.stdout
     assert (lines[-1], done.returncode) == ("PASSED", 0)
     assert environment["API_TOKEN"] not in done.stdout + done.stderr
@@ -93,9 +93,9 @@ def test_an_api_that_does_not_tell_the_status_leaves_the_wait_to_the_bucket(
     target = target_of(environment)
     wait_by_api(target, Accepted("x", status_path), time.monotonic() + 60)
     printed = capsys.readouterr().out
-    assert "the API says: 40" in printed if status_path else not printed
+    assert "status from the API: 40" in printed if status_path else not printed
     wait_by_api(replace(target, api_url="http://127.0.0.1:9"), Accepted("x", "/x"), time.monotonic() + 60)
-    assert "the API does not tell the status" in capsys.readouterr().out
+    assert "the API did not return the status" in capsys.readouterr().out
 
 
 def test_an_email_that_the_api_does_not_find_is_asked_for_until_the_time_is_up(environment: dict[str, str]) -> None:

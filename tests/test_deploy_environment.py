@@ -1,4 +1,4 @@
-"""k8s/environments: a file names all in which an environment differs, and what is wrong in it is named by its line."""
+"""k8s/environments: a file contains everything that differs between environments; errors name the line."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/11111111-2222-3333
 
 
 def deploy(tmp_path: Path, text: str, *options: str, name: str = "dev") -> subprocess.CompletedProcess[str]:
-    """Run deploy.sh with an environment file of that text, where AWS is out of reach."""
+    """Run deploy.sh with the text as environment file, without access to AWS."""
     (tmp_path / f"{name}.env").write_text(text)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ENVIRONMENTS_FOLDER": str(tmp_path)}
     return subprocess.run(
@@ -53,7 +53,7 @@ def test_the_check_names_what_a_fresh_environment_lacks_one_a_line(name: str, tm
         ("EKS CLUSTER=x", 'expected KEY=VALUE or a comment, got "EKS CLUSTER=x"'),
         ("export EKS_CLUSTER=x", "expected KEY=VALUE or a comment"),
         ("EKS_CLUSTRE=x", "unknown key EKS_CLUSTRE"),
-        ("AWS_REGION=eu-west-2", "AWS_REGION is there already, in line 2"),
+        ("AWS_REGION=eu-west-2", "AWS_REGION is set already in line 2"),
         ("API_MIN_REPLICAS=two", 'API_MIN_REPLICAS: expected a whole number from 1 to 999, got "two"'),
         ("API_MIN_REPLICAS=0", "API_MIN_REPLICAS: expected a whole number"),
         ("API_MIN_REPLICAS=2 # pods", "API_MIN_REPLICAS: expected a whole number"),
@@ -128,7 +128,7 @@ def test_lines_that_end_as_on_windows_are_read(tmp_path: Path) -> None:
 
 
 def test_a_parameter_of_the_stack_is_found_wherever_the_template_has_it(tmp_path: Path) -> None:
-    """A search that stopped at the first match broke the pipe it read from, and now and then found nothing."""
+    """A search that ends at the first match may break the pipe that it reads from, and then fails sometimes."""
     template = (ROOT / "infrastructure/pipeline.yaml").read_text()
     names = re.findall(r"^  (\w+):$", template[: template.index("\nRules:")], re.MULTILINE)
     assert len(names) > 10

@@ -1,4 +1,4 @@
-"""The steps `build`, `push` and `images`, and the tag of an environment, before a registry whose answers are given."""
+"""The steps `build`, `push` and `images`, and the tag of an environment, with scripted answers of the registry."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def test_an_error_of_aws_is_no_missing_image(step: str, functions: Functions) ->
     run = functions.run(step)
     assert run.code == 1
     assert "AccessDeniedException" in run.said
-    assert f"cannot ask {REGISTRY} for pillarbox/service1-api:v1" in run.said
+    assert f"cannot query {REGISTRY} for pillarbox/service1-api:v1" in run.said
     assert not [call for call in run.calls if call.startswith("docker") or "put-image" in call]
 
 

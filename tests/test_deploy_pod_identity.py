@@ -34,7 +34,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def associations(cloud: Stage) -> dict[str, tuple[str, str]]:
-    """Return id and role of each association, by namespace and service account."""
+    """Return id and role of each association by namespace and service account."""
     eks: Any = boto3.client("eks", **client_options(cloud.aws))  # type: ignore[call-overload]
     found = {}
     for each in eks.list_pod_identity_associations(clusterName=CLUSTER)["associations"]:

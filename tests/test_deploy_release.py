@@ -1,6 +1,6 @@
-"""What deploy.sh does to the cluster: the lock, what it remembers of releases, the way back, what it waits for.
+"""deploy.sh and the cluster: the lock, the records of releases, the rollback, and what it waits for.
 
-Everything here is played but deploy.sh and what kubectl does without a cluster; tests/cluster has the real API server.
+The cluster is simulated; tests/cluster has the same with a real API server.
 """
 
 import re
@@ -30,7 +30,7 @@ def cluster(tmp_path: Path) -> Stage:
 
 
 def applied(cluster: Stage, tag: str, *options: str) -> Run:
-    """Render, show the difference and apply; give the run that applied."""
+    """Render, show the difference and apply; return the run that applied."""
     file = str(cluster.render(tag, *options))
     for step in ("diff", "apply"):
         run = cluster.deploy("--only", step, "--yes", "--rendered", file)
@@ -39,7 +39,7 @@ def applied(cluster: Stage, tag: str, *options: str) -> Run:
 
 
 def verified(cluster: Stage, tag: str, *options: str) -> None:
-    """Apply a release and record it, as the step verify does once the e-mail has arrived."""
+    """Apply a release and record it, like the step verify after the e-mail has arrived."""
     applied(cluster, tag, *options)
     file = cluster.folder / f"{tag}.yaml"
     script = f"""
@@ -104,7 +104,7 @@ def test_unlock_removes_the_lock_after_a_yes(cluster: Stage) -> None:
     assert LEASE in cluster.objects()
     run = cluster.deploy("--only", "unlock", answer="y\n")
     assert (run.code, LEASE in cluster.objects()) == (0, False)
-    assert "held by killed, renewed last at 2026-01-01" in run.said
+    assert "held by killed, last renewed at 2026-01-01" in run.said
 
 
 # ---- the way back ----------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_unlock_removes_the_lock_after_a_yes(cluster: Stage) -> None:
 def test_roll_back_removes_what_the_failed_release_added(cluster: Stage) -> None:
     verified(cluster, "v1", *FIXED)
     before = set(cluster.objects())
-    applied(cluster, "v2")  # with KEDA, which would scale the two consumers to none
+    applied(cluster, "v2")  # with KEDA, which would scale the two consumers to zero
     assert SCALED_OBJECT in cluster.objects()
     run = cluster.deploy("--only", "rollback", "--image-tag", "v2")
     assert run.code == 0, run.said
@@ -163,7 +163,7 @@ def test_roll_back_of_a_file_leaves_another_deployment_alone(cluster: Stage) -> 
 def test_an_attempt_that_was_killed_is_taken_back_with_the_next(cluster: Stage) -> None:
     verified(cluster, "v1", *FIXED)
     before = set(cluster.objects())
-    applied(cluster, "v2", "--component", "service-monitor", *FIXED)  # and killed: nothing took it back
+    applied(cluster, "v2", "--component", "service-monitor", *FIXED)  # and killed, without a rollback
     applied(cluster, "v3", *FIXED)
     assert cluster.deploy("--only", "rollback", "--image-tag", "v3").code == 0
     assert set(cluster.objects()) == before
@@ -222,7 +222,7 @@ def test_the_deployment_s_own_deadline_ends_the_wait(cluster: Stage) -> None:
     applied(cluster, "v1", *FIXED)
     run = cluster.deploy("--only", "wait", "--rendered", str(cluster.folder / "v1.yaml"))
     (call,) = run.called("kubectl --namespace pillarbox rollout status")
-    assert "--timeout=3600s" in call  # a last bound; the condition Progressing decides
+    assert "--timeout=3600s" in call  # an upper limit; the condition Progressing decides
     assert cluster.objects()[CONSUMER]["spec"]["progressDeadlineSeconds"] == 300
 
 
@@ -301,7 +301,7 @@ def test_the_tag_and_the_rendered_file_must_agree(cluster: Stage) -> None:
     file = cluster.render("v1")
     run = cluster.deploy("--only", "diff", "--image-tag", "v2", "--rendered", str(file))
     assert run.code == 2
-    assert f"{file} holds the images of v1" in run.said
+    assert f"{file} contains the images of v1" in run.said
 
 
 def test_what_was_rendered_is_applied_and_never_rendered_again(cluster: Stage) -> None:

@@ -1,4 +1,4 @@
-"""What an environment's file says stands in the manifests that deploy.sh renders."""
+"""The values of an environment file are in the manifests that deploy.sh renders."""
 
 import subprocess
 from itertools import product
@@ -24,7 +24,7 @@ COMBINATIONS = [
         ("", HTTPS),
         ("no", "yes"),
     )
-    if https or overlay == "dev"  # production is not rendered without a certificate
+    if https or overlay == "dev"  # production requires a certificate
 ]
 ALB = "alb.ingress.kubernetes.io/"
 
@@ -149,7 +149,7 @@ def test_production_keeps_one_consumer_unless_its_file_says_otherwise(cluster: S
 
 
 def settings_maps(manifests: list[Manifest]) -> dict[str, dict[str, str]]:
-    """Return the settings of each workload by its name."""
+    """Return the settings of each workload by name."""
     maps = [m for m in manifests if m["kind"] == "ConfigMap"]
     return {m["metadata"]["name"].partition("-settings-")[0]: m["data"] for m in maps}
 

@@ -1,4 +1,4 @@
-"""The step `scan`: ECR's findings on each platform's image decide whether a release may go on."""
+"""The step `scan`: ECR's findings on each platform's image decide whether the release continues."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from tests.deploy.functions import Functions, ecr_error
 Judge = Callable[[dict[str, Any], str], tuple[int, str]]
 
 INDEX_DIGEST, AMD64, ARM64 = (f"sha256:{digit * 64}" for digit in "0ab")
-INDEX = {
+INDEX: dict[str, Any] = {
     "mediaType": "application/vnd.oci.image.index.v1+json",
     "manifests": [
         {"digest": AMD64, "platform": {"os": "linux", "architecture": "amd64"}},
@@ -34,7 +34,7 @@ TOMORROW, YESTERDAY = TODAY + timedelta(days=1), TODAY - timedelta(days=1)
 
 
 def basic(*findings: tuple[str, str], status: str = "COMPLETE") -> dict[str, Any]:
-    """An answer of basic scanning with findings as (name, severity)."""
+    """Return an answer of basic scanning with findings (name, severity)."""
     listed = [
         {
             "name": name,
@@ -47,7 +47,7 @@ def basic(*findings: tuple[str, str], status: str = "COMPLETE") -> dict[str, Any
 
 
 def enhanced(*findings: tuple[str, str, str]) -> dict[str, Any]:
-    """An answer of enhanced scanning with findings as (name, severity, status)."""
+    """Return an answer of enhanced scanning with findings (name, severity, status)."""
     listed = [
         {
             "title": f"{name} - flask",
@@ -63,14 +63,17 @@ def enhanced(*findings: tuple[str, str, str]) -> dict[str, Any]:
     return {"imageScanStatus": {"status": "ACTIVE"}, "imageScanFindings": {"enhancedFindings": listed}}
 
 
+def answer_manifest(functions: Functions, manifest: dict[str, Any]) -> None:
+    stored = {"imageId": {"imageDigest": INDEX_DIGEST}, "imageManifest": json.dumps(manifest)}
+    functions.answer("batch-get-image", {"images": [stored]})
+
+
 @pytest.fixture
 def functions(tmp_path: Path) -> Functions:
-    """deploy.sh's functions before a registry that has both images for two platforms, without any finding."""
+    """deploy.sh's functions with a registry that has both images for one platform, without findings."""
     functions = Functions(tmp_path)
     functions.answer("describe-images", text=INDEX_DIGEST)
-    functions.answer(
-        "batch-get-image", {"images": [{"imageId": {"imageDigest": INDEX_DIGEST}, "imageManifest": json.dumps(INDEX)}]}
-    )
+    answer_manifest(functions, INDEX | {"manifests": INDEX["manifests"][:1]})
     functions.answer("describe-image-scan-findings", basic())
     return functions
 
@@ -83,7 +86,7 @@ def exceptions_file(folder: Path, text: str) -> Path:
 
 @pytest.fixture
 def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Judge:
-    """The command `judge` in this process: an answer of ECR and the text of the exceptions to exit code and output."""
+    """Runs the command `judge` in this process: takes ECR's answer and the exceptions, returns exit code and output."""
 
     def run(answer: dict[str, Any], exceptions: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(answer)))
@@ -102,6 +105,7 @@ def test_images_without_critical_findings_pass(functions: Functions) -> None:
 
 
 def test_each_platform_s_image_is_asked_for_and_no_attestation(functions: Functions) -> None:
+    answer_manifest(functions, INDEX)
     run = functions.run("step_scan")
     asked = [call for call in run.calls if "describe-image-scan-findings" in call]
     assert [call.split("imageDigest=")[1].split()[0] for call in asked] == [AMD64, ARM64] * 2
@@ -109,10 +113,7 @@ def test_each_platform_s_image_is_asked_for_and_no_attestation(functions: Functi
 
 
 def test_an_image_without_an_index_is_its_own_only_platform(functions: Functions) -> None:
-    manifest = json.dumps({"mediaType": "application/vnd.docker.distribution.manifest.v2+json", "config": {}})
-    functions.answer(
-        "batch-get-image", {"images": [{"imageId": {"imageDigest": INDEX_DIGEST}, "imageManifest": manifest}]}
-    )
+    answer_manifest(functions, {"mediaType": "application/vnd.docker.distribution.manifest.v2+json", "config": {}})
     run = functions.run("step_scan")
     assert run.code == 0, run.said
     asked = [call for call in run.calls if "describe-image-scan-findings" in call]
@@ -121,6 +122,7 @@ def test_an_image_without_an_index_is_its_own_only_platform(functions: Functions
 
 def test_a_critical_finding_fails_the_step_and_is_named_with_its_package(functions: Functions) -> None:
     answer = basic(("CVE-2026-1", "CRITICAL"))
+    answer_manifest(functions, INDEX)
     functions.answer("describe-image-scan-findings", answer, where=f"service2-consumer.*{ARM64}")
     run = functions.run("step_scan")
     assert run.code == 1
@@ -190,7 +192,7 @@ def test_it_waits_until_the_scan_is_finished(functions: Functions) -> None:
     functions.answer("describe-image-scan-findings", basic(status="PENDING"), basic(status="IN_PROGRESS"), basic())
     run = functions.run("step_scan", SCAN_POLL_SECONDS="0")
     assert run.code == 0, run.said
-    assert len([call for call in run.calls if "describe-image-scan-findings" in call]) == 6
+    assert len([call for call in run.calls if "describe-image-scan-findings" in call]) == 3 + 1
 
 
 def test_a_scan_that_never_ends_fails_the_step(functions: Functions) -> None:

@@ -1,4 +1,4 @@
-"""The Dockerfiles and what may reach them: small, locked, without root, without a shell."""
+"""The Dockerfiles and their build context: small, locked dependencies, no root user, no shell form."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ ALLOWED = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines(
 
 
 def instructions(service: str) -> list[tuple[str, str]]:
-    """The instructions of a Dockerfile with their arguments, continued lines joined."""
+    """Return the instructions of a Dockerfile with their arguments; continued lines are joined."""
     text = re.sub(r"^#.*\n", "", (ROOT / service / "Dockerfile").read_text(), flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     return [(name, rest) for name, _, rest in (line.partition(" ") for line in lines if line)]
@@ -57,7 +57,7 @@ def test_nothing_is_installed_that_is_not_locked(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_image_runs_as_an_unprivileged_user_by_number(service: str) -> None:
-    assert the("USER", service) == "1000:1000"  # Kubernetes can prove runAsNonRoot of a number only
+    assert the("USER", service) == "1000:1000"  # Kubernetes can check runAsNonRoot only for a numeric user
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -117,6 +117,6 @@ def test_each_package_has_all_that_its_build_reads() -> None:
     ],
 )
 def test_the_benchmark_runs_a_service_with_the_allocator_of_its_image(service: str, measured: dict[str, str]) -> None:
-    """The memory was measured with these settings, and grows without them."""
+    """Memory was measured with these settings; without them it grows."""
     assert all(f"{name}={value}" in the("ENV", service).split() for name, value in measured.items())
     assert set(measured) == {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"}

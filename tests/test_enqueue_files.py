@@ -1,6 +1,6 @@
-"""infrastructure/enqueue_files.sh: events for files that were there before the notification.
+"""infrastructure/enqueue_files.sh: events for files that are older than the notification.
 
-What the module decides is tested in this process, on the emulator; what the script decides is tested through it.
+The module is tested in this process, on the emulator; the script is tested as a process.
 """
 
 import json
@@ -22,7 +22,7 @@ KEYS = [f"old/{number:02} é+ü.eml" for number in range(23)]
 
 
 class Backfill:
-    """A bucket with files and a queue of its own for the events; `run` runs the module, `run_script` the script."""
+    """A bucket with files and a queue for the events; `run` runs the module, `run_script` the script."""
 
     def __init__(self, environment: dict[str, str], bucket: str) -> None:
         self._environment, self.bucket = environment, bucket
@@ -59,7 +59,7 @@ class Backfill:
         return found
 
     def objects(self) -> list[dict[str, Any]]:
-        """Return what the events say of their objects; each message has one."""
+        """Return the objects of the events; each message has one."""
         records = [record for message in self.messages() for record in message["Records"]]
         assert {record["s3"]["bucket"]["name"] for record in records} <= {self.bucket}
         assert {(record["eventSource"], record["eventName"]) for record in records} <= {("aws:s3", "ObjectCreated:Put")}
@@ -74,7 +74,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 
 @pytest.fixture(scope="module")
 def backfill(emulator: dict[str, str]) -> Backfill:
-    """A versioned bucket with 23 files, one of them written twice, one deleted, a folder, and one elsewhere."""
+    """A versioned bucket with 23 files (one written twice), a deleted file, a folder marker, and a file elsewhere."""
     made = Backfill(emulator, BUCKET)
     made.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     made.put(*KEYS, KEYS[0], "old/deleted.eml", "old/folder/", "elsewhere/x.eml")

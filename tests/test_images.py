@@ -1,4 +1,4 @@
-"""The images that ship: hardened as the manifests demand, and working so, from HTTP to S3."""
+"""The images work from HTTP to S3 under the hardening of the manifests."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def health_check(image: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tag() -> str:
-    """The tag of the images under test; without IMAGE_TAG they are built from the working tree."""
+    """Return the tag of the images under test; without IMAGE_TAG build them from the working tree."""
     if given := os.environ.get("IMAGE_TAG"):
         return given
     subprocess.run(["make", "images", "TAG=test", f"CONTAINER_TOOL={BUILDER}"], cwd=ROOT, check=True)
@@ -66,7 +66,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 class Container:
-    """A running container of one service, in the hardening that the manifests prescribe."""
+    """A running container of one service, hardened like in the manifests."""
 
     def __init__(self, service: str, tag: str, environment: dict[str, str]) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -86,7 +86,7 @@ class Container:
         return container_tool("exec", self.id, *command)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM and return the exit code."""
         container_tool("stop", "--time=60", self.id)
         return int(container_tool("inspect", "--format={{.State.ExitCode}}", self.id))
 

@@ -1,4 +1,4 @@
-"""compose.yaml agrees with what it starts: names, settings, hardening."""
+"""compose.yaml agrees with the services and images: names, settings, hardening."""
 
 from typing import Any
 

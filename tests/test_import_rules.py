@@ -1,6 +1,7 @@
-"""Who may import what: the rules of docs/architecture.md, read from the source."""
+"""The import rules of docs/architecture.md, checked in the source."""
 
 import ast
+import functools
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -39,7 +40,8 @@ PURE = {
     )
 } | {
     ("service1_api", "problems"),
-    *(("pillarbox_ops", name) for name in ("layout", "reasons", "records", "search")),
+    *(("pillarbox_ops", name) for name in ("layout", "reasons", "records", "search", "attachments", "eml", "email_input")),
+    *(("pillarbox_ops", f"ui.{name}") for name in ("attachments", "plots", "text")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
@@ -61,7 +63,7 @@ DOES_IO = {
     "time",
     "pathlib",
 }
-# The names that packages have on PyPI, where they differ from the name that is imported.
+# The names on PyPI of packages that are imported by another name.
 DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": "pydantic-settings"} | {
     "uuid_utils": "uuid-utils",
     "pillarbox": "pillarbox-common",
@@ -74,9 +76,13 @@ DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": 
 MODULES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]
 
 
-def imports_of(path: Path) -> Iterator[str]:
+@functools.cache
+def imports_of(path: Path) -> list[str]:
     """Give the full name of each module that a file imports when it runs, not only for type checking."""
-    tree = ast.parse(path.read_text())
+    return list(_imports_in(ast.parse(path.read_text()), path))
+
+
+def _imports_in(tree: ast.Module, path: Path) -> Iterator[str]:
     typing_only = {
         inner
         for node in ast.walk(tree)

@@ -1,4 +1,4 @@
-"""The stack of one environment as the emulator makes it from infrastructure/pipeline.yaml."""
+"""The stack of one environment that the emulator creates from infrastructure/pipeline.yaml."""
 
 import json
 from collections.abc import Iterator

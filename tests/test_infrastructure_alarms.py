@@ -1,4 +1,4 @@
-"""The alarms of the API, infrastructure/alarms.yaml, as the emulator makes them."""
+"""The alarms of the API that the emulator creates from infrastructure/alarms.yaml."""
 
 import json
 import re

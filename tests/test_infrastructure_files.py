@@ -1,4 +1,4 @@
-"""File intake as the emulator makes it from infrastructure/pipeline.yaml: the inbox, its events, the files' queue."""
+"""The file intake that the emulator creates from infrastructure/pipeline.yaml: inbox, events and queue."""
 
 import json
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def bucket_policy(cloud: Cloud, bucket: str) -> dict[str, Any]:
 
 
 def events(cloud: Cloud, outputs: dict[str, str], *keys: str) -> list[dict[str, Any]]:
-    """Put objects of these keys into the inbox and return what the queue gets, without the test event."""
+    """Put objects into the inbox; return the events in the queue, without the test event."""
     s3, sqs = cloud.client("s3"), cloud.client("sqs")
     found: list[dict[str, Any]] = []
     for key in keys:
@@ -164,7 +164,7 @@ def test_files_stay_unless_the_parameter_says_for_how_long() -> None:
 
 
 def test_the_queue_admits_the_bucket_before_the_bucket_names_the_queue() -> None:
-    """S3 refuses a notification to a queue that it may not send to."""
+    """S3 refuses a notification to a queue without permission to send."""
     made = resources("pipeline.yaml")
     assert made["InboxBucket"]["DependsOn"] == "FilesQueuePolicy"
     assert "InboxBucket" not in json.dumps(made["FilesQueuePolicy"]).replace("InboxBucketName", "")

@@ -1,4 +1,4 @@
-"""The VPC endpoints of infrastructure/network.yaml as the emulator makes them."""
+"""The VPC endpoints that the emulator creates from infrastructure/network.yaml."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ ALWAYS = {"sqs", "ssm", "sts"}
 
 
 class Network:
-    """A VPC with two subnets and a route table; deploys the endpoints into it and tells what is there."""
+    """A VPC with two subnets and a route table; deploys the endpoints into it and reads them."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud

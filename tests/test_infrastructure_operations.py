@@ -1,4 +1,4 @@
-"""docs/operations.md speaks of what exists: outputs, options, settings, metrics, alarms, chapters."""
+"""Everything that docs/operations.md names exists: outputs, options, settings, metrics, alarms, chapters."""
 
 import re
 
@@ -22,7 +22,7 @@ FIELDS_OF_LOGS_AND_CAUSES = {
 }
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
-# A subclass of SafeLoader, which makes nothing but plain values.
+# A subclass of SafeLoader, which creates only plain values.
 TEMPLATES = {
     path.stem: yaml.load(path.read_text(), TemplateLoader)  # noqa: S506
     for path in sorted((ROOT / "infrastructure").glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""The bucket for large e-mails, and the events of the archive, as infrastructure/pipeline.yaml makes them."""
+"""The bucket for large e-mails and the events of the archive, from infrastructure/pipeline.yaml."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What each policy allows: every statement in full, so that nothing can be granted that is not here."""
+"""The complete statements of each policy, so that no further right can be granted unnoticed."""
 
 import re
 from collections.abc import Iterator
@@ -56,9 +56,9 @@ def outputs_with_status(cloud: Cloud) -> dict[str, str]:
 
 def test_the_api_may_publish_and_read_its_token_and_nothing_else(cloud: Cloud, outputs: dict[str, str]) -> None:
     assert cloud.statements(outputs["ApiPolicyArn"]) == {
-        # publisher: SendMessage and SendMessageBatch are one permission
+        # aws.SqsQueue: SendMessage and SendMessageBatch are one permission
         "Publish": allow("Publish", "sqs:SendMessage", QUEUE_ARN),
-        # auth: GetParameter; the account's own aws/ssm key asks for no further permission
+        # aws.SsmTokenSource: GetParameter; the account's aws/ssm key requires no further permission
         "ReadToken": allow("ReadToken", "ssm:GetParameter", TOKEN_ARN),
     }
 
@@ -67,7 +67,7 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
     cloud: Cloud, outputs: dict[str, str]
 ) -> None:
     assert cloud.statements(outputs["ConsumerPolicyArn"]) == {
-        # sqs: receive, delete in batches, extend and release, the depth that its metric shows
+        # sqs: receive, delete in batches, extend and release, and the depth for its metric
         "Consume": allow(
             "Consume",
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
@@ -81,7 +81,7 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
         "ProveAtStart": allow("ProveAtStart", ["s3:PutObject", "s3:GetObject"], f"{BUCKET_ARN}/{PROBE_KEY}"),
         # s3: the same for e-mails of the probe, whose key is not below the prefix
         "StoreProbes": allow("StoreProbes", ["s3:PutObject", "s3:GetObject"], f"{BUCKET_ARN}/{PROBE_PREFIX}*"),
-        # s3: 404 rather than 403 to that HEAD
+        # s3: 404 instead of 403 for that HEAD
         "TellMissingFromForbidden": allow("TellMissingFromForbidden", "s3:ListBucket", BUCKET_ARN),
     }
 
@@ -91,17 +91,17 @@ def test_file_intake_may_empty_its_queue_read_files_and_write_the_archive_and_no
 ) -> None:
     granted = cloud.statements(outputs["FileIntakePolicyArn"])
     assert granted == {
-        # sqs: receive, delete in batches, extend and release, the depth that its metric shows
+        # sqs: receive, delete in batches, extend and release, and the depth for its metric
         "ConsumeFiles": allow(
             "ConsumeFiles",
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
             FILES_ARN,
         ),
-        # GET of an object by key with If-Match, and by the version that the event names, which is a right of its own
+        # GET of an object by key with If-Match, and by the version of the event, which is a separate right
         "ReadFiles": allow("ReadFiles", ["s3:GetObject", "s3:GetObjectVersion"], f"{INBOX_ARN}/inbox/*"),
-        # the check at the start, and in an outage: a GET of a key that no object has, outside the prefix
+        # the check at the start, and in an outage: a GET of a key without an object, outside the prefix
         "ProbeInbox": allow("ProbeInbox", "s3:GetObject", f"{INBOX_ARN}/{INBOX_PROBE_KEY}"),
-        # 404 rather than 403 to that GET: ON_MISSING_OBJECT decides about a missing object, a refused one is an outage
+        # 404 instead of 403 for that GET: ON_MISSING_OBJECT applies to a missing object, a 403 is an outage
         "TellMissingFileFromForbidden": allow("TellMissingFileFromForbidden", "s3:ListBucket", INBOX_ARN),
     } | {sid: cloud.statements(outputs["ConsumerPolicyArn"])[sid] for sid in WRITES_THE_ARCHIVE}
 
@@ -117,7 +117,7 @@ def test_the_api_may_only_put_payloads(cloud: Cloud, outputs_with_payloads: dict
     bucket_arn = f"arn:aws:s3:::{outputs_with_payloads['PayloadBucketName']}"
     granted = cloud.statements(outputs_with_payloads["ApiPolicyArn"])
     assert set(granted) == {"Publish", "ReadToken", "PutPayloads"}
-    # the write-once PUT; the key holds the content's digest, so that an object that exists needs no look
+    # the write-once PUT; the key holds the content's digest, so an existing object needs no read
     assert granted["PutPayloads"] == allow("PutPayloads", "s3:PutObject", f"{bucket_arn}/payloads/*")
 
 
@@ -144,7 +144,7 @@ def test_the_consumer_may_only_get_payloads(cloud: Cloud, outputs_with_payloads:
     assert set(granted) == {"Consume", "StoreProbes", *WRITES_THE_ARCHIVE} | added
     # GET of the object that a pointer names
     assert granted["ReadPayloads"] == allow("ReadPayloads", "s3:GetObject", f"{bucket_arn}/payloads/*")
-    # 404 rather than 403 to that GET: the missing payload is poison, a refused one an outage
+    # 404 instead of 403 for that GET: a missing payload is poison, a 403 is an outage
     missing = allow("TellMissingPayloadFromForbidden", "s3:ListBucket", bucket_arn)
     assert granted["TellMissingPayloadFromForbidden"] == missing
 
@@ -200,7 +200,7 @@ def test_a_key_may_be_used_only_through_its_service(
 
 
 def test_the_service_that_uses_a_key_has_the_domain_of_its_partition() -> None:
-    # In China the domain is amazonaws.com.cn, and a condition on amazonaws.com never holds.
+    # In China the domain is amazonaws.com.cn, and a condition on amazonaws.com is never met.
     template = (ROOT / "infrastructure/pipeline.yaml").read_text()
     services = re.findall(r'"kms:ViaService": !Sub "([^"]+)"', template)
     assert len(services) == 7

@@ -1,4 +1,4 @@
-"""The lifecycle of images, by the rules of evaluation that the Amazon ECR user guide gives."""
+"""The lifecycle of images, evaluated by the rules of the Amazon ECR user guide."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ REPOSITORIES = sorted(TEMPLATE["Resources"])
 
 @dataclass(frozen=True)
 class Image:
-    """A manifest: its digest, the day of its push, its tags, and the manifests that it names as an index."""
+    """A manifest: digest, day of its push, tags, and the manifests that it contains as an index."""
 
     digest: str
     day: int
@@ -47,9 +47,9 @@ def too_old(candidates: list[Image], selection: dict[str, Any], today: int) -> l
 
 
 def kept(images: list[Image], policy: list[dict[str, Any]], today: int) -> set[str]:
-    """Return the digests that stay after one evaluation.
+    """Return the digests that are kept after one evaluation.
 
-    A rule cannot expire an image that matches the tags of a rule of higher priority, and none that an index names.
+    A rule expires no image that matches the tags of a rule of higher priority, and none that an index contains.
     """
     named = {digest for image in images for digest in image.names}
     claimed: set[str] = set()

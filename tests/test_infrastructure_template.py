@@ -1,4 +1,4 @@
-"""What the templates say where the emulator does not listen: encryption, lifecycle, deletion, repositories."""
+"""Properties of the templates that the emulator ignores: encryption, lifecycle, deletion, repositories."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ yaml.add_multi_constructor("!", _short_form, TemplateLoader)
 
 
 def resources(template: str) -> dict[str, Any]:
-    # A subclass of SafeLoader, which makes nothing but plain values.
+    # A subclass of SafeLoader, which creates only plain values.
     document = yaml.load((ROOT / "infrastructure" / template).read_text(), TemplateLoader)  # noqa: S506
     found: dict[str, Any] = document["Resources"]
     return found

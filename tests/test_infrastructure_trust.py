@@ -1,4 +1,4 @@
-"""Who gets the roles: service accounts of one or two clusters, by IRSA, by EKS Pod Identity, or by both."""
+"""Who may assume the roles: service accounts of one or two clusters, by IRSA, EKS Pod Identity, or both."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from tests.deploy.cloud import Cloud
 
 PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
 SECOND_PROVIDER = "oidc.eks.eu-west-1.amazonaws.com/id/SECOND"
-# The consumer's older namespace is trusted for releases that still run there.
+# The consumer's former namespace is trusted for releases that still run there.
 SUBJECTS: dict[str, str | list[str]] = {
     "ApiRoleArn": "system:serviceaccount:pillarbox:service1-api",
     "ConsumerRoleArn": [

@@ -1,4 +1,4 @@
-"""Jenkinsfile-CD, played on Groovy: what is deployed where, who is asked, and what a failure leads to."""
+"""Jenkinsfile-CD simulated with Groovy: what is deployed where, the approvals, and the effect of a failure."""
 
 import pytest
 
@@ -127,7 +127,7 @@ def test_an_empty_tag_is_an_error_with_a_line_that_says_so(name: str, builds: di
         ("unknown commit", "there is no commit 0000"),
         ("feature branch", "neither of main nor of a release"),
         ("a job with another name", 'there is no environment "pillarbox"'),
-        ("an environment without approvers", "names no APPROVERS"),
+        ("an environment without approvers", "has no APPROVERS"),
     ],
 )
 def test_what_may_not_be_deployed_is_refused_before_any_of_its_code_runs(

@@ -1,4 +1,4 @@
-"""Jenkinsfile-CD played with the real deploy.sh: from a commit of main to an e-mail that went through."""
+"""Jenkinsfile-CD simulated with the real deploy.sh: from a commit on main to a delivered e-mail."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ DEPLOY_ROLE_ARN=arn:aws:iam::{ACCOUNT_ID}:role/deploy
 
 
 class Checkout(Repository):
-    """A repository whose main branch is what lies in this checkout, with the values of one environment."""
+    """A repository whose main branch has the files of this checkout and the values of one environment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Checkout(Repository):
 
 
 def settings(set_stage: Stage) -> dict[str, str]:
-    """The environment of an agent: stand-ins for docker, make and the cluster, the emulator in place of AWS."""
+    """Return the environment of an agent: replaced docker, make and kubectl, and the emulator as AWS."""
     return set_stage.aws | {
         "PATH": f"{set_stage.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "STAND_IN_STATE": str(set_stage.folder),
@@ -68,7 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def builds(prepared: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    """One deployment that goes well and, after it, one of the same job whose load balancer never answers."""
+    """A successful deployment, then one of the same job whose load balancer never answers."""
     repository = Checkout(tmp_path_factory.mktemp("git") / "pillarbox")
     pushed = prepared.deploy("--only", "push", "--image-tag", repository.head, "--yes")
     assert pushed.code == 0, pushed.said

@@ -1,4 +1,4 @@
-"""Jenkinsfile-CI, played on Groovy: what is tested, and which commits leave images behind."""
+"""Jenkinsfile-CI simulated with Groovy: what it tests, and for which commits it builds images."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ CLEAN = "make clean-images"
 
 
 def asked_builds() -> dict[str, dict[str, Any]]:
-    """Give the builds that the tests below look at, by name."""
+    """Return the builds that the tests examine, by name."""
     ci: dict[str, Any] = {"jenkinsfile": "Jenkinsfile-CI", "job": "main"}
     main = ci | {"branch": "main"}
     builds: dict[str, dict[str, Any]] = {

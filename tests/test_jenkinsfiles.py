@@ -1,4 +1,4 @@
-"""The Jenkinsfiles against what they call: targets of make, options and steps of deploy.sh, files that are written."""
+"""The Jenkinsfiles agree with what they use: make targets, options and steps of deploy.sh, written files."""
 
 import re
 

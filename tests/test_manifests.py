@@ -1,4 +1,4 @@
-"""The wiring of the manifests: every path, name, number and permission that something else must agree with."""
+"""The manifests agree with each other and with the services: paths, names, numbers and permissions."""
 
 import re
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from tests.test_infrastructure_template import TemplateLoader
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 INTERNAL_ROUTES = {"/ready", "/metrics"}
-FILLED_IN = {  # what deploy.sh puts in place of the placeholders
+FILLED_IN = {  # the values with which deploy.sh replaces the placeholders
     "AWS_REGION": "eu-west-1",
     "SQS_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/pillarbox-prod-emails",
     "INBOX_BUCKET_NAME": "pillarbox-prod-inbox-123456789012-eu-west-1",
@@ -48,14 +48,14 @@ def gunicorn_setting(name: str) -> int:
 
 
 def parameters() -> dict[str, Any]:
-    # A subclass of SafeLoader, which makes nothing but plain values.
+    # A subclass of SafeLoader, which creates only plain values.
     template = yaml.load((ROOT / "infrastructure/pipeline.yaml").read_text(), TemplateLoader)  # noqa: S506
     return {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
 
 
 @pytest.fixture
 def complete_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment that a container of the service named by the parameter has."""
+    """Set the environment of a container of the service that the parameter names."""
     settings = settings_of(request.param)
     filled = {name: FILLED_IN[name] for name, value in settings.items() if value == "placeholder"}
     for name, value in (settings | filled).items():
@@ -185,7 +185,7 @@ def test_file_intake_s_settings_fit_together_and_its_memory_holds_what_it_reads(
     assert settings.intake == "files"
     limit = container_of("file-intake")["resources"]["limits"]["memory"]
     assert limit.endswith("Mi")
-    # The bytes as read, the parsed parts and the records of them; the process itself takes some 60 MiB.
+    # The bytes as read, the parsed parts and their records; the process itself takes about 60 MiB.
     assert 3 * settings.read_budget_bytes + 64 * 2**20 < int(limit.removesuffix("Mi")) * 2**20
 
 

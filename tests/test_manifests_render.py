@@ -1,4 +1,4 @@
-"""What kustomize makes of the manifests: every overlay with every set of components, for every Kubernetes of EKS."""
+"""The manifests rendered by kustomize: all overlays and components, for all Kubernetes versions of EKS."""
 
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 OVERLAYS = ("dev", "prod")
 ADDED = ("fixed-replicas", "https", "service-monitor")
-LAST = "no-file-intake"  # takes out of the others, so it follows them
+LAST = "no-file-intake"  # it removes parts of the others, so it comes after them
 SETS = [components for size in range(len(ADDED) + 1) for components in combinations(ADDED, size)]
 SETS += [(LAST,), (*ADDED, LAST)]
 OWN_KINDS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor"}  # of KEDA and Prometheus

@@ -1,4 +1,4 @@
-"""What the manifests let a pod be, reach and use: Pod Security, network policies, resources, scaling."""
+"""The limits of the pods: Pod Security, network policies, resources, scaling."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_a_namespace_demands_restricted_pods(namespace: str) -> None:
 
 
 def test_the_readiness_gate_s_webhook_sees_the_api_and_never_the_consumer() -> None:
-    """The webhook fails closed: with the load balancer controller down, no pod that it covers starts."""
+    """The webhook fails closed: while the load balancer controller is down, no pod in its scope starts."""
     gate = "elbv2.k8s.aws/pod-readiness-gate-inject"
     labels = {service: one("Namespace", namespace_of(service))["metadata"]["labels"] for service in WORKLOADS}
     assert labels["service1-api"][gate] == "enabled"
@@ -51,13 +51,13 @@ def test_nothing_passes_that_no_policy_allows(service: str) -> None:
 
 @pytest.mark.parametrize("service", WORKLOADS)
 def test_names_are_resolved_at_any_address(service: str) -> None:
-    """CoreDNS of EKS Auto Mode and NodeLocal DNSCache are no pods in kube-system."""
+    """CoreDNS of EKS Auto Mode and NodeLocal DNSCache do not run as pods in kube-system."""
     (rule,) = one("NetworkPolicy", "dns", policies_of(service))["spec"]["egress"]
     assert rule == {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
 
 
 def allowed_ports(direction: str, service: str) -> set[tuple[str, int]]:
-    """The ports that the policies open for a service's pods to or from addresses that cannot be named."""
+    """Return the ports that the policies open between a service's pods and unspecified addresses."""
     found = set()
     for policy in policies_of(service):
         selected = policy["spec"]["podSelector"].get("matchLabels", {})
@@ -107,7 +107,7 @@ def test_the_api_scales_from_2_to_10_and_shrinks_slowly() -> None:
 
 @pytest.mark.parametrize("service", ["service2-consumer", "file-intake"])
 def test_what_consumes_prefers_spot_nodes_of_every_kind(service: str) -> None:
-    """Managed node groups say SPOT; Karpenter and EKS Auto Mode say spot, under another key."""
+    """Managed node groups use SPOT; Karpenter and EKS Auto Mode use spot with another key."""
     spec = pod_of(service)["spec"]
     spot = {"eks.amazonaws.com/capacityType": "SPOT", "karpenter.sh/capacity-type": "spot"}
     assert {t["key"]: t.get("value", "") for t in spec["tolerations"]} == spot | {"spot": ""}

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 NAME = "/email-service/dev/api-token"
 OF_STACK = ("--environment", "dev")
-DEV = (*OF_STACK, "--parameter", NAME)  # spares the look at the stack's outputs
+DEV = (*OF_STACK, "--parameter", NAME)  # avoids reading the stack's outputs
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT_ID}:key/11111111-2222-3333-4444-555555555555"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{48}")
 STAND_IN = """#!/usr/bin/env bash
@@ -34,7 +34,7 @@ exec "$REAL_AWS" "$@"
 
 @dataclass(slots=True)
 class Rotation:
-    """Runs the script in front of the aws CLI, whose calls it keeps."""
+    """Runs the script with the aws CLI and records its calls."""
 
     environment: dict[str, str]
     folder: Path
@@ -78,7 +78,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cloud, dic
 
 @pytest.fixture
 def rotation(cloud: tuple[Cloud, dict[str, str]], tmp_path: Path) -> Rotation:
-    """A parameter with one token under a key of the customer's."""
+    """A parameter with one token, encrypted with a customer managed key."""
     made, aws = cloud
     ssm = made.client("ssm")
     ssm.put_parameter(Name=NAME, Value="first-token", Type="SecureString", KeyId=KEY, Overwrite=True)
@@ -186,7 +186,7 @@ def test_blank_lines_are_no_tokens(rotation: Rotation) -> None:
 def test_a_write_of_somebody_else_at_the_same_time_is_noticed(rotation: Rotation) -> None:
     done = rotation.run("add", *DEV, MEANWHILE=NAME)
     assert done.returncode == 1
-    assert "somebody else changed" in done.stderr
+    assert "another client changed" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_a_parameter_that_is_not_there_is_said(rotation: Rotation) -> None:
 
 def test_an_environment_without_a_stack_is_said(rotation: Rotation) -> None:
     done = rotation.run("add", "--environment", "qa")
-    assert (done.returncode, "pillarbox-qa names no token" in done.stderr) == (1, True)
+    assert (done.returncode, "pillarbox-qa has no token parameter" in done.stderr) == (1, True)

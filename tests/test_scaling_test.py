@@ -1,4 +1,4 @@
-"""e2e_test/scaling_test.sh in front of a played cluster and a real queue."""
+"""e2e_test/scaling_test.sh with a simulated cluster and a real queue."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from common.testing.emulator import ROOT, outer_environment, running_emulator
 from tests.deploy.cloud import Cloud
 
-# Plays `kubectl`: each look at the deployment takes the next line of the file `states`, and the last one stays.
+# Simulates `kubectl`: each read of the deployment returns the next line of the file `states`; the last one repeats.
 KUBECTL = """#!/usr/bin/env bash
 set -euo pipefail
 echo "$*" >>"$STAGE/calls"
@@ -27,7 +27,7 @@ case "$*" in
 esac
 """
 
-# Plays the Python of send_to_queue.sh: notes how many e-mails it was told to send.
+# Simulates the Python of send_to_queue.sh: records the requested number of e-mails.
 SENDER = """#!/usr/bin/env bash
 if [[ "$1" == -m ]]; then echo "$3" >>"$STAGE/sent"; fi
 """
@@ -35,7 +35,7 @@ if [[ "$1" == -m ]]; then echo "$3" >>"$STAGE/sent"; fi
 
 @dataclass(slots=True)
 class Cluster:
-    """Runs the script in front of a played kubectl."""
+    """Runs the script with the simulated kubectl."""
 
     aws: dict[str, str]
     queue_url: str
@@ -43,14 +43,14 @@ class Cluster:
     settings: dict[str, str] = field(default_factory=dict)
 
     def play_sender(self) -> None:
-        """Send nothing to the queue, which costs a start of boto3; `sent` says what would have been sent."""
+        """Send nothing to the queue, which saves the start of boto3; `sent` returns the number that would be sent."""
         sender = self.folder / "bin/sender"
         sender.write_text(SENDER)
         sender.chmod(0o755)
         self.settings["E2E_PYTHON"] = str(sender)
 
     def sent(self) -> int:
-        """Return the number of e-mails that the played sender was told to send."""
+        """Return the number of e-mails that the simulated sender was asked to send."""
         path = self.folder / "sent"
         return sum(map(int, path.read_text().split())) if path.exists() else 0
 

@@ -1,6 +1,6 @@
-"""e2e_test/send_files.sh and run_e2e.sh --files where file intake is played: what passes, and what is said if not.
+"""e2e_test/send_files.sh and run_e2e.sh --files with a simulated file intake: success and the errors.
 
-What the module decides is tested in this process, on the emulator; what the scripts decide is tested through them.
+The module is tested in this process, on the emulator; the scripts are tested as processes.
 """
 
 import email
@@ -44,12 +44,12 @@ def run(environment: dict[str, str], *arguments: str, script: str = "send_files"
 
 
 def run_module(environment: dict[str, str], *arguments: str) -> Done:
-    """Run what the script runs after its own checks."""
+    """Run the module that the script runs after its checks."""
     return run_main(lambda: send_files.main(list(arguments), environment), environment)
 
 
 def record_of(key: str, raw: bytes) -> Record:
-    """Return what file intake archives of such a file."""
+    """Return the record that file intake archives for such a file."""
     mail = email.message_from_bytes(raw, policy=email.policy.default)
     text = mail.get_body(("plain",))
     assert text
@@ -65,7 +65,7 @@ def record_of(key: str, raw: bytes) -> Record:
 
 @contextmanager
 def file_intake(environment: dict[str, str], change: Callable[[Record], list[Record]]) -> Iterator[None]:
-    """Archive each new file of the inbox while the block runs, as the records that `change` makes of its record."""
+    """Archive each new file of the inbox until the block ends; `change` returns the records to archive."""
     s3, stop, done = Cloud(environment).client("s3"), threading.Event(), set[str]()
     done |= {entry["Key"] for entry in s3.list_objects_v2(Bucket=INBOX).get("Contents", [])}
 
@@ -108,7 +108,7 @@ def changed(field: str, value: str) -> Callable[[Record], list[Record]]:
     ("change", "complaint", "timeout_seconds"),
     [
         (lambda _record: [], "0 of 2 records within 1 s", "1"),
-        (lambda record: [record, record], "is there twice", "60"),
+        (lambda record: [record, record], "is archived twice", "60"),
         (changed("email_subject", "=?utf-8?q?x?="), "differs in email_subject", "60"),
         (changed("email_content", "à bient=C3=B4t"), "differs in email_content", "60"),
         (changed("email_sender", ""), "differs in email_sender", "60"),

@@ -1,1 +1,1 @@
-"""What the tests of all packages share. It is never installed, so no image has it."""
+"""Shared code of the tests of all packages. It is not installed, so no image contains it."""

@@ -10,14 +10,14 @@ from pathlib import Path
 # Below the range from which systems choose a port for an outgoing connection (Linux: from 32768, others: from 49152).
 _FIRST, _COUNT = 20_000, 10_000
 
-# A byte of this file stands for a port. The lock on it ends with the process, however the process ends.
+# Each port is a byte of this file, and its lock is released when the process ends, even if it is killed.
 _REGISTER = Path(tempfile.gettempdir()) / f"pillarbox-test-ports-{os.getuid()}"
 
 
 class _Reservations:
     def __init__(self) -> None:
         self._file = os.open(_REGISTER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._next = os.getpid() * 97  # start where few others search
+        self._next = os.getpid() * 97  # processes start their search at different ports
         self._held: set[int] = set()
 
     def take(self) -> int:

@@ -2,7 +2,8 @@
 
     python -m common.testing.repeat --runs 30
 
-Prints a line a run and a closing line. A run that fails keeps its output in .cache/repeat/. Ends with 1 if any failed.
+Prints a line for each run and a summary. The output of a failed run is kept in .cache/repeat/. Exit code 1 if one
+failed.
 """
 
 import argparse
@@ -19,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOAD_PROCESSES = 4
-RUN_SECONDS = 900  # a run that takes longer hangs
+RUN_SECONDS = 900  # a longer run is regarded as hanging
 OUTPUT = Path(".cache/repeat")
 
-# It ends by itself soon after the process that started it is gone.
+# It ends by itself soon after its parent process has ended.
 _BURN = """
 import os, time
 parent = os.getppid()
@@ -34,14 +35,14 @@ while os.getppid() == parent and time.monotonic() < until:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What one run is run with."""
+    """The conditions of one run."""
 
     number: int
     seed: int
 
     @property
     def is_loaded(self) -> bool:
-        """Tell whether the run has random order and a CPU load beside it."""
+        """Whether the run has random order and a CPU load."""
         return self.number % 2 == 0
 
     def command(self, make: Sequence[str]) -> list[str]:
@@ -67,7 +68,7 @@ def load(processes: int, seconds: float) -> Iterator[None]:
 
 
 def run(command: Sequence[str], output: Path, seconds: float) -> bool:
-    """Run a command with its output in a file, and tell whether it ended with 0 in time."""
+    """Run a command with its output in a file; return whether it ended with 0 in time."""
     with output.open("wb") as file:
         process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
@@ -82,7 +83,7 @@ def run(command: Sequence[str], output: Path, seconds: float) -> bool:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End the process and its group: as Ctrl-C does, so that tests stop what they started, and then by force."""
+    """End the process group: first with SIGINT, so that tests stop their processes, then with SIGKILL."""
     for how, seconds in ((signal.SIGINT, 30), (signal.SIGKILL, 10)):
         if process.poll() is None:
             os.killpg(process.pid, how)
@@ -91,14 +92,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def summary(output: str) -> str:
-    """Return pytest's closing counts and the names of what failed, on one line."""
+    """Return pytest's final counts and the names of the failed tests, on one line."""
     counts = re.findall(r"^=+ (.*(?:passed|failed|error).*?) =+$", output, re.MULTILINE)
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     return "; ".join([counts[-1] if counts else "no test result", *failed])
 
 
 def repeat(runs: int, first_seed: int, make: Sequence[str]) -> int:
-    """Do the runs, print a line each, and return how many failed."""
+    """Do the runs, print a line for each, and return the number of failed runs."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     failures = 0
     for number in range(1, runs + 1):
@@ -116,12 +117,12 @@ def repeat(runs: int, first_seed: int, make: Sequence[str]) -> int:
         if passed:
             path.unlink()
         else:
-            print(f"  its output: {path}", flush=True)
+            print(f"  output: {path}", flush=True)
     return failures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Repeat as the arguments say, and return the exit code."""
+    """Run the tests according to the arguments and return the exit code."""
     parser = argparse.ArgumentParser(description="run `make test` many times")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="of the first run")

@@ -9,17 +9,17 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
-# What a test starts is on this machine: a proxy that the environment names is not used.
+# The servers of tests run on this machine: the proxies of the environment are not used.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-# A deadline only ends a test that hangs, so it is generous: a busy machine must not fail a test.
+# The deadline only ends a test that hangs. It is long, so that no test fails on a busy machine.
 DEADLINE_SECONDS = 60.0
 
 
 def eventually(
     condition: Callable[[], Value | None], what: str = "the condition", timeout_seconds: float = DEADLINE_SECONDS
 ) -> Value:
-    """Return the first true result of the condition. Raise AssertionError when there is none in time."""
+    """Return the first true result of the condition. Raise AssertionError if there is none in time."""
     deadline = time.monotonic() + timeout_seconds
     pause_seconds = 0.005
     while not (result := condition()):
@@ -30,7 +30,7 @@ def eventually(
 
 
 def answers(url: str) -> bool:
-    """Tell whether a GET of the URL returns a status below 400."""
+    """Return whether a GET of the URL is answered with a status below 400."""
     try:
         with _direct.open(url, timeout=5):
             return True

@@ -157,7 +157,7 @@ def test_thread_refreshes_before_the_expiry() -> None:
     credentials = keeping(sts.found())
     credentials.start()
     seen: set[str | None] = set()
-    while len(seen) < 2:  # the test's time limit ends it
+    while len(seen) < 2:  # the time limit of the test ends it
         seen.add(credentials.current().token)
 
 

@@ -23,7 +23,7 @@ def test_members_are_inflated_one_after_the_other(parts: list[bytes], level: int
 
 
 def test_content_longer_than_a_piece_is_inflated() -> None:
-    content = random.Random(7).randbytes(300_000)  # noqa: S311  # incompressible, and the same at each run
+    content = random.Random(7).randbytes(300_000)  # noqa: S311  # incompressible, and the same in each run
     assert gunzip(gzip.compress(content) + gzip.compress(TEXT), 10 * MIB) == content + TEXT
 
 
@@ -63,7 +63,14 @@ def test_truncated_gzip_is_refused(end: int) -> None:
         gzip.compress(TEXT)[:-8] + b"\0" * 8,
         gzip.compress(TEXT)[:20] + b"\xff" * 40,
     ],
-    ids=["json", "zlib", "text after", "zeros after", "wrong checksum", "damaged"],  # gzip carries the time
+    ids=[
+        "json",
+        "zlib",
+        "text after",
+        "zeros after",
+        "wrong checksum",
+        "damaged",
+    ],  # the header of gzip contains the time
 )
 def test_other_bytes_are_refused(raw: bytes) -> None:
     with pytest.raises(GzipError, match="not valid gzip"):

@@ -20,7 +20,7 @@ EMAIL: dict[str, Any] = {
 
 
 def problem_of(field: str, value: object) -> FieldProblem | None:
-    problems = message.field_problems({**EMAIL, field: value})  # type: ignore[dict-item]  # wrong types are the point
+    problems = message.field_problems({**EMAIL, field: value})  # type: ignore[dict-item]  # wrong types on purpose
     assert len(problems) <= 1
     return problems[0] if problems else None
 
@@ -173,8 +173,8 @@ def test_empty_envelope_has_no_attributes() -> None:
         {"message_id": "7"},
         {"message_id": "../etc/passwd"},
         {"received_at": "yesterday"},
-        {"received_at": "2026-12-10T14:30:22"},  # without a zone it could mean any time
-        {"received_at": "0001-01-01T00:00:00+23:59"},  # before the first moment that UTC can hold
+        {"received_at": "2026-12-10T14:30:22"},  # without a zone the time is ambiguous
+        {"received_at": "0001-01-01T00:00:00+23:59"},  # earlier than datetime supports in UTC
         {"source": ""},
         {"source": "x" * 257},
         {"source": "a\nb"},

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Ties what is applied to what was approved. A pipeline renders once and keeps the file, `--rendered FILE`; between the
-# diff that was approved and the apply lie hours. Two files beside it hold what has to be known then:
+# Ensures that only the approved manifests are applied. A pipeline renders once and keeps the file, `--rendered FILE`;
+# hours may pass between the approved diff and the apply. Two files beside it keep the state:
 #   FILE.live      the live release at the time of the diff
-#   FILE.applied   exists once this file has begun to change the cluster
-# Without --rendered nothing here does anything.
+#   FILE.applied   exists if this file has begun to change the cluster
+# Without --rendered these functions do nothing.
 
-# Prints what runs: the release that was verified last, and the images of all Deployments.
+# Prints the live release: the one that was verified last, and the images of all Deployments.
 live_release() {
   local format='{range .items[*]}{.metadata.namespace}/{.metadata.name}{range .spec.template.spec.containers[*]} {.image}{end}{"\n"}{end}'
   in_cluster get configmap pillarbox-release --ignore-not-found \
@@ -25,7 +25,7 @@ record_live() {
   mv "$WORK/live" "$RENDERED_FILE.live"
 }
 
-# Fails when another release went live since the diff: what the approval was about no longer holds.
+# Fails if another release went live since the diff, because the approval is no longer valid.
 require_unchanged() {
   [[ -n "${RENDERED_FILE:-}" ]] || return 0
   [[ -r "$RENDERED_FILE.live" ]] || fail "there is no $RENDERED_FILE.live: run --only diff with the same file first"

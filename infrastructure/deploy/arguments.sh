@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# The command line of deploy.sh: sets the variables that the steps read, or ends with a usage line and exit code 2.
-# shellcheck disable=SC2034  # the other files read what is set here
+# The command line of deploy.sh: sets the variables of the steps, or prints the usage and exits with code 2.
+# shellcheck disable=SC2034  # the other files read these variables
 
 readonly USAGE="usage: ./deploy.sh --environment NAME [options]
        ./deploy.sh ECR_REGISTRY AWS_ACCOUNT_ID [--environment NAME] [options]
          [--image-tag TAG] [--skip-build] [--skip-infrastructure] [--dry-run] [--yes] [--assume-role]
          [--only STEP] [--rendered FILE]
-       instead of what the environment's file says:
+       replacing values of the environment's file:
          [--region REGION] [--cluster NAME] [--certificate-arn ARN] [--hostname NAME]
          [--component fixed-replicas|service-monitor]... [--parameter NAME=VALUE]...
    e.g.: ./deploy.sh --environment prod --image-tag 4f0c9d1 --skip-build"
@@ -37,7 +37,7 @@ parse_arguments() {
       --assume-role) ASSUME_ROLE=yes ;;
       --help) log "$USAGE"; exit 0 ;;
       --*)
-        [[ $# -ge 2 ]] || wrong_usage "$1 needs a value, or is no option"
+        [[ $# -ge 2 ]] || wrong_usage "$1 needs a value or is unknown"
         take_option "$1" "$2"
         shift
         ;;
@@ -65,14 +65,14 @@ take_option() { # name, value
   esac
 }
 
-# A second value would silently win over the first: options that a job adds must not lead elsewhere.
+# A second value would silently replace the first: options that a job adds must not change the target.
 take_once() { # name, value
   [[ -z "${OPTIONS[$1]+given}" ]] || wrong_usage "$1 is given twice"
   [[ -n "$2" ]] || wrong_usage "$1: expected a value, got \"\""
   OPTIONS[$1]=$2
 }
 
-# Reads the environment's file; what the command line says besides goes before it.
+# Reads the environment's file; options of the command line take precedence.
 read_environment() { # [registry, account id]
   [[ $# -eq 2 || ($# -eq 0 && -n "${OPTIONS[--environment]:-}") ]] ||
     wrong_usage "expected --environment NAME, or two arguments before the options; got $# arguments"
@@ -94,7 +94,7 @@ read_environment() { # [registry, account id]
   override API_HOST_NAME --hostname "${OPTIONS[--hostname]:-}"
 }
 
-override() { # key, what it is called, value or nothing
+override() { # key, name of the option, value or nothing
   if [[ -z "$3" ]]; then return; fi
   require_match "$2" "$3" "${PATTERNS[$1]}" "${EXPECTED[$1]}"
   SETTINGS[$1]=$3
@@ -116,7 +116,7 @@ check_arguments() {
   check_lists
   check_pairs
   if [[ "$DRY_RUN" == no && "$YES" == no && " all apply unlock " == *" ${ONLY:-all} "* && ! -t 0 ]]; then
-    wrong_usage "nobody can answer here: pass --yes (or --dry-run)"
+    wrong_usage "standard input is not a terminal: pass --yes (or --dry-run)"
   fi
 }
 
@@ -128,7 +128,7 @@ default_registry() {
   fi
 }
 
-# The tag is the given one, else that of the rendered file, else the commit.
+# The tag is the option's, else that of the rendered file, else the commit.
 check_image_tag() {
   local rendered=""
   if [[ " diff apply wait health verify rollback " == *" ${ONLY:-all} "* && -n "$RENDERED_FILE" && -s "$RENDERED_FILE" ]]; then
@@ -138,7 +138,7 @@ check_image_tag() {
   IMAGE_TAG=${IMAGE_TAG:-$(git -C "$ROOT" rev-parse HEAD 2>/dev/null || true)}
   require_match --image-tag "$IMAGE_TAG" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "a tag such as a commit's SHA"
   [[ -z "$rendered" || "$rendered" == "$IMAGE_TAG" ]] ||
-    wrong_usage "--image-tag $IMAGE_TAG: $RENDERED_FILE holds the images of $rendered"
+    wrong_usage "--image-tag $IMAGE_TAG: $RENDERED_FILE contains the images of $rendered"
 }
 
 check_lists() {
@@ -157,11 +157,11 @@ check_lists() {
   done
 }
 
-# Values that are right each for itself and wrong together.
+# Values that are valid separately but not together.
 check_pairs() {
   [[ "$ENVIRONMENT" != prod || "$OVERLAY" == prod ]] || wrong_usage "the environment prod needs OVERLAY=prod"
   if [[ -z "$(setting CONSUMER_MIN_REPLICAS)" ]]; then
-    # Production pays for one idle consumer, so that the first e-mail after a pause is stored at once.
+    # Production runs one idle consumer, so that the first e-mail after a pause is stored at once.
     SETTINGS[CONSUMER_MIN_REPLICAS]=$(if [[ "$OVERLAY" == prod ]]; then echo 1; else echo 0; fi)
   fi
   at_most API_MIN_REPLICAS API_MAX_REPLICAS

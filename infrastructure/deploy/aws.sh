@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The steps of deploy.sh in AWS: credentials, the stacks and their outputs, the token, the alarms.
-# shellcheck disable=SC2153  # arguments.sh sets what is read here
+# The steps of deploy.sh that use AWS: credentials, stacks and their outputs, token, alarms.
+# shellcheck disable=SC2153  # arguments.sh sets these variables
 
 declare -A OUTPUTS=()
 
 in_aws() { aws --region "$REGION" "$@"; }
 
-# Sets ANSWER to what the aws CLI prints, or to nothing where AWS says that there is no such thing.
-# Any other error ends the script: a failed call must not read as "there is none".
+# Sets ANSWER to the output of the aws CLI, or to nothing if AWS reports that the resource does not exist.
+# Any other error ends the script: a failed call must not be read as "does not exist".
 ask_aws() { # pattern of the error code that means "none", arguments of the aws CLI...
   local none=$1
   shift
@@ -18,7 +18,7 @@ ask_aws() { # pattern of the error code that means "none", arguments of the aws 
   fail "AWS did not answer: aws $*"
 }
 
-# Changes to the environment's role. With a web identity token the SDK does it; else the present identity assumes it.
+# Assumes the environment's role: the SDK does it with a web identity token, else the current identity does.
 assume_role() {
   local role credentials
   role=$(setting DEPLOY_ROLE_ARN)
@@ -26,7 +26,7 @@ assume_role() {
   export AWS_ROLE_SESSION_NAME=pillarbox-deploy-$ENVIRONMENT
   if [[ -n "${AWS_WEB_IDENTITY_TOKEN_FILE:-}" ]]; then
     export AWS_ROLE_ARN=$role
-    unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE # each of them would win
+    unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE # each of them would take precedence
     return
   fi
   credentials=$(in_aws sts assume-role --role-arn "$role" --role-session-name "$AWS_ROLE_SESSION_NAME" \
@@ -39,15 +39,15 @@ assume_role() {
 check_credentials() {
   local account
   account=$(in_aws sts get-caller-identity --query Account --output text) || fail "no valid AWS credentials"
-  [[ "$account" == "$ACCOUNT_ID" ]] || fail "the credentials are of account $account, not of $ACCOUNT_ID"
+  [[ "$account" == "$ACCOUNT_ID" ]] || fail "the credentials belong to account $account, not to $ACCOUNT_ID"
 }
 
 check_cluster() {
   in_aws eks describe-cluster --name "$CLUSTER" --query cluster.status --output text >/dev/null ||
-    fail "no EKS cluster $CLUSTER in $REGION, or no right to see it (another name: EKS_CLUSTER or --cluster)"
+    fail "no EKS cluster $CLUSTER in $REGION, or no permission to describe it (another name: EKS_CLUSTER or --cluster)"
 }
 
-# Lists the tags of everything that costs money, a line each.
+# Prints the tags of all resources that cost money, one per line.
 cost_tags() {
   printf 'Application=pillarbox\nEnvironment=%s\n' "$ENVIRONMENT"
   tr ',' '\n' <<<"$(setting TAGS)" | sed '/^$/d'
@@ -61,16 +61,16 @@ deploy_stack() { # region, stack, template, tags (a line each), parameters...
     --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset --tags "${tags[@]}" ${1:+--parameter-overrides "$@"}
 }
 
-# A registry of another account is that account's to keep. All environments share it, so it bears the tag of none.
+# A registry of another account is managed there. All environments share the registry, so it has no environment tag.
 step_registry() {
   if [[ "$REGISTRY" == "$ACCOUNT_ID".* ]]; then
     deploy_stack "$(registry_region)" pillarbox-registry infrastructure/registry.yaml Application=pillarbox
   else
-    log "      the repositories belong to account ${REGISTRY%%.*}: left alone"
+    log "      the repositories belong to account ${REGISTRY%%.*}: not changed"
   fi
 }
 
-# The stack by itself, before any pod changes: what runs must go on working with it.
+# Changes only the stack, before any pod: the running release must work with it.
 step_infrastructure() {
   step_registry
   local identity
@@ -80,10 +80,10 @@ step_infrastructure() {
   deploy_stack "$REGION" "pillarbox-$ENVIRONMENT" infrastructure/pipeline.yaml "$(cost_tags)" \
     "TokenParameterName=/email-service/$ENVIRONMENT/api-token" "AlarmTopicArn=$(setting ALARM_TOPIC_ARN)" \
     "KedaOperatorRole=$(setting KEDA_OPERATOR_ROLE)" "FileIntake=$(file_intake)" "${identity[@]}" "${STACK_PARAMETERS[@]}" "${PARAMETERS[@]}" \
-    2>&1 | tee "$WORK/stack-said" >&2
+    2>&1 | tee "$WORK/stack-output" >&2
   OUTPUTS=()
   if [[ "$DRY_RUN" == yes ]]; then return; fi
-  if ! grep -q "No changes to deploy" "$WORK/stack-said"; then STACK_CHANGED=yes; fi
+  if ! grep -q "No changes to deploy" "$WORK/stack-output"; then STACK_CHANGED=yes; fi
   read_outputs
   if [[ "$(setting POD_IDENTITY)" == yes ]]; then associate_pod_identities; fi
   if [[ -n "${OUTPUTS[KedaOperatorRoleArn]:-}" ]]; then
@@ -94,7 +94,7 @@ step_infrastructure() {
 
 file_intake() { if [[ "$(setting FILE_INTAKE)" == yes ]]; then echo true; else echo false; fi; }
 
-# Lists the parameters that say how the pods get their roles; nothing and a line of complaint when they cannot.
+# Prints the parameters by which the pods get their roles; prints nothing, and logs an error, if they cannot.
 identity_parameters() {
   if [[ "$(setting POD_IDENTITY)" == yes ]]; then
     printf 'PodIdentity=yes\nClusterName=%s\n' "$CLUSTER"
@@ -105,13 +105,13 @@ identity_parameters() {
   printf 'PodIdentity=no\nOidcProviderArn=%s\n' "$provider"
 }
 
-# Gives the IAM OIDC provider of the cluster, whose absence would leave the pods without credentials.
+# Prints the cluster's IAM OIDC provider. Without it the pods would have no credentials.
 oidc_provider_arn() {
   local identity partition issuer arn
   identity=$(in_aws sts get-caller-identity --query Arn --output text) || fail "no valid AWS credentials"
   partition=$(cut -d: -f2 <<<"$identity")
   issuer=$(in_aws eks describe-cluster --name "$CLUSTER" --query cluster.identity.oidc.issuer --output text) ||
-    fail "no EKS cluster $CLUSTER in $REGION, or no right to see it"
+    fail "no EKS cluster $CLUSTER in $REGION, or no permission to describe it"
   arn="arn:$partition:iam::$ACCOUNT_ID:oidc-provider/${issuer#*://}"
   ask_aws NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$arn" --query Url --output text
   [[ -n "$ANSWER" ]] ||
@@ -144,7 +144,7 @@ associate() { # namespace, service account, role
   fi
 }
 
-# Reads the stack's outputs once; a dry run before the first deployment has none and shows placeholders.
+# Reads the stack's outputs once. A dry run before the first deployment uses placeholders.
 read_outputs() {
   [[ ${#OUTPUTS[@]} -eq 0 ]] || return 0
   local name value
@@ -152,7 +152,7 @@ read_outputs() {
     --stack-name "pillarbox-$ENVIRONMENT" --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]' --output text
   if [[ -z "$ANSWER" ]]; then
     [[ "$DRY_RUN" == yes ]] || fail "there is no stack pillarbox-$ENVIRONMENT; run without --skip-infrastructure once"
-    log "      there is no stack pillarbox-$ENVIRONMENT yet: its values show as placeholders"
+    log "      there is no stack pillarbox-$ENVIRONMENT yet: its values are shown as placeholders"
     OUTPUTS[TokenParameterName]=/email-service/$ENVIRONMENT/api-token
     return 0
   fi
@@ -171,34 +171,34 @@ step_token() {
   name=$(output TokenParameterName)
   ask_aws ParameterNotFound --region "$REGION" ssm get-parameter --name "$name" --query Parameter.Version --output text
   if [[ -n "$ANSWER" ]]; then
-    log "      $name is there already"
+    log "      $name exists already"
     return
   fi
   if [[ "$DRY_RUN" == yes ]]; then
-    log "      would make a random token in $name"
+    log "      would create a random token in $name"
     return
   fi
-  # Through a pipe: an argument would show in the list of processes.
+  # Through a pipe: an argument would be visible in the list of processes.
   random_token | in_aws ssm put-parameter --name "$name" --type SecureString --value file:///dev/stdin \
     ${key:+--key-id "$key"} >/dev/null
-  log "      $name made; read it with: aws ssm get-parameter --with-decryption --name $name"
+  log "      $name created; read it with: aws ssm get-parameter --with-decryption --name $name"
 }
 
 random_token() { head -c 36 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; }
 
-# Gives the newest of the valid tokens, for the verification alone.
+# Prints the newest valid token, which only the verification uses.
 read_token() {
   in_aws ssm get-parameter --name "$(output TokenParameterName)" --with-decryption --query Parameter.Value --output text |
     sed -n 1p
 }
 
-# Alarms on the load balancer, which exists only once the Ingress has been applied.
+# The alarms on the load balancer, which exists only after the Ingress has been applied.
 step_alarms() {
   local balancer="" group=""
   if [[ "$DRY_RUN" == no ]]; then
     look_at_ingress
     balancer=$(load_balancer_arn)
-    [[ "$balancer" == arn:* ]] || fail "AWS has no load balancer named ${LOAD_BALANCER:-(none yet)}: is it of another account or region?"
+    [[ "$balancer" == arn:* ]] || fail "AWS has no load balancer named ${LOAD_BALANCER:-(none yet)}: does it belong to another account or region?"
     group=$(in_aws elbv2 describe-target-groups --load-balancer-arn "$balancer" --query 'TargetGroups[0].TargetGroupArn' --output text)
     [[ "$group" == arn:* ]] || fail "the load balancer $LOAD_BALANCER has no target group"
   fi

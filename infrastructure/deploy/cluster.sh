@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# The steps of deploy.sh in the cluster up to the apply: what must be there, the difference, the change.
+# The steps of deploy.sh in the cluster up to the apply: requirements, difference, change.
 # shellcheck disable=SC2034  # deploy.sh and the other files read what is set here
 
 readonly FIELD_MANAGER=pillarbox-deploy
 readonly CERTIFICATE_ANNOTATION='alb\.ingress\.kubernetes\.io/certificate-arn'
 
-# Makes a configuration of this run's own, so that the operator's context stays what it is.
+# Creates a separate kubeconfig for this run, so that the operator's context is not changed.
 connect() {
   if [[ -e "$KUBECONFIG" ]]; then return; fi
   in_aws eks update-kubeconfig --name "$CLUSTER" --kubeconfig "$KUBECONFIG.new" >/dev/null
@@ -13,18 +13,18 @@ connect() {
   mv "$KUBECONFIG.new" "$KUBECONFIG"
 }
 
-# kubectl; where no namespace is named, it is the API's.
+# Runs kubectl; the default namespace is that of the API.
 in_cluster() {
   connect
   kubectl "$@"
 }
 
-# Server-side throughout: no annotation of the last configuration, and the cluster knows which fields are ours.
+# Server-side apply: no annotation of the last configuration, and the cluster records the owner of each field.
 apply() { # file
   in_cluster apply --server-side --force-conflicts --field-manager "$FIELD_MANAGER" --filename "$1"
 }
 
-# Whether the cluster's API has these resources. An API that cannot be asked ends the script.
+# Returns whether the cluster's API has these resources. Ends the script if the API does not answer.
 api_has() { # group/version, resources...
   local found resource
   if ! found=$(in_cluster get --raw "/apis/$1" 2>"$WORK/api-error"); then
@@ -38,7 +38,7 @@ api_has() { # group/version, resources...
   done
 }
 
-# What a component needs, before anything is touched.
+# Checks the requirements of the components before any change.
 check_components() {
   if ! has_component fixed-replicas; then
     api_has keda.sh/v1alpha1 scaledobjects triggerauthentications ||
@@ -46,11 +46,11 @@ check_components() {
   fi
   if has_component service-monitor; then
     api_has monitoring.coreos.com/v1 servicemonitors podmonitors ||
-      fail "the cluster has no Prometheus operator: install it, or leave the component service-monitor out"
+      fail "the cluster has no Prometheus operator: install it, or remove the component service-monitor"
   fi
 }
 
-# Sets LIVE_CERTIFICATE, LIVE_HOST and LOAD_BALANCER to what the live Ingress says; empty where there is none.
+# Sets LIVE_CERTIFICATE, LIVE_HOST and LOAD_BALANCER from the live Ingress; empty if there is none.
 look_at_ingress() {
   local text
   text=$(in_cluster get ingress service1-api --ignore-not-found --output \
@@ -58,7 +58,7 @@ look_at_ingress() {
   IFS='|' read -r LIVE_CERTIFICATE LIVE_HOST LOAD_BALANCER <<<"$text"
 }
 
-# A deployment that forgot the certificate would send tokens in clear text from then on.
+# Without this check, a deployment without the certificate would send tokens in clear text.
 require_https_kept() { # "yes" where the new manifests have a certificate
   look_at_ingress
   if [[ -z "$LIVE_CERTIFICATE" || "$1" == yes ]]; then return; fi
@@ -70,7 +70,7 @@ has_certificate() { # file
   if grep -q '^    alb.ingress.kubernetes.io/certificate-arn: ' "$1"; then echo yes; else echo no; fi
 }
 
-# Lists the namespaces of the rendered file that the cluster does not have yet.
+# Prints the namespaces of the rendered file that do not exist in the cluster yet.
 missing_namespaces() {
   local name found
   for name in $(inventory "$MANIFESTS" | awk '$1 == "Namespace" { print $3 }'); do
@@ -84,7 +84,7 @@ step_diff() {
   local missing name code=0
   missing=$(missing_namespaces) || fail "the cluster does not answer"
   for name in $missing; do
-    log "      the namespace $name is new, and all of it with it:"
+    log "      the namespace $name is new, with all its objects:"
     inventory "$MANIFESTS" | awk -v name="$name" '$2 == name { print "        " $1 " " $3 }' >&2
   done
   documents_of "$MANIFESTS" "^($(live_namespaces_pattern "$missing"))\$" >"$WORK/known.yaml"
@@ -98,7 +98,7 @@ step_diff() {
   record_live
 }
 
-# A pattern for documents_of: all objects but those of the namespaces that are missing.
+# Prints a pattern for documents_of: all objects except those of the missing namespaces.
 live_namespaces_pattern() { # missing namespaces
   local name pattern="none"
   for name in $(inventory "$MANIFESTS" | awk '$1 == "Namespace" { print $3 }'); do
@@ -124,7 +124,7 @@ step_apply() {
   APPLIED_AT=$SECONDS
 }
 
-# The lock lies in a namespace, so on a first deployment that comes before it.
+# The lock is in a namespace, so a first deployment creates the namespace before it.
 make_namespaces() {
   local missing
   missing=$(missing_namespaces) || fail "the cluster does not answer"

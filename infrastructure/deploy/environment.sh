@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# The environment file k8s/environments/<name>.env: which keys there are, what each may hold, and the check of both.
+# The environment file k8s/environments/<name>.env: its keys, their allowed values, and the check of both.
 # The file is read line by line and never evaluated. docs/operations.md, "Environments", describes the keys.
 
 declare -A SETTINGS=() PATTERNS=() EXPECTED=() # by key; SETTINGS starts with the defaults
 readonly TEMPLATE=infrastructure/pipeline.yaml
-# What the stack and the pods must agree on comes from the stack's outputs.
+# Values that stack and pods must share come from the stack's outputs.
 readonly SETTINGS_OF_THE_STACK=" AWS_REGION SQS_QUEUE_URL SSM_PARAMETER_NAME S3_BUCKET_NAME S3_PREFIX VISIBILITY_TIMEOUT_SECONDS PORT \
 INTAKE INBOX_BUCKET_NAME PAYLOAD_BUCKET STATUS_BUCKET STATUS_PREFIX STATUS_KEY_TEMPLATE STATUS_OBJECT_LAYOUT "
 
@@ -56,8 +56,8 @@ declare_keys() {
     "tags such as Team=mail,CostCentre=4711"
 }
 
-# Ends with exit code 2 and a line that names the file, the line and what is expected.
-wrong_line() { # file:line, complaint
+# Exits with code 2 and a message that names the file, the line and the expected value.
+wrong_line() { # file:line, error
   log "deploy.sh: $1: $2" "$RED"
   exit 2
 }
@@ -73,7 +73,7 @@ read_environment_file() { # name of the environment
     [[ "$line" =~ ^([A-Z][A-Za-z0-9_]*)=(.*)$ ]] ||
       wrong_line "$file:$number" "expected KEY=VALUE or a comment, got \"$line\""
     name=${BASH_REMATCH[1]}
-    [[ -z "${seen[$name]:-}" ]] || wrong_line "$file:$number" "$name is there already, in line ${seen[$name]}"
+    [[ -z "${seen[$name]:-}" ]] || wrong_line "$file:$number" "$name is set already in line ${seen[$name]}"
     seen[$name]=$number
     take_setting "$file:$number" "$name" "${BASH_REMATCH[2]}"
   done <"$file"
@@ -94,9 +94,9 @@ take_setting() { # file:line, name, value
   SETTINGS[$2]=$3
 }
 
-# The aws CLI drops a parameter that the template does not have without a word.
+# The aws CLI silently ignores a parameter that the template does not have.
 stack_has_parameter() { # name
-  # Without -q: a grep that ends early would end the sed, and the pipe would count as failed.
+  # Without -q: if grep ended early, sed would fail, and so would the pipe.
   sed -n '/^Parameters:/,/^[A-Z][A-Za-z]*:/p' "$ROOT/$TEMPLATE" | grep "^  $1:" >/dev/null
 }
 
@@ -106,21 +106,21 @@ check_parameter() { # file:line, parameter, value
 
 check_service_setting() { # file:line, service, variable
   [[ "$SETTINGS_OF_THE_STACK" != *" $3 "* ]] || wrong_line "$1" "$3 comes from the stack and is not set here"
-  if [[ "$3" == AWS_* ]]; then return; fi # the SDK's own
+  if [[ "$3" == AWS_* ]]; then return; fi # for the SDK
   grep -Eq "^(# )?$3=" "$ROOT/$2/.env.example" || wrong_line "$1" "$2 reads no setting $3 ($2/.env.example lists them)"
 }
 
 setting() { echo "${SETTINGS[$1]}"; } # key
 
-# Lists the settings whose key starts so, as NAME=VALUE without that beginning, in a stable order.
-settings_after() { # beginning
+# Prints the settings whose keys have a prefix, as NAME=VALUE without the prefix, in a stable order.
+settings_after() { # prefix
   local name
   for name in "${!SETTINGS[@]}"; do
     if [[ "$name" == "$1"* ]]; then printf '%s=%s\n' "${name#"$1"}" "${SETTINGS[$name]}"; fi
   done | LC_ALL=C sort
 }
 
-# Lists what an environment lacks for the step that is asked for; nothing when it is complete.
+# Prints what is missing in the environment for the requested step; nothing if it is complete.
 missing_settings() {
   local file=${ENVIRONMENTS_FOLDER:-k8s/environments}/$ENVIRONMENT.env
   [[ -n "$ACCOUNT_ID" ]] || echo "$file: AWS_ACCOUNT_ID is empty"

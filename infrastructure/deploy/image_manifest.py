@@ -8,8 +8,8 @@
     image_manifest.py stored-type            answer of batch-get-image -> the manifest's media type
     image_manifest.py stored-platforms       answer of batch-get-image -> a line "digest platform" for each image
 
-Attestations (SBOM, provenance) are entries of an index too. They are no images and are left out.
-The script needs nothing but the standard library. It ends with exit code 1 when the value is not there.
+Attestations (SBOM, provenance) are entries of an index, but not images, and are ignored.
+The script needs only the standard library. It ends with exit code 1 if the value is missing.
 """
 
 import json
@@ -29,7 +29,7 @@ def images(index: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def platform_digest(index: dict[str, Any], wanted: str) -> str:
-    """Return the digest of one platform's manifest; raise KeyError when the index has none or several."""
+    """Return the digest of one platform's manifest. Raise KeyError or ValueError unless the index has exactly one."""
     (digest,) = [digest for digest, platform in images(index) if platform == wanted] or [""]
     if not digest:
         raise KeyError(wanted)
@@ -37,13 +37,13 @@ def platform_digest(index: dict[str, Any], wanted: str) -> str:
 
 
 def stored_image(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the one image of an answer of batch-get-image; raise ValueError when there is none."""
+    """Return the image of an answer of batch-get-image. Raise ValueError unless there is exactly one."""
     (image,) = answer["images"]
     return dict(image)
 
 
 def stored_platforms(answer: dict[str, Any]) -> str:
-    """Return a line "digest platform" for each image of a manifest; one that is no index is its only image."""
+    """Return a line "digest platform" for each image of an index, or "digest -" for a single image."""
     image = stored_image(answer)
     manifest = json.loads(image["imageManifest"])
     if "manifests" not in manifest:

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The steps of deploy.sh for the images: build, push what the registry does not have, look up digests, add tags.
+# The steps of deploy.sh for the images: build, push missing ones, look up digests, add tags.
 
 readonly SERVICES=(service1-api service2-consumer)
 # Without this list ECR converts the manifest of an image with several platforms.
@@ -15,7 +15,7 @@ in_registry() { # ECR action, service, options...
   aws --region "$(registry_region)" ecr "$action" --registry-id "${REGISTRY%%.*}" --repository-name "pillarbox/$service" "$@"
 }
 
-# Prints the interpreter for the scripts that need the standard library only.
+# Prints the interpreter for scripts that need only the standard library.
 any_python() {
   if [[ -x "$ROOT/.venvs/local_stack/bin/python" ]]; then
     echo "$ROOT/.venvs/local_stack/bin/python"
@@ -24,7 +24,7 @@ any_python() {
   fi
 }
 
-# Prints the digest of an image in the registry. Returns 1 when the registry has none, 2 when it cannot be asked.
+# Prints the digest of an image in the registry. Returns 1 if there is none, 2 if the registry does not answer.
 pushed_digest() { # service, tag
   local digest
   if digest=$(in_registry describe-images "$1" --image-ids "imageTag=$2" \
@@ -40,11 +40,11 @@ pushed_digest() { # service, tag
   fi
 }
 
-# Sets DIGEST to the digest of an image, or to nothing when the registry has no such image. Any other answer is a failure.
+# Sets DIGEST to the digest of an image, or to nothing if the registry has none. Any other answer is a failure.
 find_image() { # service, tag (default: the tag of this deployment)
   local code=0 tag=${2:-$IMAGE_TAG}
   DIGEST=$(pushed_digest "$1" "$tag") || code=$?
-  [[ "$code" -lt 2 ]] || fail "cannot ask $REGISTRY for pillarbox/$1:$tag (see the line above)"
+  [[ "$code" -lt 2 ]] || fail "cannot query $REGISTRY for pillarbox/$1:$tag (see the line above)"
 }
 
 require_image() { # service
@@ -62,12 +62,12 @@ all_pushed() {
 
 step_build() {
   if all_pushed; then
-    log "      $IMAGE_TAG is in the registry already"
+    log "      $IMAGE_TAG exists in the registry already"
     return
   fi
-  # What is built must be the commit that the tag names.
+  # The build must contain exactly the commit that the tag names.
   if [[ "$IMAGE_TAG" == "$(git rev-parse HEAD 2>/dev/null)" && -n "$(git status --porcelain --untracked-files=no)" ]]; then
-    fail "there are changes that are not committed: commit them, or give them a tag of their own (--image-tag)"
+    fail "there are uncommitted changes: commit them, or use another tag (--image-tag)"
   fi
   change make images "TAG=$IMAGE_TAG" CONTAINER_TOOL=docker ${PLATFORMS:+"PLATFORMS=$PLATFORMS"}
 }
@@ -81,7 +81,7 @@ step_push() {
   for service in "${SERVICES[@]}"; do
     find_image "$service"
     if [[ -n "$DIGEST" ]]; then
-      log "      $service:$IMAGE_TAG is in the registry already"
+      log "      $service:$IMAGE_TAG exists in the registry already"
       continue
     fi
     if [[ "$logged_in" == no ]]; then log_in; logged_in=yes; fi
@@ -109,7 +109,7 @@ log_in() {
     docker login --username AWS --password-stdin "$REGISTRY" >&2
 }
 
-# Makes sure that the registry has both images, and writes their digests where a pipeline can archive them.
+# Requires both images in the registry and writes their digests to a file for the pipeline.
 step_images() {
   local service
   : >"$WORK/digests"
@@ -149,7 +149,7 @@ tag_for_environment() { # services (default: all)
   done
 }
 
-# The manifest goes from file to file byte for byte: the registry would take a changed one for another image.
+# The manifest must be copied byte for byte: for the registry, a changed manifest is another image.
 add_tag() { # service, digest, tag
   local media_type
   stored_manifest "$1" "$2"

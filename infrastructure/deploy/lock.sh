@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# One deployment at a time: the Lease pillarbox-deploy in the cluster, with a holder, renewed until the script ends.
-# Whether a lock is stale is judged by watching it, never by comparing two machines' clocks.
+# One deployment at a time: the Lease pillarbox-deploy in the cluster has a holder and is renewed until the script ends.
+# A lock is stale if it is not renewed while this script watches it; clocks of two machines are never compared.
 
 readonly LOCK=pillarbox-deploy
 LOCK_HELD=no LOCK_RENEWER=""
@@ -28,13 +28,13 @@ YAML
 
 utc_now() { date -u +%Y-%m-%dT%H:%M:%S.000000Z; }
 
-# Sets LOCK_FOUND to "holder|time of renewal|resource version" of the lock, or to nothing where there is none.
+# Sets LOCK_FOUND to "holder|time of renewal|resource version" of the lock, or to nothing if there is none.
 look_at_lock() {
   LOCK_FOUND=$(in_cluster get lease "$LOCK" --ignore-not-found \
     --output 'jsonpath={.spec.holderIdentity}|{.spec.renewTime}|{.metadata.resourceVersion}')
 }
 
-# Takes the lock, or ends the script where another deployment holds it.
+# Acquires the lock, or ends the script if another deployment holds it.
 take_lock() {
   if [[ "$LOCK_HELD" == yes || "$DRY_RUN" == yes ]]; then return; fi
   local seen deadline
@@ -42,7 +42,7 @@ take_lock() {
   look_at_lock
   if [[ -n "$LOCK_FOUND" ]]; then
     seen=$LOCK_FOUND deadline=$((SECONDS + $(lock_seconds)))
-    log "      ${seen%%|*} holds the lock: waiting for $(lock_seconds) s to see whether it is still at work"
+    log "      ${seen%%|*} holds the lock: waiting for $(lock_seconds) s to see whether it is still active"
     while [[ "$LOCK_FOUND" == "$seen" && "$SECONDS" -lt "$deadline" ]]; do
       sleep 1
       look_at_lock
@@ -53,11 +53,11 @@ take_lock() {
   fi
   write_lock "${LOCK_FOUND##*|}"
   LOCK_HELD=yes
-  renew_lock </dev/null >/dev/null 2>&1 & # nothing of the script's: who reads its output need not wait for this
+  renew_lock </dev/null >/dev/null 2>&1 & # without the script's output, whose reader would wait for this process
   LOCK_RENEWER=$!
 }
 
-# The API server decides between two that want it: one creates it, or replaces the version that it has seen.
+# The API server decides a race: only one script can create the lock or replace the version that it has read.
 write_lock() { # resource version, or nothing for a new one
   lock_manifest "$1" >"$WORK/lock.yaml"
   local verb=create
@@ -65,11 +65,11 @@ write_lock() { # resource version, or nothing for a new one
   in_cluster "$verb" --filename "$WORK/lock.yaml" >/dev/null 2>"$WORK/lock-error" || {
     log "$(<"$WORK/lock-error")"
     look_at_lock
-    fail "the lock was not given${LOCK_FOUND:+: another deployment has taken it, ${LOCK_FOUND%%|*}}"
+    fail "the lock was not acquired${LOCK_FOUND:+: another deployment has taken it, ${LOCK_FOUND%%|*}}"
   }
 }
 
-# Runs beside the script. It ends with it, also when the script is killed; a lock that is lost ends the script.
+# Runs in the background. It ends when the script ends or is killed; if the lock is lost, it ends the script.
 renew_lock() {
   local last=$SECONDS every=$(($(lock_seconds) / 4)) holder
   trap - EXIT INT TERM
@@ -109,7 +109,7 @@ step_unlock() {
   fi
   local holder renewed
   IFS='|' read -r holder renewed _ <<<"$LOCK_FOUND"
-  log "      held by $holder, renewed last at $renewed"
+  log "      held by $holder, last renewed at $renewed"
   confirm "Remove the lock of a deployment that no longer runs?"
   change in_cluster delete lease "$LOCK" --ignore-not-found
 }

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # The step render: an overlay over k8s/overlays/<dev|prod> with the stack's outputs and the environment's settings.
-# Also what other steps read from a rendered file: its objects, images and settings.
+# It also has the functions that read a rendered file: its objects, images and settings.
 # shellcheck disable=SC2153  # arguments.sh sets what is read here
 
 readonly API_NAMESPACE=pillarbox CONSUMER_NAMESPACE=pillarbox-consumer
-# How the archive looks: the consumer and file-intake write it alike, so CONSUMER_SETTING_... gives these to both.
+# The format of the archive is the same for the consumer and file-intake, so CONSUMER_SETTING_... sets both.
 readonly SETTINGS_OF_THE_ARCHIVE='^(S3_KEY_TEMPLATE|OBJECT_[A-Z]+|BATCH_[A-Z_]+|ALLOW_OVERWRITE)='
 
 # Each workload is a Deployment with a service account, a role and settings: the two services, and file-intake, which runs
-# the consumer's image once more. WORKLOADS holds those of the environment.
+# the consumer's image too. WORKLOADS has those of the environment.
 namespace_of() { # workload
   if [[ "$1" == service1-api ]]; then echo "$API_NAMESPACE"; else echo "$CONSUMER_NAMESPACE"; fi
 }
@@ -29,24 +29,24 @@ step_render() {
   write_overlay
   KUBECONFIG=/dev/null kubectl kustomize "$WORK" >"$WORK/rendered.tmp"
   if [[ "$DRY_RUN" == no ]] && grep -n placeholder "$WORK/rendered.tmp" >&2; then
-    fail "the lines above still hold placeholders: the stack lacks an output"
+    fail "the lines above still contain placeholders: an output of the stack is missing"
   fi
   mv "$WORK/rendered.tmp" "$MANIFESTS"
   log "      $(grep -c '^kind: ' "$MANIFESTS") objects${RENDERED_FILE:+ in $RENDERED_FILE}"
 }
 
-# Makes sure that there are manifests: a file that was given is used as it is, and never rendered again.
+# Requires manifests: a given file is used unchanged and never rendered again.
 rendered() {
   if [[ -z "$RENDERED_FILE" ]]; then
     [[ -s "$MANIFESTS" ]] || step_render
     return
   fi
-  [[ -s "$MANIFESTS" ]] || fail "--rendered $RENDERED_FILE: there is no such file; --only render writes it"
+  [[ -s "$MANIFESTS" ]] || fail "--rendered $RENDERED_FILE: the file does not exist; --only render writes it"
   grep -q "^ *app.kubernetes.io/instance: pillarbox-$ENVIRONMENT\$" "$MANIFESTS" ||
     fail "$RENDERED_FILE was not rendered for the environment $ENVIRONMENT"
 }
 
-# In files: kustomize takes a line of them as it stands, quotes and all.
+# In files, because kustomize reads their lines literally, quotes included.
 write_settings() {
   {
     printf 'AWS_REGION=%s\nSQS_QUEUE_URL=%s\n' "$REGION" "$(output QueueUrl)"
@@ -78,14 +78,14 @@ payload_setting() {
   if [[ -n "${OUTPUTS[PayloadBucketName]:-}" ]]; then printf 'PAYLOAD_BUCKET=%s\n' "${OUTPUTS[PayloadBucketName]}"; fi
 }
 
-# Only a stack with StatusRoute=true has the output. The rest is how the consumer writes the archive.
+# Only a stack with StatusRoute=true has the output. The other values are the consumer's format of the archive.
 status_settings() {
   if [[ -z "${OUTPUTS[StatusBucketName]:-}" ]]; then return; fi
   printf 'STATUS_BUCKET=%s\nSTATUS_PREFIX=%s\n' "${OUTPUTS[StatusBucketName]}" "$(output ObjectPrefix)"
   settings_after CONSUMER_SETTING_ | sed -n -e 's/^S3_KEY_TEMPLATE=/STATUS_KEY_TEMPLATE=/p' -e 's/^OBJECT_LAYOUT=/STATUS_OBJECT_LAYOUT=/p'
 }
 
-# Its own settings, which win over the consumer's for the archive. A key that is there twice would be an error.
+# Its own settings, which replace the consumer's settings of the archive. A duplicate key would be an error.
 file_intake_settings() {
   {
     settings_after CONSUMER_SETTING_ | { grep -E "$SETTINGS_OF_THE_ARCHIVE" || true; }
@@ -126,8 +126,8 @@ write_overlay() {
   } >"$WORK/kustomization.yaml"
 }
 
-# How many run without KEDA: two consumers, so that one may be replaced, and one file-intake, whose files can wait for
-# its replacement; more where the environment asks for more.
+# The number of pods without KEDA: two consumers, so that one can be replaced, and one file-intake, whose files can wait
+# for a replacement; more if the environment requires more.
 at_least() { # number, key
   local wanted
   wanted=$(setting "$2")
@@ -189,7 +189,7 @@ ingress_patches() {
   patch Ingress service1-api "${changes[@]}"
 }
 
-# The controller leaves an attribute that is not named as it is, so switching off is named too.
+# The controller does not change attributes that are missing here, so disabled ones are listed too.
 load_balancer_attributes() {
   local bucket
   bucket=$(setting ALB_ACCESS_LOG_BUCKET)
@@ -212,7 +212,7 @@ monitor_patches() {
   done
 }
 
-# Lists the objects of a file that kustomize wrote, a line each: TYPE NAMESPACE NAME, with - for no namespace.
+# Prints the objects of a rendered file, one per line: TYPE NAMESPACE NAME, with - for no namespace.
 inventory() { # file
   awk '
     function finish() { if (kind != "") print kind group, (namespace == "" ? "-" : namespace), name; kind = group = namespace = name = "" }
@@ -226,12 +226,12 @@ inventory() { # file
   ' "$1" | LC_ALL=C sort -u
 }
 
-# Lists the Deployments of a file, a line each: NAME NAMESPACE.
+# Prints the Deployments of a file, one per line: NAME NAMESPACE.
 deployments_of() { # file
   inventory "$1" | awk '$1 == "Deployment.apps" { print $3, $2 }'
 }
 
-# Gives the documents of a file that belong to one of the namespaces (in the first line of them: the Namespaces too).
+# Prints the documents of a file whose "TYPE NAMESPACE NAME" matches a pattern.
 documents_of() { # file, pattern of "TYPE NAMESPACE NAME"
   awk -v wanted="$2" '
     function finish() { if ((kind " " namespace " " name) ~ wanted) printf "---\n%s", text; text = kind = name = ""; namespace = "-" }
@@ -246,7 +246,7 @@ documents_of() { # file, pattern of "TYPE NAMESPACE NAME"
   ' "$1"
 }
 
-# What tells one release from another in the cluster: the images and the names of the settings, a line each.
+# Prints what identifies a release in the cluster: the images and the names of the ConfigMaps, one per line.
 fingerprint() { # file
   sed -n -e 's/^ *image: //p' -e '/^ *- configMapRef:/{n;s/^ *name: //p;}' "$1" | LC_ALL=C sort -u
 }

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What the cluster remembers of releases, the removal of what a release no longer has, and the way back.
+# The records of releases in the cluster, the removal of obsolete objects, and the rollback.
 #   ConfigMap pillarbox-release   the manifests verified last, and the settings of the release before (kept)
-#   ConfigMap pillarbox-attempt   while a release is not verified: which file (id), and every object that may be there
+#   ConfigMap pillarbox-attempt   of an unverified release: the file's id, and every object that may exist
 # shellcheck disable=SC2034  # deploy.sh and the other files read what is set here
 
 readonly RELEASE=pillarbox-release ATTEMPT=pillarbox-attempt
-# These work against another release at once; the rest goes only when the new release has proved itself.
+# These objects would act on another release at once; all others are removed only after the new one is verified.
 readonly SCALERS='^(ScaledObject|TriggerAuthentication|HorizontalPodAutoscaler)\.'
 
-# Reads both ConfigMaps into files: last.yaml, kept, attempt (empty where there is none), and sets ATTEMPT_ID.
+# Reads both ConfigMaps into files: last.yaml, kept, attempt (empty if there is none), and sets ATTEMPT_ID.
 look_at_records() {
   in_cluster get configmap "$RELEASE" --ignore-not-found --output 'jsonpath={.data.manifests\.yaml}' >"$WORK/last.yaml"
   in_cluster get configmap "$RELEASE" --ignore-not-found --output 'jsonpath={.data.kept}' >"$WORK/kept"
@@ -16,7 +16,7 @@ look_at_records() {
   ATTEMPT_ID=$(in_cluster get configmap "$ATTEMPT" --ignore-not-found --output 'jsonpath={.data.id}')
 }
 
-# Lists the objects that this or an earlier release may have left in the cluster and that a file does not have.
+# Prints the objects that this or an earlier release may have left in the cluster and that are not in a file.
 leftovers() { # file
   {
     inventory "$WORK/last.yaml"
@@ -24,7 +24,7 @@ leftovers() { # file
   } | grep -v -e '^Namespace ' -e '^$' | LC_ALL=C sort -u | LC_ALL=C comm -23 - <(inventory "$1") || true
 }
 
-# Notes what is about to be applied, so that it can be taken back even by another run.
+# Records what is about to be applied, so that another run can remove it too.
 begin_attempt() {
   if [[ "$DRY_RUN" == yes ]]; then return; fi
   look_at_records
@@ -47,7 +47,7 @@ write_record() { # name, data...
   apply "$WORK/$name.yaml" >&2
 }
 
-# Removes the objects that it reads, a line each: TYPE NAMESPACE NAME. Some may be gone already.
+# Removes the objects on standard input, one per line: TYPE NAMESPACE NAME. Some may not exist.
 remove_objects() {
   local type namespace name found
   while read -r type namespace name; do
@@ -55,21 +55,22 @@ remove_objects() {
     if [[ -z "$found" ]]; then continue; fi
     log "      removing $type $namespace/$name"
     in_cluster --namespace "$namespace" delete "$type" "$name" --ignore-not-found --timeout=120s </dev/null >&2 ||
-      fail "$type $namespace/$name is not gone: where KEDA's operator does not run, its finalizer holds the object (docs/operations.md, \"Removal\")"
+      fail "$type $namespace/$name is not deleted: if KEDA's operator does not run, its finalizer blocks the deletion (docs/operations.md, \"Removal\")"
   done
 }
 
-# A scaler of another release would go on setting the number of pods, so it goes before the manifests come.
+# A scaler of another release would continue to set the number of pods, so it is removed before the apply.
 remove_other_scalers() { # file
   if [[ "$DRY_RUN" == yes ]]; then return; fi
   leftovers "$1" | { grep -E "$SCALERS" || true; } | remove_objects
 }
 
-# What the next failed deployment goes back to. The settings of the release before stay, for `kubectl rollout undo`.
+# Records the release to which the next failed deployment rolls back. The previous release's settings are kept for
+# `kubectl rollout undo`.
 record_release() {
   look_at_records
   [[ -z "$ATTEMPT_ID" || "$ATTEMPT_ID" == "$(git hash-object "$MANIFESTS")" ]] ||
-    fail "another deployment has begun meanwhile: this release is not recorded"
+    fail "another deployment has begun in the meantime: this release is not recorded"
   { inventory "$WORK/last.yaml" | grep '^ConfigMap ' || true; } | LC_ALL=C comm -23 - <(inventory "$MANIFESTS") >"$WORK/kept.new"
   leftovers "$MANIFESTS" | LC_ALL=C comm -23 - "$WORK/kept.new" | remove_objects
   write_record "$RELEASE" --from-file=manifests.yaml="$MANIFESTS" --from-file=kept="$WORK/kept.new"
@@ -81,12 +82,12 @@ end_attempt() {
   APPLIED=no
 }
 
-# Says what a failed deployment cannot take back by itself.
-say_what_stays() {
+# Reports what the rollback of a failed deployment does not undo.
+report_what_remains() {
   if [[ "${STACK_CHANGED:-no}" == yes ]]; then
-    log "      not taken back: the stack pillarbox-$ENVIRONMENT, which this run changed; deploy the commit before to change it back"
+    log "      not rolled back: the stack pillarbox-$ENVIRONMENT, which this run changed; deploy the previous commit to change it back"
   fi
-  log "      not taken back: a new token, and images and their tags in the registry (they do no harm)"
+  log "      not rolled back: a new token, and images and their tags in the registry (they are harmless)"
 }
 
 step_rollback() {
@@ -95,20 +96,20 @@ step_rollback() {
     return
   fi
   if nothing_was_applied; then
-    log "      nothing of $RENDERED_FILE was applied: left as it is"
+    log "      nothing of $RENDERED_FILE was applied: nothing is changed"
     return
   fi
   look_at_records
   if [[ -z "$ATTEMPT_ID" ]]; then
-    log "      nothing was applied since the release verified last: left as it is"
+    log "      nothing was applied since the release verified last: nothing is changed"
     return
   fi
   if [[ -n "$RENDERED_FILE" && "$ATTEMPT_ID" != "$(git hash-object "$MANIFESTS")" ]]; then
-    log "      what was applied last is not $RENDERED_FILE: left as it is"
+    log "      what was applied last is not $RENDERED_FILE: nothing is changed"
     return
   fi
   if [[ ! -s "$WORK/last.yaml" ]]; then
-    log "      no release has been verified here before, so there is none to go back to: left as it is"
+    log "      no release has been verified here before, so there is none to go back to: nothing is changed"
     return
   fi
   take_lock

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The steps of deploy.sh after the apply: wait for the pods, ask the API, send an e-mail; and the page that says why not.
+# The steps of deploy.sh after the apply: wait for the pods, call the API, send an e-mail; and the diagnosis of failures.
 # shellcheck disable=SC2034  # deploy.sh and the other files read what is set here
 
-# Runs a command that may take long, so that a signal to the script is obeyed at once.
+# Runs a long command in the background, so that the script handles signals at once.
 interruptible() {
   "$@" >&2 &
   RUNNING=$!
@@ -12,7 +12,7 @@ interruptible() {
   return "$code"
 }
 
-# Ends the script unless the cluster holds what was rendered: the pods of another deployment prove nothing.
+# Ends the script if the cluster does not have the rendered release: another release's pods verify nothing.
 require_live() {
   local name namespace live=""
   while read -r name namespace; do
@@ -21,15 +21,15 @@ require_live() {
   done < <(deployments_of "$MANIFESTS")
   live=$(sed '/^$/d' <<<"$live" | LC_ALL=C sort -u)
   if [[ "$live" == "$(fingerprint "$MANIFESTS")" ]]; then return; fi
-  APPLIED=no # what runs is not this run's, so it is not this run's to roll back
+  APPLIED=no # another deployment's release must not be rolled back
   log "$live"
-  fail "the cluster does not hold this release: another deployment has replaced it (above: what is live)"
+  fail "the cluster does not have this release: another deployment has replaced it (above: the live release)"
 }
 
 step_wait() {
   rendered
   if [[ "$DRY_RUN" == yes ]]; then
-    log "      would wait for the rollouts, the least number of pods and KEDA"
+    log "      would wait for the rollouts, the minimum number of pods and KEDA"
     return
   fi
   require_live
@@ -47,8 +47,8 @@ step_wait() {
   done < <(inventory "$MANIFESTS" | awk '$1 == "ScaledObject.keda.sh" { print $3, $2 }')
 }
 
-# The Deployment's own condition says when a rollout has failed (progressDeadlineSeconds without progress); the
-# time-out is a last bound, for a Deployment that someone has paused. One that is scaled to nobody is complete.
+# The Deployment's condition tells when a rollout has failed (progressDeadlineSeconds without progress); the time-out
+# is an upper limit, for a paused Deployment. A Deployment that is scaled to zero is complete.
 wait_for_rollouts() { # file
   local name namespace
   connect
@@ -58,7 +58,7 @@ wait_for_rollouts() { # file
   done < <(deployments_of "$1")
 }
 
-# Gives the least number of pods that the manifests ask an autoscaler for; nothing where there is no autoscaler.
+# Prints an autoscaler's minimum number of pods in the manifests, or nothing without an autoscaler.
 least() { # workload
   documents_of "$MANIFESTS" "^(HorizontalPodAutoscaler|ScaledObject) [^ ]+ $1\$" | sed -nE 's/^  min(Replicas|ReplicaCount): //p'
 }
@@ -74,11 +74,11 @@ wait_for_replicas() { # workload, namespace, number
   done
 }
 
-# KEDA says for a moment that all is well, until its first look at the queue.
+# Until KEDA has read the queue for the first time, it reports success.
 wait_for_keda() { # workload, namespace
   local settled=$((${APPLIED_AT:-$SECONDS} + ${KEDA_SETTLE_SECONDS:-15})) deadline state=""
   deadline=$((settled + ${REPLICAS_TIMEOUT_SECONDS:-180}))
-  log "      waiting for KEDA to look at the queue of $1"
+  log "      waiting for KEDA to read the queue of $1"
   while true; do
     state=$(in_cluster --namespace "$2" get scaledobject "$1" --output \
       'jsonpath={.status.conditions[?(@.type=="Ready")].status}/{.status.conditions[?(@.type=="Fallback")].status}' </dev/null)
@@ -88,10 +88,10 @@ wait_for_keda() { # workload, namespace
   done
   in_cluster --namespace "$2" get scaledobject "$1" --output \
     'jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{"\n"}{end}' </dev/null >&2
-  fail "KEDA cannot scale $1: may its operator read the queue (KEDA_OPERATOR_ROLE; docs/operations.md, \"Scaling\")?"
+  fail "KEDA cannot scale $1: can its operator read the queue (KEDA_OPERATOR_ROLE; docs/operations.md, \"Scaling\")?"
 }
 
-# What clients call, by the Ingress that was looked at last.
+# Prints the URL for clients, from the Ingress that was read last.
 api_url() {
   if [[ -n "$LIVE_HOST" ]]; then echo "https://$LIVE_HOST"; else echo "http://$LOAD_BALANCER"; fi
 }
@@ -118,7 +118,7 @@ step_health() {
 step_verify() {
   if [[ "$DRY_RUN" == yes ]]; then
     step_health
-    log "      would post an e-mail and look for its object"
+    log "      would post an e-mail and check its object"
     return
   fi
   rendered
@@ -138,23 +138,23 @@ send_email() {
     e2e_test/run_e2e.sh --yes >&2
 }
 
-# After a change of the stack: what runs must work with it before the next release is rolled out.
+# After a change of the stack, the running release must work with it before the next one is rolled out.
 verify_running_release() {
   local found
   found=$(in_cluster get configmap "$RELEASE" --ignore-not-found --output name)
   if [[ -z "$found" ]]; then
-    log "      no release runs yet that the changed stack could be verified with"
+    log "      no running release to verify the changed stack with"
     return
   fi
-  log "      the stack has changed: verifying it with the release that runs"
+  log "      the stack has changed: verifying it with the running release"
   (send_email) || {
-    say_what_stays
+    report_what_remains
     fail "the running release does not work with the changed stack: the new release was not rolled out"
   }
 }
 
-# A page of what Kubernetes knows about a failure: pods, warnings, the last lines of the pods that are not ready.
-show_trouble() {
+# Prints Kubernetes' data about a failure: pods, warnings, the last log lines of pods that are not ready.
+show_diagnosis() {
   local namespace pod
   for namespace in "$API_NAMESPACE" "$CONSUMER_NAMESPACE"; do
     log "      --- $namespace: pods, warnings"

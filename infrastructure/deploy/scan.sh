@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The step `scan` of deploy.sh: ECR's scan of each pushed image, platform by platform, as a gate.
-# SCAN_TIMEOUT_SECONDS (600) bounds the waiting for one scan. SCAN_EXCEPTIONS names another file of exceptions.
+# SCAN_TIMEOUT_SECONDS (600) limits the wait for one scan. SCAN_EXCEPTIONS names another file of exceptions.
 # Needs ecr:BatchGetImage, ecr:DescribeImages, ecr:DescribeImageScanFindings and ecr:StartImageScan.
 
 judge_scan() { "$(any_python)" "$ROOT/infrastructure/deploy/scan_findings.py" "$@"; }
@@ -15,10 +15,10 @@ step_scan() {
     scan_service "$service" || refused=yes
   done
   [[ "$refused" == no ]] ||
-    fail "the scan found what is listed above: update the package, or accept it in infrastructure/scan-exceptions.txt"
+    fail "the scan has the findings above: update the packages, or accept the findings in infrastructure/scan-exceptions.txt"
 }
 
-# An index has no scan of its own: each platform's image has one. Returns 1 when one of the images is refused.
+# ECR scans the images of an index, not the index. Returns 1 if one of the images is refused.
 scan_service() { # service
   local service=$1 part platform line code result=0 exceptions=${SCAN_EXCEPTIONS:-$ROOT/infrastructure/scan-exceptions.txt}
   require_image "$service"
@@ -36,13 +36,13 @@ scan_service() { # service
   return "$result"
 }
 
-# Waits until $WORK/findings.json holds the finished scan of an image. A scan that cannot be finished is a failure.
+# Waits until $WORK/findings.json has the finished scan of an image. A scan that cannot finish is a failure.
 wait_for_scan() { # service, digest
   local deadline=$((SECONDS + ${SCAN_TIMEOUT_SECONDS:-600})) state started=no
   while true; do
     if in_registry describe-image-scan-findings "$1" --image-id "imageDigest=$2" --output json \
       >"$WORK/findings.json" 2>"$WORK/ecr-error"; then
-      state=$(judge_scan state <"$WORK/findings.json") || fail "ECR's answer about the scan of $1 is not understood"
+      state=$(judge_scan state <"$WORK/findings.json") || fail "ECR's answer about the scan of $1 is invalid"
     elif grep -q '(ScanNotFoundException)' "$WORK/ecr-error"; then
       state="wait"
       if [[ "$started" == no ]]; then start_scan "$1" "$2"; started=yes; fi
@@ -59,7 +59,7 @@ wait_for_scan() { # service, digest
   done
 }
 
-# Scan on push makes this unnecessary. Enhanced scanning refuses it and scans by itself: so a refusal is only shown.
+# Unnecessary with scan on push. Enhanced scanning refuses it and scans automatically, so a refusal is only logged.
 start_scan() { # service, digest
   in_registry start-image-scan "$1" --image-id "imageDigest=$2" >/dev/null 2>"$WORK/ecr-error" ||
     log "      no scan yet, and none can be started: $(tr -d '\n' <"$WORK/ecr-error")"

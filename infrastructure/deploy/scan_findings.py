@@ -1,10 +1,10 @@
-"""Judge ECR's findings about one image: critical ones that no exception accepts refuse the image.
+"""Evaluate ECR's findings about one image: a critical finding without an exception refuses the image.
 
     scan_findings.py state <answer                         prints wait, done, or "failed" with ECR's reason
-    scan_findings.py judge NAME EXCEPTIONS_FILE <answer    prints what was found; exit code 1 refuses the image
+    scan_findings.py judge NAME EXCEPTIONS_FILE <answer    prints the findings; exit code 1 refuses the image
 
 The answer is the JSON of `aws ecr describe-image-scan-findings`, of basic or of enhanced scanning (Amazon Inspector).
-Exit code 2 means a wrong line in the file of exceptions. The script needs nothing but the standard library.
+Exit code 2 means a wrong line in the file of exceptions. The script needs only the standard library.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 WAITING = {"IN_PROGRESS", "PENDING"}
-DONE = {"COMPLETE", "ACTIVE"}  # ACTIVE: enhanced scanning goes on watching the image
+DONE = {"COMPLETE", "ACTIVE"}  # ACTIVE: enhanced scanning continues to scan the image
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNDEFINED", "UNTRIAGED")
 LINE = re.compile(r"(?P<finding>[A-Za-z0-9][A-Za-z0-9:._-]*)\s+(?P<last_day>\d{4}-\d{2}-\d{2})\s+(?P<reason>\S.*)")
 
@@ -51,7 +51,7 @@ def state(answer: dict[str, Any]) -> str:
 
 
 def findings(answer: dict[str, Any]) -> Iterator[Finding]:
-    """Yield the findings of either kind of scanning; a finding that Inspector suppressed or closed does not count."""
+    """Yield the findings of basic or enhanced scanning, except those that Inspector has suppressed or closed."""
     found = answer.get("imageScanFindings", {})
     for basic in found.get("findings", []):
         attributes = {attribute["key"]: attribute.get("value", "") for attribute in basic.get("attributes", [])}
@@ -69,7 +69,7 @@ def findings(answer: dict[str, Any]) -> Iterator[Finding]:
 
 
 def read_exceptions(path: Path) -> dict[str, Acceptance]:
-    """Return the exceptions by finding; raise ValueError with file and line when a line is wrong."""
+    """Return the exceptions by finding. Raise ValueError with file and line if a line is wrong."""
     exceptions: dict[str, Acceptance] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         line = text.strip()
@@ -89,7 +89,7 @@ def read_exceptions(path: Path) -> dict[str, Acceptance]:
 
 
 def judge(found: list[Finding], exceptions: dict[str, Acceptance], today: date) -> tuple[list[str], bool]:
-    """Return the lines to show and whether the image is refused."""
+    """Return the lines to print, and whether the image is refused."""
     lines, refused = [], False
     for finding in sorted(found, key=lambda each: (each.name, each.package)):
         if finding.severity != "CRITICAL":

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Checks out the commit that a deployment job was asked for. It runs where the job's own branch is checked out:
+# Checks out the commit for a deployment job. It runs in a checkout of the job's own branch:
 #   infrastructure/jenkins/check_out.sh ENVIRONMENT IMAGE_TAG
-# 1. Refuses a commit that is neither of main nor of a release (branch release/*, tag v*): only those were reviewed,
-#    and what is checked out runs with the credentials of the environment.
-# 2. Takes the rules from the job's own branch, so that no commit can set its own:
+# 1. Refuses a commit that is neither on main nor in a release (branch release/*, tag v*): only those were reviewed,
+#    and the commit's code runs with the credentials of the environment.
+# 2. Reads the rules from the job's own branch, so that a commit cannot set its own:
 #    .local/approvers.txt         who may approve, or "not needed"
 #    .local/scan-exceptions.txt   the findings that are accepted today, also for an older release
 # 3. Checks the commit out.
@@ -26,7 +26,7 @@ is_released() { # commit
   return 1
 }
 
-# Production rules always need an approval. Only an environment that says OVERLAY=dev goes without one.
+# Production always needs an approval. Only an environment with OVERLAY=dev does not.
 approvers() { # environment, file
   local names
   if [[ "$1" != prod && "$(setting OVERLAY "$2")" == dev ]]; then
@@ -34,7 +34,7 @@ approvers() { # environment, file
     return
   fi
   names=$(setting APPROVERS "$2")
-  [[ -n "$names" ]] || fail "$2 names no APPROVERS (Jenkins users or groups, separated by commas)"
+  [[ -n "$names" ]] || fail "$2 has no APPROVERS (Jenkins users or groups, separated by commas)"
   echo "$names"
 }
 
@@ -45,12 +45,12 @@ main() {
   [[ "$commit" =~ ^[0-9a-f]{40}$ ]] || fail "IMAGE_TAG must be a commit's SHA with 40 digits, got \"$commit\""
   git cat-file -e "$commit^{commit}" 2>/dev/null ||
     fail "there is no commit $commit here: the job must fetch all branches and tags, and not be shallow"
-  is_released "$commit" || fail "$commit is neither of main nor of a release: it cannot be deployed from here"
+  is_released "$commit" || fail "$commit is neither on main nor in a release: it cannot be deployed"
   mkdir -p .local
   approvers "$environment" "$file" >.local/approvers.txt
   cp infrastructure/scan-exceptions.txt .local/scan-exceptions.txt
   git checkout --quiet --detach "$commit"
-  exit 0 # bash must not read on in this file: the checkout may have replaced it
+  exit 0 # bash must not continue in this file: the checkout may have replaced it
 }
 
 main "${1:?ENVIRONMENT, such as dev}" "${2:?IMAGE_TAG, the SHA of a commit}"

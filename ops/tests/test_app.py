@@ -29,3 +29,9 @@ def test_an_archive_without_a_bucket_is_an_error_that_names_the_variable() -> No
 def test_an_environment_needs_a_region() -> None:
     with pytest.raises(OpsError, match="AWS_REGION is not set"):
         _ = App(Output("jsonl"), environment="prod").target
+
+
+def test_an_app_of_another_environment_has_the_same_output() -> None:
+    app = App(Output("jsonl"), yes=True)
+    other = app.of_environment("prod")
+    assert (other.environment, other.output, other.yes) == ("prod", app.output, True)

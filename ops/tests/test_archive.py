@@ -1,5 +1,6 @@
 import gzip
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from pillarbox_ops.archive import Archive, checked_id
 from pillarbox_ops.aws import Clients
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.layout import Layout, Span, instant
+from pillarbox_ops.records import StoredObject
 
 from .pipelines import Pipeline
 
@@ -101,6 +103,52 @@ def test_an_object_that_is_gone_is_an_error_that_names_it(pipeline: Pipeline) ->
     pipeline.s3.delete_object(Bucket=pipeline.bucket, Key=listed[0].key)
     with pytest.raises(OpsError, match=f"s3://{pipeline.bucket}/messages/2026/11/28/.* cannot be read"):
         list(archive.read_all(listed))
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_read(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    for number in range(3):
+        _put(pipeline, archive, _id(0, number))
+    listed = list(archive.objects(instant(NOON)))
+    pipeline.s3.delete_object(Bucket=pipeline.bucket, Key=listed[1].key)
+    errors: list[OpsError] = []
+    found = [email.message_id for email in archive.read_all(listed, failed=errors.append)]
+    assert found == [_id(0, 0), _id(0, 2)]
+    assert [str(error).split()[0] for error in errors] == [f"s3://{pipeline.bucket}/{listed[1].key}"]
+
+
+def test_large_objects_are_not_read_far_ahead(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = _archive(pipeline)
+    for number in range(20):
+        _put(pipeline, archive, _id(0, number))
+    monkeypatch.setattr("pillarbox_ops.archive._AHEAD_BYTES", 1)
+    listed = list(archive.objects(instant(NOON)))
+    taken: list[str] = []
+
+    def one_by_one() -> Iterator[StoredObject]:
+        for found in listed:
+            taken.append(found.key)
+            yield found
+
+    emails = archive.read_all(one_by_one())
+    next(emails)
+    assert len(taken) == 1
+    assert len(list(emails)) == 19
+
+
+def test_the_copies_of_an_email_are_all_objects_that_hold_its_id(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    key = _put(pipeline, archive, _id(0))
+    batches = [_put_batch(pipeline, _id(minutes), _id(0)) for minutes in (-29, -1)]
+    _put_batch(pipeline, _id(1), _id(2))
+    assert [copy.key for copy in archive.copies(_id(0))] == [key, *reversed(batches)]
+
+
+def test_the_digest_of_an_object_is_what_the_consumer_noted(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key="a", Body=b"", Metadata={"email-sha256": "0f"})
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key="b", Body=b"")
+    assert (archive.digest("a"), archive.digest("b")) == ("0f", None)
 
 
 def test_conflicts_are_the_other_emails_of_an_id(pipeline: Pipeline) -> None:

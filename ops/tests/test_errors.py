@@ -1,4 +1,6 @@
-from pillarbox_ops.errors import ExitCode, OpsError, missing
+from botocore.exceptions import ClientError
+
+from pillarbox_ops.errors import ExitCode, OpsError, explained, missing
 
 
 def test_the_exit_codes_are_those_that_help_names() -> None:
@@ -19,3 +21,10 @@ def test_a_missing_setting_is_wrong_usage_and_says_what_to_do() -> None:
     error = missing("API_URL", "the base URL")
     assert error.exit_code is ExitCode.USAGE
     assert str(error) == "API_URL is not set: the base URL. Source .local/stack.env, set it, or use --environment NAME"
+
+
+def test_errors_of_aws_and_of_this_package_are_explained_and_no_others() -> None:
+    refused = ClientError({"Error": {"Code": "QueueDoesNotExist", "Message": "hidden"}}, "SendMessage")
+    assert explained(refused) == "AWS refused SendMessage: QueueDoesNotExist"
+    assert explained(OpsError("the text")) == "the text"
+    assert explained(ZeroDivisionError()) is None

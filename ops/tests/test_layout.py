@@ -51,12 +51,22 @@ def test_an_id_alone_tells_its_keys_unless_the_sender_is_in_the_template() -> No
     assert Layout("{prefix}{sender}/{message_id}", "messages/").keys_of(ID) == ()
 
 
-def test_a_batch_begins_at_most_15_minutes_before_its_members() -> None:
-    folder, after = Layout(DEFAULT, "messages/").batches_of(ID)
-    assert folder == "messages/2026/11/28/12/"
-    first = message_id_at(NOON - timedelta(minutes=14, seconds=59), bytes(10))
-    too_early = message_id_at(NOON - timedelta(minutes=15, seconds=1), bytes(10))
-    assert f"{folder}{too_early}-x.jsonl.gz" < after < f"{folder}{first}-x.jsonl.gz"
+def test_a_batch_lies_in_the_hour_of_its_members() -> None:
+    assert Layout(DEFAULT, "messages/").batches_of(ID) == "messages/2026/11/28/12/"
+
+
+@pytest.mark.parametrize(
+    ("template", "folders"),
+    [
+        (DEFAULT, 3),
+        ("{prefix}{date:%Y/%m/%d/%H}/{message_id}.json", 4),
+        ("{prefix}{date:%Y/%m/%d}/{sender}/{message_id}.json", 3),
+        ("{prefix}{shard}/{date:%Y/%m/%d}/{message_id}.json", None),
+        ("{prefix}{date:%Y-%m-%d}-{message_id}.json", None),
+    ],
+)
+def test_the_folders_of_dates_are_counted(template: str, folders: int | None) -> None:
+    assert Layout(template, "messages/").date_folders == folders
 
 
 def test_a_span_has_its_start_and_not_its_end() -> None:

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from pillarbox_ops.app import App
-from pillarbox_ops.options import Size, Time, with_app, with_change
+from pillarbox_ops.options import Size, Time, with_app, with_change, with_selection
+from pillarbox_ops.selection import Selection
 
 
 @click.command()
@@ -45,3 +46,22 @@ def test_a_wrong_value_is_wrong_usage_that_names_the_option(arguments: tuple[str
     assert result.exit_code == 2
     assert arguments[0] in result.output
     assert text in result.output
+
+
+@click.command()
+@with_app
+@with_selection
+def selecting(app: App, selection: Selection) -> None:
+    """Print the selection."""
+    click.echo(f"{selection.ids} {selection.query.sender} {selection.query.larger} {selection.limit}")
+
+
+def test_a_selection_has_ids_or_conditions() -> None:
+    message_id = "01a2213b-2545-7000-8000-000000000000"
+    by_id = CliRunner().invoke(selecting, [message_id.upper()]).output
+    by_condition = CliRunner().invoke(selecting, ["--sender", "a", "--sender", "b", "--larger", "1k", "--limit", "3"])
+    assert by_id == f"('{message_id}',) () None None\n"
+    assert by_condition.output == "() ('a', 'b') 1024 3\n"
+    both = CliRunner().invoke(selecting, [message_id, "--sender", "a"])
+    assert both.exit_code == 2
+    assert "not both" in both.output

@@ -42,6 +42,13 @@ def test_a_table_has_titles_and_a_dash_for_what_is_empty() -> None:
     assert [line.split() for line in out.getvalue().splitlines()] == [["ID", "SIZE"], ["a", "12"], ["-", "-"]]
 
 
+def test_an_id_is_not_broken_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out, row = _Terminal(), {"id": "i" * 36, "key": "k" * 90}
+    Output("table", stdout=out).rows((Column("id", "ID", whole=True), Column("key", "KEY")), [row])
+    assert "i" * 36 in out.getvalue()
+
+
 @pytest.mark.parametrize("text", ["\x1b[2J", "\x9b31m", "a\u202eb", "\x07"])
 def test_a_table_holds_nothing_that_a_terminal_could_obey(text: str) -> None:
     out = io.StringIO()
@@ -77,6 +84,40 @@ def test_progress_is_drawn_on_a_terminal() -> None:
     with Output(stdout=io.StringIO(), stderr=err).progress("reading", 10) as progress:
         progress.advance(4)
     assert "4/10" in err.getvalue()
+
+
+def test_a_total_that_is_not_known_at_first_grows() -> None:
+    err = _Terminal()
+    with Output(stdout=io.StringIO(), stderr=err).progress("reading", None) as progress:
+        progress.expect(6)
+        progress.advance(4)
+        progress.expect(2)
+    assert "4/8" in err.getvalue()
+
+
+def test_no_bar_is_drawn_between_json_lines_on_one_terminal() -> None:
+    err = _Terminal()
+    with Output("jsonl", stdout=_Terminal(), stderr=err).progress("reading", 1) as progress:
+        progress.expect()
+        progress.advance()
+    assert err.getvalue() == ""
+
+
+def test_bytes_are_written_unchanged_and_on_a_terminal_made_safe() -> None:
+    raw, terminal = io.TextIOWrapper(io.BytesIO()), _Terminal()
+    Output(stdout=raw).data(b"\xff\x1b[2J\r\n")
+    Output(stdout=terminal).data(b"\xff\x1b[2J")
+    assert raw.buffer.getvalue() == b"\xff\x1b[2J\r\n"
+    assert terminal.getvalue() == "\ufffd\\x1b[2J\n"
+
+
+def test_only_a_table_on_a_terminal_is_drawn_again() -> None:
+    terminal = _Terminal()
+    assert Output(stdout=terminal).redraws
+    assert not Output("jsonl", stdout=terminal).redraws
+    assert not Output("table", stdout=io.StringIO()).redraws
+    Output(stdout=terminal).clear()
+    assert terminal.getvalue() == "\x1b[H\x1b[2J"
 
 
 def test_no_color_leaves_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Attacks on a running service, each a function: they need no token and run until they are stopped."""
+"""Attacks on a running service that need no token. Each is a function and runs until it is stopped."""
 
 import contextlib
 import gzip
@@ -13,7 +13,7 @@ HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 LARGE = HEAD + b"Content-Length: 1900000\r\n\r\n"
 
-# Heads that a parser may take in a way of its own, each followed by a body that does not end.
+# Heads that parsers may interpret differently, each followed by a body that does not end.
 ODD = [
     HEAD + b"Content-Length: 0000000000000000000500\r\n\r\n",
     HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
@@ -31,7 +31,7 @@ def connect(api: Api) -> socket.socket:
 
 
 def send(connection: socket.socket, data: bytes) -> bool:
-    """Send; return False once the server has closed or reads no more."""
+    """Send; return False if the server has closed or no longer reads."""
     try:
         connection.sendall(data)
     except OSError:
@@ -40,7 +40,7 @@ def send(connection: socket.socket, data: bytes) -> bool:
 
 
 def spaces(api: Api, stopping: threading.Event) -> None:
-    """1: white space that a backtracking pattern takes cubic time for."""
+    """1: white space that takes a backtracking pattern cubic time."""
     while not stopping.wait(0.05):
         with connect(api) as connection:
             send(connection, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length:" + b" " * 4000 + b"\n\r\n\r\n")
@@ -57,7 +57,7 @@ def tiny_chunks(api: Api, stopping: threading.Event) -> None:
 
 
 def odd_framing(api: Api, stopping: threading.Event) -> None:
-    """3: ten requests that some parsers give up on, then one byte after the other."""
+    """3: ten requests that some parsers cannot frame, then one byte at a time."""
     with contextlib.ExitStack() as stack:
         connections: list[socket.socket] = []
         while not stopping.wait(0.5):
@@ -71,7 +71,7 @@ def odd_framing(api: Api, stopping: threading.Event) -> None:
 
 
 def large_bodies(api: Api, stopping: threading.Event) -> None:
-    """4 and 6: bodies of 1.9 MB that are refused, one after the other."""
+    """4 and 6: refused bodies of 1.9 MB, one after the other."""
     body = b'"' + b"a" * 1_899_998 + b'"'
     while not stopping.is_set():
         with connect(api) as connection:
@@ -104,7 +104,7 @@ def bombs(api: Api, stopping: threading.Event) -> None:
 
 
 def idle(api: Api, stopping: threading.Event) -> None:
-    """6: 150 connections that say nothing, opened again when they are closed."""
+    """6: 150 idle connections, reopened when the server closes them."""
     with contextlib.ExitStack() as stack:
         connections: list[socket.socket] = []
         while not stopping.wait(0.2):
@@ -119,7 +119,7 @@ def idle(api: Api, stopping: threading.Event) -> None:
 
 
 def unread_pipelines(api: Api, stopping: threading.Event) -> None:
-    """8: ten connections that ask for a file many times over, and read nothing."""
+    """8: ten connections that request a file many times and read nothing."""
     requests = b"GET /docs/docs.js HTTP/1.1\r\nHost: x\r\n\r\n" * 2000
     with contextlib.ExitStack() as stack:
         for _ in range(10):
@@ -135,12 +135,12 @@ Attack = Callable[[Api, threading.Event], None]
 
 @contextmanager
 def attacked(api: Api, attack: Attack, clients: int) -> Iterator[None]:
-    """Run that many attacking clients until the block ends."""
+    """Run attacking clients until the block ends."""
     stopping = threading.Event()
 
     def run() -> None:
         while not stopping.is_set():
-            with contextlib.suppress(OSError):  # refused, reset, cut: try again
+            with contextlib.suppress(OSError):  # refused, reset or cut: reconnect
                 attack(api, stopping)
             stopping.wait(0.02)
 

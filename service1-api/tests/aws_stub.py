@@ -1,4 +1,4 @@
-"""SQS, S3 and SSM over real sockets, in this process, that fail on demand, which moto does not support."""
+"""SQS, S3 and SSM over real sockets in this process. Unlike moto, they fail on demand."""
 
 import contextlib
 import hashlib
@@ -15,12 +15,12 @@ from urllib.parse import parse_qs
 
 from .fakes import TOKEN
 
-DROP = "drop"  # take the messages, then cut the connection instead of answering
+DROP = "drop"  # accept the messages, then close the connection instead of answering
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128  # past the default of 5, connections made at the same time wait a second or longer
+    request_queue_size = 128  # with the default of 5, simultaneous connections wait a second or longer
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class AwsStub:
 
             def _send(self, status: int, media_type: str, reply: bytes) -> None:
                 head = f'HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nETag: "e"\r\n'
-                with contextlib.suppress(OSError):  # a client that timed out has gone
+                with contextlib.suppress(OSError):  # the client has timed out and gone
                     self.wfile.write(f"{head}Content-Length: {len(reply)}\r\n\r\n".encode() + reply)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there

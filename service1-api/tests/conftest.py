@@ -1,4 +1,4 @@
-"""The application under test, with fakes around it."""
+"""The application under test with fakes of its dependencies."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ MAX_REQUEST_BYTES = 2 * 1024 * 1024
 
 @dataclass
 class Service:
-    """The application and the fakes that it talks to."""
+    """The application and the fakes that it uses."""
 
     tokens: FakeTokens = field(default_factory=FakeTokens)
     publisher: FakePublisher = field(default_factory=FakePublisher)
@@ -69,7 +69,7 @@ def client(service: Service) -> FlaskClient:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The required settings, and no other."""
+    """Set only the required settings."""
     for name, setting in Settings.model_fields.items():
         for variable in variables(name, setting):
             monkeypatch.delenv(variable, raising=False)
@@ -101,7 +101,7 @@ def aws() -> Iterator[AwsStub]:
 
 @pytest.fixture(scope="module")
 def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A service with short deadlines: for requests that never arrive completely."""
+    """A service with short deadlines, for requests that never arrive completely."""
     folder = tmp_path_factory.mktemp("hasty")
     with running(aws, folder, REQUEST_HEAD_SECONDS="1", REQUEST_BODY_SECONDS="1") as api:
         yield api

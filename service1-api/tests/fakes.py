@@ -73,7 +73,7 @@ class FakePublisher:
 
 
 class FakeTokenSource:
-    """A parameter whose text a test sets; an exception is raised instead."""
+    """A parameter with a text that a test sets; an exception in its place is raised."""
 
     def __init__(self, text: str | TokenSourceError = TOKEN) -> None:
         self.text = text
@@ -123,7 +123,7 @@ class FakeQueue:
         return results
 
     def answer(self, calls: int | None = None) -> None:
-        """Let some calls end; None lets all end from now on."""
+        """Let some calls end, or with None all calls from now on."""
         with self._changed:
             self._to_answer = None if calls is None else (self._to_answer or 0) + calls
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The HTTP server in the test's own process: gunicorn's worker class, run by a thread instead of a forked process."""
+"""The HTTP server in the test's process: gunicorn's worker class runs in a thread instead of a forked process."""
 
 import contextlib
 import logging

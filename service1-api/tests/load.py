@@ -15,7 +15,7 @@ from .server import BODY, JSON, Api
 
 
 class Load:
-    """Clients that post one e-mail after another, each over its own kept connection, until stopped."""
+    """Clients that post e-mails, each over its own keep-alive connection, until stopped."""
 
     def __init__(
         self, api: Api, clients: int = 8, body: bytes = BODY, headers: Mapping[str, str] = MappingProxyType({})
@@ -51,7 +51,7 @@ class Load:
                 response = connection.getresponse()
                 answer = json.loads(response.read())
             except ConnectionRefusedError:
-                return  # nobody listens any more: nothing was accepted
+                return  # the server has stopped: nothing was accepted
             except OSError:
                 with self._lock:
                     self.broken += 1

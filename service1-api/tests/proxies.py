@@ -1,4 +1,4 @@
-"""nginx and haproxy in front of a running service, each with connections to it that are kept."""
+"""nginx and haproxy in front of a running service, with keep-alive connections to it."""
 
 import contextlib
 import socket

@@ -29,10 +29,10 @@ EMAIL: dict[str, object] = {
 BODY = json.dumps({"data": EMAIL, "token": TOKEN}).encode()
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
-LARGE = {  # settings of a service that takes large e-mails
+LARGE = {  # settings of a service that accepts large e-mails
     "PAYLOAD_BUCKET": "payloads",
     "MAX_REQUEST_BYTES": str(16 * MIB),
-    "PUBLISH_DEADLINE_SECONDS": "60",  # a busy machine must fail no e-mail
+    "PUBLISH_DEADLINE_SECONDS": "60",  # no e-mail may fail on a busy machine
     # As in the image.
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": "65536",

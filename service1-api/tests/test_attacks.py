@@ -1,4 +1,4 @@
-"""Attacks without a token on the running service: /health answers and valid e-mails are queued meanwhile."""
+"""Attacks without a token on the running service: /health is answered and valid e-mails are queued during them."""
 
 import gzip
 import socket
@@ -19,7 +19,7 @@ from .server import BODY, LARGE, MIB, Api, running
 
 pytestmark = pytest.mark.faults
 
-ANSWER_SECONDS = 5.0  # it was 10 to 90 s, or no answer; an idle machine takes milliseconds
+ANSWER_SECONDS = 5.0  # before it was 10 to 90 s or no answer; an idle machine takes milliseconds
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def resident_bytes(api: Api) -> int:
     for entry in list(files.iterdir()):
         try:
             held += entry.stat().st_size if "/dev/shm" in str(entry.readlink()) else 0  # noqa: S108
-        except OSError:  # closed by now
+        except OSError:  # closed in the meantime
             continue
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024 + held
 
@@ -96,7 +96,7 @@ def test_attack_fails_no_valid_email_and_no_health_check(aws: AwsStub, api: Api,
 
 
 def test_refused_bodies_leave_memory_bounded(api: Api) -> None:
-    """900 bodies of 1.9 MB from 30 clients at once: the largest that the service takes, all without a token."""
+    """900 bodies of 1.9 MB, near the limit, from 30 clients at once, without a token."""
     body = b"[" + b"1.5," * 474_000 + b"1.5]"
     load = Load(api, clients=30, body=body)
     peak = 0
@@ -187,7 +187,7 @@ def test_evicted_request_is_answered_once_and_not_queued(aws: AwsStub, tmp_path:
 
 
 def test_promised_keep_alive_is_kept(api: Api) -> None:
-    """A refusal with an unread body, or of a bad trailer, announces the close; other responses do not close."""
+    """A refusal with an unread body or a bad trailer announces the close; other responses keep the connection."""
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     large = b"x" * 200_000
     requests = [

@@ -1,4 +1,4 @@
-"""Amazon's Extended Client Library for Python as a peer: it reads what this service writes, and the reverse."""
+"""Compatibility with Amazon's Extended Client Library for Python, in both directions."""
 
 import contextlib
 import importlib
@@ -49,7 +49,7 @@ def queue_url(endpoint: str) -> str:
 
 @pytest.fixture
 def peer(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An SQS client of the library. Importing it replaces boto3.Session for the whole process: that is undone."""
+    """An SQS client of the library. The fixture restores boto3.Session, which importing the library replaces."""
     sessions = boto3.Session, boto3.session.Session
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     library = importlib.import_module("sqs_extended_client.client")
@@ -85,7 +85,7 @@ def test_amazons_library_reads_what_this_service_writes(endpoint: str, queue_url
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_pointer_of_amazons_library_is_read(queue_url: str, peer: Any, legacy: bool) -> None:
-    """With the present names of attribute and class, and with those of version 1."""
+    """With the current names of attribute and class, and with those of version 1."""
     peer.use_legacy_attribute = legacy
     body = json.dumps({"email_content": TEXT * 20_000}, ensure_ascii=False)
     peer.send_message(QueueUrl=queue_url, MessageBody=body)

@@ -1,4 +1,4 @@
-"""Faults under load, with real processes: AWS failing, the token rotated, the service stopped, clients that stall."""
+"""Faults under load with real processes: failures of AWS, a rotated token, a stopped service, stalled clients."""
 
 import json
 import threading
@@ -91,9 +91,9 @@ def test_slow_sqs_is_answered_within_the_deadline_without_slowing_health(aws: Aw
 
 
 def assert_health_is_quick(api: Api, seconds: float) -> None:
-    """Request /health over new connections for some time: all but three responses within a second, those within five.
+    """Request /health over new connections: all responses but three arrive within 1 s, those three within 5 s.
 
-    A busy machine may hold an answer up; where threads wait for clients, the first takes tens of seconds.
+    A busy machine may delay an answer; if threads wait for clients, the first answer takes tens of seconds.
     """
     waits, ends_at = [], time.monotonic() + seconds
     while time.monotonic() < ends_at:
@@ -110,7 +110,7 @@ def test_health_answers_within_a_second_while_all_threads_are_stalled(aws: AwsSt
     aws.delay_seconds = 3
     with running(aws, tmp_path) as api:
         load = Load(api, clients=100)
-        stalled = [api.connect() for _ in range(1200)]  # more than the worker takes
+        stalled = [api.connect() for _ in range(1200)]  # more than the worker accepts
         for number, connection in enumerate(stalled):
             connection.sendall(head + (b"Content-Length: 100000\r\n\r\n{" if number % 2 else b"X: "))
         stopping = threading.Event()
@@ -120,7 +120,7 @@ def test_health_answers_within_a_second_while_all_threads_are_stalled(aws: AwsSt
                 for connection in stalled[::3]:
                     try:
                         connection.send(b" ")
-                    except OSError:  # refused by now
+                    except OSError:  # refused in the meantime
                         continue
 
         trickling = threading.Thread(target=trickle)

@@ -1,5 +1,6 @@
 """gunicorn's settings."""
 
+import gc
 import runpy
 import signal
 import tempfile
@@ -52,3 +53,14 @@ def test_worker_ignores_ctrl_c(environment: pytest.MonkeyPatch) -> None:
     environment.setattr(signal, "signal", set_handlers.__setitem__)
     configuration(environment)["post_worker_init"](None)
     assert set_handlers == {signal.SIGINT: signal.SIG_IGN}
+
+
+@pytest.mark.parametrize(("hook", "process"), [("when_ready", "arbiter"), ("post_worker_init", "worker")])
+def test_garbage_collections_leave_out_what_was_loaded(
+    environment: pytest.MonkeyPatch, hook: str, process: str
+) -> None:
+    frozen: list[str] = []
+    environment.setattr(signal, "signal", lambda *_: None)
+    environment.setattr(gc, "freeze", lambda: frozen.append(process))
+    configuration(environment)[hook](None)
+    assert frozen == [process]

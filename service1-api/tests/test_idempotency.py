@@ -35,7 +35,7 @@ def test_batch_ids_derive_from_the_key_and_the_position(service: Service) -> Non
         (timedelta(days=13, hours=23), 200),
         (timedelta(days=14, minutes=1), 400),
         (-timedelta(minutes=4), 200),
-        (-timedelta(minutes=30), 400),  # the limit is 5 minutes; a slow test must not come below it
+        (-timedelta(minutes=30), 400),  # the limit is 5 minutes; a slow test must not fall below it
     ],
 )
 def test_key_time_is_bounded(client: FlaskClient, age: timedelta, status: int) -> None:

@@ -220,7 +220,7 @@ def test_email_past_the_sqs_limit_is_handed_over_as_a_payload_if_there_is_a_stor
     email = email_of_size(MAX_MESSAGE_BYTES + 1)
     assert post(service.client, data=email).status_code == 200
     (message,) = service.publisher.published
-    assert message.payload == encode_body(dict(sorted(email.items()))).encode()  # the client of Flask sorts names
+    assert message.payload == encode_body(dict(sorted(email.items()))).encode()  # Flask's test client sorts names
     assert (message.body, message.size_bytes) == ("", MAX_MESSAGE_BYTES + 1)
 
 

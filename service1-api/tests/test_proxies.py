@@ -1,4 +1,4 @@
-"""Behind nginx and haproxy with kept connections: among 10,000 mixed requests, bad ones fail no good one."""
+"""Behind nginx and haproxy with keep-alive connections: in 10,000 mixed requests, no good one fails."""
 
 import random
 import socket
@@ -27,7 +27,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 Proxy = Callable[[Api, Path], AbstractContextManager[int]]
 
-# What a broken or hostile client sends: bodies that are too large, not wanted, wrong at the end, or without an end.
+# Requests of broken or hostile clients: bodies that are too large, unexpected, malformed at the end, or incomplete.
 BAD = [
     HEAD + b"Content-Length: 2500000\r\n\r\n" + LARGE * 13,
     HEAD.replace(b"application/json", b"text/plain") + b"Content-Length: 200000\r\n\r\n" + LARGE,
@@ -56,7 +56,7 @@ def aws() -> Iterator[AwsStub]:
 
 
 class Client:
-    """Sends good requests over a kept connection, and bad ones over their own, in a seeded order."""
+    """Sends good requests over a keep-alive connection and bad ones over their own, in a seeded order."""
 
     def __init__(self, port: int, seed: int) -> None:
         self._port = port
@@ -87,7 +87,7 @@ class Client:
 
     def _send_bad(self, request: bytes) -> None:
         with socket.create_connection(("127.0.0.1", self._port), 10) as connection:
-            connection.settimeout(0.3)  # some wait for more; then they are cut
+            connection.settimeout(0.3)  # the server waits for the rest of some; then they are closed
             try:
                 connection.sendall(request)
                 connection.recv(65536)

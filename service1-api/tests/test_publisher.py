@@ -1,4 +1,4 @@
-"""Group commit: which messages share a call, who gets which result, and what counts as confirmed."""
+"""Group commit: which messages share a call, the result of each, and what counts as confirmed."""
 
 import threading
 import time

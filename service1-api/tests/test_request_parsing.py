@@ -102,7 +102,13 @@ def test_limit_holds_for_the_inflated_body(service: Service, extra: int, status:
         (body_of(500), "the body is not valid gzip, or has bytes after its end"),
         (body_of(LARGE_BODY_BYTES + 1), "the body is not valid gzip, or has bytes after its end"),
     ],
-    ids=["empty", "truncated", "trailing", "plain", "large-plain"],  # gzip carries the time: the bytes make no name
+    ids=[
+        "empty",
+        "truncated",
+        "trailing",
+        "plain",
+        "large-plain",
+    ],  # gzip contains the time, so its bytes cannot be ids
 )
 def test_body_that_is_no_gzip_is_400_and_says_why(service: Service, raw: bytes, detail: str) -> None:
     response = post_raw(service, raw, **GZIP)
@@ -137,7 +143,7 @@ def test_inflated_bodies_in_flight_have_a_budget_that_is_given_back() -> None:
         (b"[" + b"1.5," * 263_000 + b'"' + b"a" * 2 * MIB + b'"]', 413),
         (b"[" + b'"",' * 131_000 + b'"' + b"a" * 2 * MIB + b'"]', 401),
         (b"[" + b'"",' * 132_000 + b'"' + b"a" * 2 * MIB + b'"]', 413),
-        (b"[" + b"1.5," * 520_000 + b"1.5]", 401),  # below 2 MiB anything goes, as ever
+        (b"[" + b"1.5," * 520_000 + b"1.5]", 401),  # below 2 MiB every structure is accepted
     ],
     ids=["values-below", "values-above", "strings-below", "strings-above", "below-2MiB"],
 )

@@ -199,8 +199,10 @@ def test_store_is_asked_to_put_and_nothing_else(stub: AwsStub) -> None:
 ARCHIVED = "messages/2026/12/10/019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10.json"
 
 
-def archive_at(url: str, bucket: str = BUCKET, attempts: int = 1) -> S3Archive:
-    config = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": attempts})
+def archive_at(url: str, bucket: str = BUCKET, attempts: int = 1, read_seconds: int = 10) -> S3Archive:
+    config = Config(
+        connect_timeout=10, read_timeout=read_seconds, retries={"mode": "standard", "total_max_attempts": attempts}
+    )
 
     def new_client() -> S3Client:
         return boto3.Session().client(
@@ -277,7 +279,7 @@ def test_failure_of_the_archive_that_passes_is_not_noticed(stub: AwsStub) -> Non
 def test_archive_that_is_slow_or_out_of_reach_is_unavailable(stub: AwsStub) -> None:
     stub.s3_delay_seconds = 3
     with pytest.raises(ArchiveUnavailableError, match="ReadTimeoutError"):
-        archive_at(stub.url).find(ARCHIVED)
+        archive_at(stub.url, read_seconds=1).find(ARCHIVED)
     with pytest.raises(ArchiveUnavailableError, match="EndpointConnectionError"):
         archive_at("http://127.0.0.1:1").find(ARCHIVED)
 

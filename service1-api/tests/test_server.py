@@ -130,7 +130,7 @@ def test_stalled_clients_occupy_no_thread(hasty: Api) -> None:
         began = time.monotonic()
         assert hasty.request("GET", "/health")[0] == 200
         assert hasty.post()[0] == 200
-        assert time.monotonic() - began < 10  # a server with a thread for each connection took 40 s
+        assert time.monotonic() - began < 10  # a server with a thread per connection takes 40 s
     assert {code_in(read_all(connection)) for connection in stalled} == {"request_timeout"}
     for connection in stalled:
         connection.close()

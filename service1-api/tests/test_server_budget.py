@@ -14,7 +14,7 @@ MAX_BYTES = 1_000_000
         (0, 0, 750_001, False),  # a large request may not use the share of the small ones
         (900_000, 0, SMALL_REQUEST_BYTES, True),
         (MAX_BYTES - SMALL_REQUEST_BYTES + 1, 0, SMALL_REQUEST_BYTES, False),
-        (700_000, SMALL_REQUEST_BYTES, 50_001, False),  # what a request holds already makes it a large one
+        (700_000, SMALL_REQUEST_BYTES, 50_001, False),  # the bytes that it holds already make it a large request
         (700_000, 0, 50_001, True),
     ],
 )

@@ -27,7 +27,7 @@ LINE = b"POST /api/message HTTP/1.1\r\n"
         LINE + b"Host: x\r\nX-Transfer-Encoding: gzip\r\n\r\n",
         LINE + b"A: 1\r\n" * MAX_FIELDS + b"\r\n",
         b"GET / HTTP/1.0\r\n\r\n",
-        b"GET / HTTP/1.0\r\n",  # what waitress parses in place of a head that is too large
+        b"GET / HTTP/1.0\r\n",  # waitress parses this instead of a head that is too large
     ],
 )
 def test_plain_head_passes_unchanged(head: bytes) -> None:
@@ -129,7 +129,7 @@ def test_connection_header_is_read_as_a_list(header: str, version: str, option: 
     "filling", [b" ", b"\t", b"a", b"a ", b":", b"\r\nA:", b"0", b"\xff", b"\r\nTransfer-Encoding: chunked"]
 )
 def test_largest_head_is_checked_in_linear_time(filling: bytes) -> None:
-    """A head that took quadratic time would take minutes."""
+    """In quadratic time this head would take minutes."""
     head = LINE + b"Content-Length:" + (filling * MAX_HEAD_BYTES)[:MAX_HEAD_BYTES] + b"\n\r\n\r\n"
     began = time.monotonic()
     with pytest.raises(Problem):

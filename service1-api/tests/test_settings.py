@@ -82,7 +82,7 @@ def test_sizes_that_do_not_fit_together_are_refused_at_start(
 def test_largest_body_in_the_worst_chunks_fits_into_the_smallest_budget(max_bytes: int) -> None:
     """The settings require twice the body; the server counts its head and its chunks' framing as well."""
     budget = Budget(2 * max_bytes)
-    framing = min(max_bytes // 8 + 64 * 1024, max_bytes // 2 - 1024)  # small bodies are small requests anyway
+    framing = min(max_bytes // 8 + 64 * 1024, max_bytes // 2 - 1024)  # small bodies are always small requests
     assert budget.has_room(0, max_bytes + (framing if max_bytes > MIB else 0))
 
 

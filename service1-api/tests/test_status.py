@@ -1,4 +1,4 @@
-"""GET /api/messages/<message_id>: what it says of an e-mail, how it waits, and what it refuses."""
+"""GET /api/messages/<message_id>: its answers, how it waits, and what it refuses."""
 
 import threading
 from collections.abc import Callable
@@ -37,7 +37,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Rig:
-    """The route with an archive in memory, and with time that passes only in pauses."""
+    """The route with an archive in memory; time passes only in its pauses."""
 
     def __init__(self, *, requests: int = 4, waiting: int = 2) -> None:
         self.archive = FakeArchive()

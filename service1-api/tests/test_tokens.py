@@ -187,7 +187,7 @@ def test_wrong_token_does_not_wait_after_a_failed_read() -> None:
     source.text = TokenSourceError("ThrottlingException")
     clock.now += CACHE_SECONDS
     cache.refresh_if_due()
-    assert not cache.check("wrong")  # no thread runs that could end a wait
+    assert not cache.check("wrong")  # no thread is running that could end a wait
     assert source.reads == 2
 
 

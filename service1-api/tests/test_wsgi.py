@@ -30,7 +30,7 @@ def wsgi(environment: pytest.MonkeyPatch, aws: AwsStub) -> Iterator[ModuleType]:
     environment.setenv("AWS_ENDPOINT_URL", aws.url)
     environment.setenv("SQS_QUEUE_URL", f"{aws.url}/000000000000/emails")
     ends = []
-    environment.setattr(logs, "buffer", lambda _service: None)  # its thread would write to the standard error of pytest
+    environment.setattr(logs, "buffer", lambda _service: None)  # its thread would write to pytest's standard error
     for kind, end in ((TokenCache, "stop"), (SessionCredentials, "close")):
 
         def start(self: object, start: object = kind.start, end: str = end) -> object:

@@ -31,7 +31,7 @@ EMULATOR = Path(__file__).resolve().parents[2] / ".venvs/local_stack/bin/minista
 REGION: Final = "eu-central-1"
 BUCKET = "archive"
 VISIBILITY_SECONDS = 4
-END_SECONDS = 90  # to consume the rest after the faults
+END_SECONDS = 90  # for consuming the rest after the faults
 
 _POISON = ('{"cut": %d', '{"email_subject": "only", "n": %d}', "[%d]", "plain text %d")
 
@@ -82,7 +82,7 @@ class Arena:
     # ---- input ----------------------------------------------------------------------------------------------------
 
     def feed(self, count: int, seconds: float = 0, *, repeats: bool = True) -> None:
-        """Send e-mails with poison and optional repetitions among them, over some seconds in the background."""
+        """Send e-mails, poison and optionally repeated e-mails over some seconds in the background."""
         messages = list(self._messages(count, repeats))
         if not seconds:
             self._send(messages, 0)
@@ -167,12 +167,12 @@ class Arena:
         return code
 
     def until_injected(self, service: str, kind: str, times: int) -> None:
-        """Wait until a fault was injected some times."""
+        """Wait until a fault has been injected several times."""
         name = f"{service} {kind}"
         eventually(lambda: self.proxy.injected.get(name, 0) >= times, f"{times} faults: {name}", END_SECONDS)
 
     def sleep(self, least_seconds: float, most_seconds: float) -> None:
-        """Sleep for a random time, so that faults come at random moments."""
+        """Sleep for a random time, so that faults occur at random times."""
         time.sleep(self.chance.uniform(least_seconds, most_seconds))
 
     def ask(self, path: str) -> tuple[int, str]:

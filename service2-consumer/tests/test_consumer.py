@@ -109,7 +109,7 @@ def test_outage_fails_readiness_and_never_liveness(dependency: str) -> None:
     assert all(watch.alive)
     assert len(watch.alive) > 300
     assert watch.ready[5:300] == [False] * 295
-    assert watch.ready[-2]  # it works again; the last timestamp is that of the stop
+    assert watch.ready[-2]  # it works again; the last timestamp is the time of the stop
     assert len(harness.queue.deleted) == 1
 
 

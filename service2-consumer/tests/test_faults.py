@@ -91,10 +91,10 @@ BATCHES = {"OBJECT_LAYOUT": "batch", "BATCH_MAX_SECONDS": "1", "VISIBILITY_TIMEO
 
 
 def test_batches_with_stops_and_an_unreliable_s3_store_each_email_once(new_arena: NewArena) -> None:
-    # Long enough that a busy machine lets neither a message reappear nor a PUT time out that S3 has carried out.
+    # So long that on a busy machine no message reappears and no PUT times out after S3 has executed it.
     arena = new_arena(**BATCHES | {"VISIBILITY_TIMEOUT_SECONDS": "90", "STORE_DEADLINE_SECONDS": "30"})
     arena.proxy.faults["s3"] = {"500": 0.2, "reset": 0.2}
-    arena.feed(3000, seconds=8, repeats=False)  # a batch cannot know what another holds
+    arena.feed(3000, seconds=8, repeats=False)  # a batch does not know the messages of another
     arena.start(2)
     for _ in range(5):
         arena.sleep(1.0, 2.0)
@@ -115,4 +115,4 @@ def test_batches_with_kills_store_each_email_at_least_once(new_arena: NewArena) 
     arena.settle()
     arena.assert_nothing_lost(exactly_once=False)
     twice = len(arena.records()) - len(arena.valid)
-    assert twice <= kills * 2 * 500  # what a lane may hold between PUT and delete: one batch, in each of two lanes
+    assert twice <= kills * 2 * 500  # between PUT and delete each of two lanes may hold one batch

@@ -1,4 +1,4 @@
-"""Real processes: objects that fail alone, and outages that restart nothing."""
+"""Real processes: single objects that fail, and outages that cause no restart."""
 
 import re
 import time
@@ -25,12 +25,12 @@ def test_objects_that_always_fail_delay_nothing_and_reach_the_dlq_with_the_reaso
     arena.start()  # with two lanes
     wait_for_stored(arena, 100)
     eventually(lambda: arena.ask("/metrics")[1].count("store_refused") > 0, "a message is given up")
-    # An outage of many visibility timeouts: of what is received now, no receive may be spent but the first.
+    # The outage lasts many visibility timeouts; the messages received now must not be received again.
     arena.proxy.faults["s3"] = {"500": 1.0}
     arena.feed(30, repeats=False)
     time.sleep(4 * VISIBILITY_SECONDS)
     arena.settle()
-    arena.assert_nothing_lost()  # dead are the poison and the two: two receives, so none was spent on the outage
+    arena.assert_nothing_lost()  # only these and the poison are dead letters: the outage used no receive
     assert '"reason":"store_refused"' in arena.log.read_text().replace(" ", "")
 
 
@@ -43,7 +43,7 @@ def test_batch_that_always_fails_delays_no_other(new_arena: NewArena) -> None:
         STORE_TRIES="2",
     )
     arena.feed(20, repeats=False)
-    arena.proxy.refused.add(f"{next(iter(arena.valid))}-")  # whatever the batch, its name begins with the oldest id
+    arena.proxy.refused.add(f"{next(iter(arena.valid))}-")  # the name of any batch begins with the oldest id
     arena.start()
     eventually(lambda: bool(SOME_ASIDE.search(arena.ask("/metrics")[1])), "an object is set aside")
     arena.feed(300, repeats=False)
@@ -55,7 +55,7 @@ def test_batch_that_always_fails_delays_no_other(new_arena: NewArena) -> None:
 
 @pytest.mark.parametrize("service", ["sqs", "s3"])
 def test_outage_longer_than_the_liveness_limit_restarts_nothing(new_arena: NewArena, service: str) -> None:
-    liveness_seconds = 12  # the least that the timings of these tests allow
+    liveness_seconds = 12  # the minimum for the timings of these tests
     arena = new_arena(LIVENESS_SECONDS=str(liveness_seconds))
     arena.start()
     eventually(lambda: arena.ask("/ready")[0] == 200, "it gets ready")

@@ -84,10 +84,9 @@ def test_other_paths_are_404(served: Served) -> None:
 def test_metrics_match_the_contract() -> None:
     names = {metric.name for metric in Metrics(CollectorRegistry()).registry.collect()}
     wanted = (
-        "received stored duplicates conflicts invalid store_failures released deleted delete_failures stored_bytes "
-        "skipped read_bytes read_failures read_seconds polls receive_seconds store_seconds age_seconds in_flight "
-        "store_healthy set_aside lanes_full lanes_alive "
-        "queue_messages"
+        "received stored probes duplicates conflicts invalid store_failures released deleted delete_failures "
+        "stored_bytes skipped read_bytes read_failures read_seconds polls receive_seconds store_seconds age_seconds "
+        "in_flight store_healthy set_aside lanes_full lanes_alive queue_messages"
     )
     assert names == {f"pillarbox_consumer_{name}" for name in wanted.split()}
 

@@ -175,7 +175,7 @@ def test_lane_waiting_for_s3_makes_progress(harness: LaneHarness) -> None:
 
 
 def test_outage_pauses_grow_and_have_jitter() -> None:
-    harness = LaneHarness(visibility_seconds=3600).checked()  # no extension falls due and shortens a pause
+    harness = LaneHarness(visibility_seconds=3600).checked()  # no extension is due, which would shorten a pause
     send(harness, 1)
     harness.archive.failing = SERVER_ERROR
     harness.clock.at(600, lambda: setattr(harness.archive, "failing", None))
@@ -209,7 +209,7 @@ def test_failed_extension_does_not_release_the_messages(harness: LaneHarness) ->
     harness.clock.at(1000, lambda: setattr(harness.archive, "failing", None))
     harness.lane.run_once()
     assert harness.queue.deleted == [sent]
-    assert max(harness.clock.waits) > 10  # and does not hurry the tries
+    assert max(harness.clock.waits) > 10  # the retries are not made earlier
 
 
 def test_failed_extension_is_retried_before_the_timeout(harness: LaneHarness) -> None:

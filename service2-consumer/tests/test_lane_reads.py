@@ -1,4 +1,4 @@
-"""A lane whose e-mails lie in S3: outages of reads, objects that fail alone, the budget, several records a message."""
+"""A lane that reads e-mails from S3: failed reads, single failing objects, the budget, several records per message."""
 
 import logging
 
@@ -190,7 +190,7 @@ def test_filtered_messages_are_deleted_and_counted(harness: Payloads) -> None:
 
 
 class Scripted:
-    """An intake that reads what the test says."""
+    """An intake that reads the objects that a test sets."""
 
     def __init__(self) -> None:
         self.readings: dict[str, Reading] = {}

@@ -219,7 +219,7 @@ def test_second_signal_abandons_a_hanging_store_and_releases(
 ) -> None:
     url = environment["SQS_QUEUE_URL"]
     main_thread, entered, hang, returned = threading.get_ident(), *(threading.Event() for _ in range(3))
-    monkeypatch.setenv("STORE_DEADLINE_SECONDS", "80")  # the drain is longer than the store hangs
+    monkeypatch.setenv("STORE_DEADLINE_SECONDS", "80")  # the drain is longer than the store's delay
     settings = Settings()
     metrics = Metrics(CollectorRegistry())
     queue, archive = clients(settings)

@@ -1,4 +1,4 @@
-"""The bytes that all lanes together may hold."""
+"""The limit of the bytes that all lanes hold together."""
 
 import threading
 from collections.abc import Callable

@@ -18,7 +18,7 @@ from .scripted_server import Reply, ScriptedServer, cut, garbage, status
 
 INBOX = "inbox"
 PLAIN_KEYS = ["inbox/a.eml", "inbox/a b+c&d?e#f.eml", "inbox/ü€.eml", "inbox/a%41.eml"]
-# obstore refuses these, or reads another object for them.
+# obstore refuses these keys or reads another object.
 HARD_KEYS = ["/a.eml", "inbox/a.eml/", "inbox//a.eml", "inbox/./a.eml", "inbox/../a.eml", "inbox/a\tb.eml"]
 
 

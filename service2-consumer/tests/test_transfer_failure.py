@@ -1,4 +1,4 @@
-"""Whose fault a failed transfer is, given that S3 works."""
+"""Whether a failed transfer is due to its object, given that S3 works."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Objects that fail while the store works: the lane continues, and they count towards the DLQ in the end."""
+"""Objects that fail while the store works: the lane continues, and their messages reach the DLQ in the end."""
 
 import itertools
 import logging
@@ -76,7 +76,7 @@ def test_probe_distinguishes_a_failing_object_from_an_outage(harness: LaneHarnes
     good = send(harness, 2)
     harness.lane.run_once()
     assert (harness.queue.deleted, harness.queue.receives_of(bad)) == ([good], 1)
-    assert probes == 2  # the start check, and this
+    assert probes == 2  # the start check and this write
 
 
 def test_object_set_aside_is_stored_when_its_retry_succeeds(harness: LaneHarness) -> None:
@@ -162,7 +162,7 @@ def test_cause_that_may_affect_all_objects_is_an_outage_that_uses_one_receive(ha
     harness.archive.failing_records = StoreError(cause)
     harness.clock.at(8 * 3600, lambda: setattr(harness.archive, "failing_records", None))
     run_for(harness, 7 * 3600)
-    assert 10 <= harness.value("received_total") < 20  # and then no more, for there is no room
+    assert 10 <= harness.value("received_total") < 20  # then no more, because there is no room
     assert (harness.value("store_healthy"), harness.value("lanes_full"), harness.lane.well) == (0, 1, False)
     run_until_empty(harness)
     assert sorted(harness.queue.deleted) == sorted(sent)

@@ -1,4 +1,4 @@
-"""The cluster as its administrator sees it: kubectl with the administrator's access, and what tests ask of it."""
+"""The cluster through kubectl with an administrator's access, and the queries of the tests."""
 
 import json
 import subprocess
@@ -15,13 +15,13 @@ WAIT_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A running control plane; `programs` is the folder of kubectl."""
+    """A running control plane; `programs` is the folder that contains kubectl."""
 
     kubeconfig: Path
     programs: Path
 
     def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        """Run kubectl and give what it did, whatever its exit code."""
+        """Run kubectl and return the completed process, whatever its exit code."""
         return subprocess.run(
             [str(self.programs / "kubectl"), *arguments],
             input=typed,
@@ -32,29 +32,29 @@ class Cluster:
         )
 
     def kubectl(self, *arguments: str, typed: str = "") -> str:
-        """Run kubectl and give its output; fail with its error text when it fails."""
+        """Run kubectl and return its output; if it fails, fail the test with its error text."""
         done = self.run(*arguments, typed=typed)
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
     def get(self, *arguments: str) -> Any:
-        """Give the object that `kubectl get` prints; None where there is none."""
+        """Return the object that `kubectl get` prints, or None."""
         text = self.kubectl("get", *arguments, "--ignore-not-found", "--output=json")
         return json.loads(text) if text else None
 
     def items(self, kinds: str, namespace: str = "", *arguments: str) -> list[Any]:
-        """Give all objects of these kinds in a namespace, or in all."""
+        """Return all objects of these kinds in one namespace or in all."""
         where = f"--namespace={namespace}" if namespace else "--all-namespaces"
         found: list[Any] = json.loads(self.kubectl("get", kinds, where, *arguments, "--output=json"))["items"]
         return found
 
     def remove_pillarbox(self) -> None:
-        """Delete Pillarbox's namespaces with all that is in them; return when they are gone."""
+        """Delete Pillarbox's namespaces and wait until they are gone."""
         self.kubectl("delete", "namespace", "pillarbox", "pillarbox-consumer", "--ignore-not-found", "--timeout=90s")
 
 
 def eventually(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
-    """Return as soon as the condition holds; fail with `what` when the time is up first."""
+    """Wait until the condition holds; fail with `what` on a time-out."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"

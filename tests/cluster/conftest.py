@@ -1,4 +1,4 @@
-"""The control plane that all tests of this folder share, for as long as they run."""
+"""The control plane that all tests of this folder share."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.cluster.scene import Scene, prepared_scene
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """An empty cluster with the definitions of KEDA and the others; `.cache/cluster/log` keeps its logs."""
+    """An empty cluster with the definitions of KEDA and others; its logs are in `.cache/cluster/log`."""
     with control_plane(ROOT / ".cache/cluster") as running:
         yield running
 
@@ -25,6 +25,6 @@ def prepared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def scene(prepared: Scene) -> Iterator[Scene]:
-    """deploy.sh with all that it needs, in front of a cluster without Pillarbox."""
+    """deploy.sh with its dependencies and a cluster without Pillarbox."""
     yield prepared
     prepared.cluster.remove_pillarbox()

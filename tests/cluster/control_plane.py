@@ -1,6 +1,6 @@
-"""A real Kubernetes control plane on 127.0.0.1, without containers: kwok plays the nodes and the pods.
+"""A real Kubernetes control plane on 127.0.0.1, without containers: kwok simulates the nodes and the pods.
 
-Everything that runs is a child of the tests, listens on a free port and ends with them. Data and logs are in a folder.
+All programs are child processes of the tests, listen on free ports and end with them. Data and logs are in a folder.
 """
 
 import base64
@@ -22,7 +22,7 @@ from tests.cluster.cluster import Cluster, eventually
 from tests.cluster.programs import PORTS, PROGRAMS, Ports, arguments_of
 
 HERE = Path(__file__).resolve().parent
-# The names and groups that Kubernetes' own roles are bound to.
+# The users and groups to which Kubernetes binds its own roles.
 USERS = {
     "admin": ("admin", "system:masters"),
     "kube-controller-manager": ("system:kube-controller-manager", ""),
@@ -31,14 +31,14 @@ USERS = {
 
 
 def build(question: str) -> str:
-    """Ask build.sh for a folder (`--path`, `--crds`) or for what is missing (`--missing`)."""
+    """Return the output of build.sh: a folder (`--path`, `--crds`) or the missing programs (`--missing`)."""
     done = subprocess.run([str(HERE / "build.sh"), question], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 @contextmanager
 def control_plane(directory: Path) -> Iterator[Cluster]:
-    """Start a control plane with an empty store and give the cluster once its nodes are ready."""
+    """Run a control plane with an empty store until the block ends; yield the cluster when its nodes are ready."""
     if missing := build("--missing").split():
         pytest.fail(f"not built: {', '.join(missing)}; `make test-cluster` builds what is missing")
     directory.mkdir(parents=True, exist_ok=True)
@@ -70,20 +70,20 @@ def _start(stack: ExitStack, directory: Path, ports: Ports) -> Cluster:
     install(cluster, ports)
     start("kwok")
     wait_until("the nodes are ready", "wait", "node", "--all", "--for=condition=Ready", "--timeout=5s")
-    # A namespace can be deleted only while every registered API answers.
+    # A namespace can be deleted only if every registered API answers.
     wait_until("all APIs answer", "wait", "apiservice", "--all", "--for=condition=Available", "--timeout=5s")
     return cluster
 
 
 def all_run(processes: Sequence[Process]) -> bool:
-    """Fail, with the end of its log, when a process has ended."""
+    """Fail with the end of the log if a process has ended."""
     for process in processes:
         assert process.exit_code() is None, f"{process.name} ended with {process.exit_code()}{process.log_end()}"
     return True
 
 
 def start_program(name: str, programs: Path, directory: Path, ports: Ports) -> Process:
-    """Start one program; its log is `log/<name>.log` in the folder."""
+    """Start a program; its log is `log/<name>.log` in the folder."""
     process = Process(
         name,
         (programs / name, *arguments_of(name, ports)),
@@ -97,7 +97,7 @@ def start_program(name: str, programs: Path, directory: Path, ports: Ports) -> P
 
 
 def install(cluster: Cluster, ports: Ports) -> None:
-    """Apply the definitions of KEDA, the load balancer controller, the Prometheus operator and kwok; then the nodes."""
+    """Apply the definitions of KEDA, the load balancer controller, the Prometheus operator and kwok, then the nodes."""
     folder = Path(build("--crds"))
     apply = ("apply", "--server-side", "--filename")
     cluster.kubectl(*apply, str(folder / "definitions"))
@@ -108,7 +108,7 @@ def install(cluster: Cluster, ports: Ports) -> None:
 
 
 def write_keys(directory: Path) -> None:
-    """Write the certificates of the API server and of its aggregation layer, and the key of the service accounts."""
+    """Write the certificates of the API server and its aggregation layer, and the key of the service accounts."""
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     for name, more in {"apiserver": ("-addext", "subjectAltName=IP:127.0.0.1"), "front-proxy": ()}.items():
         files = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
@@ -121,7 +121,7 @@ def _openssl(directory: Path, *arguments: str) -> None:
 
 
 def write_access(directory: Path, port: int) -> None:
-    """Write a random token for each user, and a kubeconfig that holds it."""
+    """Write a random token and a kubeconfig for each user."""
     authority = base64.b64encode((directory / "apiserver.crt").read_bytes()).decode()
     tokens = {name: secrets.token_hex(16) for name in USERS}
     server = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": authority}
@@ -141,7 +141,7 @@ def write_access(directory: Path, port: int) -> None:
 
 
 def free_ports() -> Ports:
-    """Give a free port for each name; all are held until the last one is found, so that no two are the same."""
+    """Return a different free port for each name."""
     with ExitStack() as stack:
         probes = {name: stack.enter_context(socket.socket()) for name in PORTS}
         for probe in probes.values():
@@ -151,7 +151,7 @@ def free_ports() -> Ports:
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold a lock; fail when another run of this checkout holds it."""
+    """Hold a lock until the block ends; fail if another run of this checkout holds it."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The command lines of the control plane's programs. They run in the folder of their certificates and data."""
+"""The command lines of the control plane's programs, which run in the folder of their certificates and data."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ Ports = Mapping[str, int]
 
 
 def arguments_of(program: str, ports: Ports) -> Sequence[str]:
-    """Give the arguments of one program."""
+    """Return the arguments of a program."""
     listening = ("--bind-address=127.0.0.1", f"--secure-port={ports[program]}")
     match program:
         case "etcd":
@@ -37,7 +37,7 @@ def _etcd(ports: Ports) -> Sequence[str]:
     return (
         "--name=one",
         "--data-dir=etcd",
-        "--unsafe-no-fsync",  # the data lives as long as the tests
+        "--unsafe-no-fsync",  # the data is needed only during the tests
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
@@ -52,13 +52,13 @@ def _apiserver(ports: Ports) -> Sequence[str]:
         "--tls-cert-file=apiserver.crt",
         "--tls-private-key-file=apiserver.key",
         "--token-auth-file=tokens.csv",
-        "--client-ca-file=apiserver.crt",  # no client has a certificate; the other programs ask for the setting
+        "--client-ca-file=apiserver.crt",  # no client has a certificate, but the other programs require the setting
         "--authorization-mode=Node,RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-account-key-file=service-accounts.key",
         "--service-account-signing-key-file=service-accounts.key",
         "--service-cluster-ip-range=10.96.0.0/16",
-        "--endpoint-reconciler-type=none",  # 127.0.0.1 is no valid endpoint of a Service
+        "--endpoint-reconciler-type=none",  # 127.0.0.1 is not a valid endpoint of a Service
         # The aggregation layer, for metrics-server: https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
         "--requestheader-client-ca-file=front-proxy.crt",
         "--requestheader-username-headers=X-Remote-User",
@@ -85,7 +85,7 @@ _METRICS_SERVER = (
     "--kubelet-insecure-tls",
     "--kubelet-use-node-status-port",
     "--kubelet-preferred-address-types=InternalIP",
-    "--metric-resolution=10s",  # the shortest that it takes; the next one has to be shorter
+    "--metric-resolution=10s",  # the minimum; the next one must be shorter
     "--kubelet-request-timeout=5s",
 )
 

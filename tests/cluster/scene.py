@@ -1,6 +1,6 @@
-"""deploy.sh in front of a real API server: the emulator plays AWS, docker and make are played, both services run.
+"""deploy.sh with a real API server, the AWS emulator, simulated docker and make, and both services running.
 
-The stage of tests/deploy with two tools exchanged: kubectl reaches the control plane, and aws gives access to it.
+It is the stage of tests/deploy with two other tools: kubectl calls the control plane, and aws grants access to it.
 """
 
 import contextlib
@@ -34,20 +34,20 @@ KINDS = (
 )
 
 TOOLS = ("aws", "kubectl")
-# The pods of kwok are ready after a second, so that a pod that is not ready by then never will be.
+# kwok's pods are ready after a second; a pod that is not ready by then never becomes ready.
 ENVIRONMENT = "PROGRESS_DEADLINE_SECONDS=20\n"
-PATIENT = ENVIRONMENT.replace("20", "900")
+SLOW_ENVIRONMENT = ENVIRONMENT.replace("20", "900")
 
 
 @dataclass(frozen=True, slots=True)
 class Deploying:
-    """A running deploy.sh and the file of its output."""
+    """A running deploy.sh and the file with its output."""
 
     process: subprocess.Popen[bytes]
     output: Path
 
     def wait_for_step(self, step: str) -> None:
-        """Return when the step begins; fail when the script ends before."""
+        """Wait until a step begins; fail if the script ends before."""
 
         def begun() -> bool:
             ended = self.process.poll() is not None
@@ -59,30 +59,30 @@ class Deploying:
         eventually(begun, f"step {step} begins", 180)
 
     def kill(self) -> None:
-        """SIGKILL the script alone: what it has started lives on, as it does when a shell is killed."""
+        """Kill only the script, not its child processes, like a killed shell."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Runs deploy.sh and asks the cluster what came of it."""
+    """Runs deploy.sh and queries the cluster."""
 
     cluster: Cluster
     stage: Stage
 
     def deploy(self, tag: str, *options: str, **settings: str) -> Run:
-        """Run it to its end without a terminal."""
+        """Run deploy.sh to its end without a terminal."""
         return self.stage.deploy("--image-tag", tag, "--yes", *options, **self._settings() | settings)
 
     def redeploy(self, tag: str, *options: str, **settings: str) -> Run:
-        """Run all that concerns the cluster: the stacks and the images are left alone."""
+        """Run only the steps that concern the cluster."""
         self.push(tag)
         return self.deploy(tag, "--skip-infrastructure", "--skip-build", *options, **settings)
 
     @contextmanager
     def deploying(self, tag: str, *options: str, **settings: str) -> Iterator[Deploying]:
-        """Start it; what is left of it at the end is killed."""
+        """Start deploy.sh; kill its processes when the block ends."""
         output = self.stage.folder / f"{tag}-{time.monotonic_ns()}.log"
         with output.open("wb") as file:
             process = subprocess.Popen(
@@ -100,12 +100,12 @@ class Scene:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def patient(self) -> dict[str, str]:
-        """The settings with which deploy.sh goes on waiting for pods that do not get ready."""
-        return {"ENVIRONMENTS_FOLDER": str(self.stage.folder / "patient")}
+    def slow_settings(self) -> dict[str, str]:
+        """Return settings with which deploy.sh waits long for pods that do not get ready."""
+        return {"ENVIRONMENTS_FOLDER": str(self.stage.folder / "slow")}
 
     def push(self, tag: str) -> None:
-        """Put images of that tag into the registry."""
+        """Put images with the tag into the registry."""
         ecr = boto3.client("ecr", **client_options(self.stage.aws))  # type: ignore[call-overload]
         for service in SERVICES:
             manifest = json.dumps({"schemaVersion": 2, "image": f"{service}:{tag}"})
@@ -127,7 +127,7 @@ class Scene:
 
     @contextmanager
     def unreachable(self) -> Iterator[None]:
-        """Nothing listens at the address of the API server that deploy.sh gets."""
+        """Make deploy.sh use an API server address on which nothing listens."""
         mark = self.stage.folder / "unreachable"
         mark.touch()
         yield
@@ -137,7 +137,7 @@ class Scene:
         return self.cluster.get("deployment", service, f"--namespace={NAMESPACES[service]}")
 
     def images(self) -> set[str]:
-        """The tags that the Deployments name."""
+        """Return the image tags of the Deployments."""
         found = [
             self.deployment(service)["spec"]["template"]["spec"]["containers"][0]["image"] for service in WORKLOADS
         ]
@@ -148,14 +148,14 @@ class Scene:
         return count
 
     def running(self, service: str) -> set[str]:
-        """The tags of a service's ready pods."""
+        """Return the image tags of a service's ready pods."""
         pods = self.cluster.items("pods", NAMESPACES[service], f"--selector=app.kubernetes.io/name={service}")
         return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in pods if is_ready(pod)}
 
     def versions(self) -> dict[str, str]:
-        """The resourceVersion of each object of both namespaces, and of the namespaces.
+        """Return the resourceVersion of both namespaces and of each object in them.
 
-        Of the autoscaler it is the specification: the status, which counts as well, follows the load.
+        For the autoscaler it is the specification, because its status changes with the load.
         """
         objects = [o for namespace in sorted(set(NAMESPACES.values())) for o in self.cluster.items(KINDS, namespace)]
         objects += self.cluster.items("namespaces")
@@ -174,14 +174,14 @@ def is_ready(pod: Any) -> bool:
 
 @contextmanager
 def prepared_scene(cluster: Cluster, folder: Path) -> Iterator[Scene]:
-    """Make the stacks and the token, and run both services behind what plays the load balancer."""
+    """Create the stacks and the token, and run both services behind a simulated load balancer."""
     with stage(folder) as set_stage:
-        for name, place in {"tools": TOOLS, "environments": (), "patient": ()}.items():
+        for name, place in {"tools": TOOLS, "environments": (), "slow": ()}.items():
             (set_stage.folder / name).mkdir()
             for tool in place:
                 (set_stage.folder / name / tool).symlink_to(ROOT / "tests/cluster/stand_in.sh")
         (set_stage.folder / "environments/dev.env").write_text(ENVIRONMENT)
-        (set_stage.folder / "patient/dev.env").write_text(PATIENT)
+        (set_stage.folder / "slow/dev.env").write_text(SLOW_ENVIRONMENT)
         scene = Scene(cluster, set_stage)
         for step in ("infrastructure", "token"):
             made = scene.deploy("none", "--only", step)

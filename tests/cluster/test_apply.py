@@ -1,4 +1,4 @@
-"""The steps render and apply of deploy.sh on a real API server: what the Deployments and the Ingress say afterwards."""
+"""The steps render and apply of deploy.sh on a real API server: the resulting Deployments and Ingress."""
 
 from collections.abc import Iterator
 

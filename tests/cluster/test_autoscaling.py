@@ -1,4 +1,4 @@
-"""The HorizontalPodAutoscaler on figures of metrics-server, and what a deployment does to its decision."""
+"""The HorizontalPodAutoscaler with metrics of metrics-server, and the effect of a deployment on its decision."""
 
 import json
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def use(cluster: Cluster, cpu: str) -> None:
-    """Let every pod use so much CPU from now on."""
+    """Set the CPU usage of every pod."""
     patch = json.dumps([{"op": "replace", "path": "/spec/usages/0/usage/cpu/value", "value": cpu}])
     cluster.kubectl("patch", "clusterresourceusage", "usage", "--type=json", f"--patch={patch}")
 
 
 @pytest.fixture
 def busy(cluster: Cluster) -> Iterator[None]:
-    """The pods use 90 % of the CPU that they ask for, above the 70 % at which the API scales."""
+    """The pods use 90 % of their requested CPU; the API scales above 70 %."""
     use(cluster, "225m")
     yield
     use(cluster, "50m")

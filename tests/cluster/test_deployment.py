@@ -1,4 +1,4 @@
-"""deploy.sh end to end against a real API server: what it leaves in the cluster."""
+"""deploy.sh end to end with a real API server: the resulting objects in the cluster."""
 
 import pytest
 
@@ -11,13 +11,13 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def first(scene: Scene) -> Run:
-    """The first deployment, into an empty cluster."""
+    """The first deployment to an empty cluster."""
     return scene.deploy("one")
 
 
 def test_a_first_deployment_ends_with_the_release_running(scene: Scene, first: Run) -> None:
     assert first.code == 0, first.said
-    assert "PASSED" in first.said  # an e-mail went through
+    assert "PASSED" in first.said  # an e-mail passed through the pipeline
     for service, image in IMAGES.items():
         assert scene.running(service) == {"one"}
         (container,) = scene.deployment(service)["spec"]["template"]["spec"]["containers"]

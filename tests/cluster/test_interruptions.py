@@ -16,7 +16,7 @@ STEPS = ("infrastructure", "token", "build", "push", "render", "diff", "apply", 
 
 @pytest.fixture(scope="module")
 def killed(scene: Scene) -> Iterator[Scene]:
-    """The scene after a first deployment that was killed in one step after the other; what it had started lives on."""
+    """The scene after a first deployment that was killed in each step; its child processes were not killed."""
     with ExitStack() as stack:
         for step in STEPS:
             started = stack.enter_context(scene.deploying("one"))
@@ -37,7 +37,7 @@ def test_a_rerun_after_kills_in_each_step_completes_the_deployment(killed: Scene
 
 @pytest.mark.usefixtures("rerun")
 def test_of_two_deployments_at_once_one_is_refused_and_the_other_is_unharmed(killed: Scene) -> None:
-    with killed.deploying("stuck1", **killed.patient()) as slow:
+    with killed.deploying("stuck1", **killed.slow_settings()) as slow:
         slow.wait_for_step("wait")
         second = killed.redeploy("two")
         assert second.code == 1

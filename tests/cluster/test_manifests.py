@@ -1,4 +1,4 @@
-"""What a real API server does with the manifests: every overlay with every set of components."""
+"""The manifests on a real API server: every overlay with every set of components."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ APPLY = ("apply", "--server-side", "--force-conflicts", "--validate=strict")
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One overlay with some components, as a file."""
+    """A rendered overlay with some components."""
 
     path: Path
     manifests: list[Manifest]
@@ -35,7 +35,7 @@ class Rendered:
 
 @pytest.fixture(scope="module", autouse=True)
 def empty(cluster: Cluster) -> Iterator[None]:
-    """Leave no namespace of Pillarbox behind."""
+    """Delete Pillarbox's namespaces after the tests."""
     yield
     cluster.remove_pillarbox()
 
@@ -48,7 +48,7 @@ def components(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @pytest.fixture(params=OVERLAYS)
 def rendered(request: pytest.FixtureRequest, components: tuple[str, ...], cluster: Cluster, tmp_path: Path) -> Rendered:
-    """An overlay with components; its namespaces exist, because a dry run creates none for what lies in them."""
+    """An overlay with components. Its namespaces exist already, because a dry run does not create them."""
     manifests = render(tmp_path, request.param, components)
     path = tmp_path / "rendered.yaml"
     path.write_text(yaml.safe_dump_all(manifests))
@@ -58,7 +58,7 @@ def rendered(request: pytest.FixtureRequest, components: tuple[str, ...], cluste
 
 
 def versions(text: str) -> dict[tuple[str, str], str]:
-    """The resourceVersion of each object that kubectl printed as JSON."""
+    """Return the resourceVersion of each object in kubectl's JSON output."""
     found = json.loads(text)
     objects = found["items"] if found["kind"] == "List" else [found]
     return {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in objects}
@@ -78,7 +78,7 @@ def test_it_is_valid_runs_and_a_second_apply_changes_nothing(cluster: Cluster, r
     assert (compared.returncode, compared.stdout) == (0, "")
 
     def nothing_changes() -> bool:
-        # Kubernetes' own controllers write to the objects as well, but only until they have nothing left to do.
+        # Kubernetes' controllers also write to the objects, but only until these have reached their state.
         before = versions(cluster.kubectl("get", file, "--output=json"))
         return before == versions(cluster.kubectl(*APPLY, file, "--output=json"))
 

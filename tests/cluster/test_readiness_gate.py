@@ -1,4 +1,4 @@
-"""The load balancer controller's webhook on a real API server: who waits for it when it is down, and who does not."""
+"""The load balancer controller's webhook on a real API server: which pods it blocks when it is down."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.deploy.manifests import render
 
 pytestmark = pytest.mark.cluster
 
-# As the controller's Helm chart installs it; nothing listens at the address.
+# Like in the controller's Helm chart; nothing listens at the address.
 WEBHOOK = {
     "apiVersion": "admissionregistration.k8s.io/v1",
     "kind": "MutatingWebhookConfiguration",
@@ -35,7 +35,7 @@ WEBHOOK = {
 
 @pytest.fixture
 def without_controller(cluster: Cluster) -> Iterator[None]:
-    """The webhook is registered and nobody answers it."""
+    """The webhook is registered, but the controller is down."""
     cluster.kubectl("apply", "--server-side", "--filename=-", typed=yaml.safe_dump(WEBHOOK))
     yield
     cluster.kubectl("delete", "mutatingwebhookconfiguration", "aws-load-balancer-webhook")

@@ -1,4 +1,4 @@
-"""Releases that fail on a real API server, and the way back: the failed release leaves nothing behind."""
+"""Failed releases and rollbacks on a real API server: nothing of the failed release remains."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_a_release_that_never_gets_ready_is_rolled_back(good: Scene, tag: str, r
     failed = good.redeploy(tag, *FIXED)
     assert failed.code == 1
     assert "failed at step wait" in failed.said
-    assert reason in failed.said  # the pods are shown before they go
+    assert reason in failed.said  # the pods are shown before they are deleted
     assert [good.running(service) for service in WORKLOADS] == [{"good"}] * len(WORKLOADS)
     assert good.images() == {"good"}
 

@@ -1,4 +1,4 @@
-"""The templates of infrastructure/ deployed to the emulator, and what tests ask of the result."""
+"""The templates of infrastructure/ deployed to the emulator, and queries of the result."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Cloud:
-    """The emulator, through the clients of an administrator."""
+    """The emulator, used with an administrator's rights."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
@@ -47,12 +47,12 @@ class Cloud:
         return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
     def alarms(self, prefix: str) -> dict[str, Any]:
-        """Return the alarms whose names begin so, by name."""
+        """Return the alarms whose names begin with a prefix, by name."""
         alarms = self.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
         return {alarm["AlarmName"]: alarm for alarm in alarms}
 
     def statements(self, policy_arn: str) -> dict[str, Any]:
-        """The statements of a managed policy by their Sid."""
+        """Return the statements of a managed policy by their Sid."""
         iam = self.client("iam")
         version = iam.get_policy(PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=policy_arn, VersionId=version)["PolicyVersion"]["Document"]

@@ -1,4 +1,4 @@
-"""Single functions of infrastructure/deploy/*.sh, called before an `aws` and a `docker` whose answers are given."""
+"""Calls single functions of infrastructure/deploy/*.sh with an `aws` and a `docker` that give scripted answers."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from common.testing.emulator import ROOT
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
-# Each tool notes its call and gives the next answer of the first rule that matches; a rule's last answer stays.
+# Each tool records its call and returns the next answer of the first matching rule; the last answer repeats.
 TOOL = r"""#!/usr/bin/env bash
 set -euo pipefail
 call="$(basename "$0") $*"
@@ -44,7 +44,7 @@ for file in images scan approval; do source "infrastructure/deploy/$file.sh"; do
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a function did: its exit code, what it said, and the calls of the tools."""
+    """The result of a function: exit code, output, and the calls of the tools."""
 
     code: int
     said: str
@@ -52,12 +52,12 @@ class Run:
 
 
 def ecr_error(name: str) -> str:
-    """Give the line that the aws CLI writes for an error of ECR."""
+    """Return the line that the aws CLI prints for an error of ECR."""
     return f"An error occurred ({name}) when calling the operation: made to fail"
 
 
 class Functions:
-    """Runs functions; `answer` says what a tool replies to the calls that match."""
+    """Runs functions; `answer` sets a tool's reply to matching calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class Functions:
         self._rules = 0
 
     def answer(self, call: str, *answers: dict[str, Any] | str, text: str = "", where: str = "") -> None:
-        """Reply to matching calls, in order: an object as JSON, a string as an error. The newest rule wins."""
+        """Set the replies to matching calls: an object as JSON, a string as an error. The newest rule applies."""
         self._rules += 1
         rule = self.folder / "rules" / f"{999 - self._rules:03}"
         rule.mkdir()

@@ -1,4 +1,4 @@
-"""The main function of a script's Python module, run in the test's process: no interpreter and no boto3 to start."""
+"""Runs the main function of a script's module in the test's process, which avoids the start of an interpreter."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ from common.testing.emulator import outer_environment
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a run: exit code and what it printed, named as those of a process."""
+    """The result of a run: exit code and output, named like those of a process."""
 
     returncode: int
     stdout: str
@@ -20,7 +20,7 @@ class Done:
 
 
 def run_main(main: Callable[[], int], environment: Mapping[str, str]) -> Done:
-    """Run it with this environment and nothing else of AWS; give what a process would have given."""
+    """Run `main` with this environment, without other AWS variables; return its result."""
     out, err = io.StringIO(), io.StringIO()
     with (
         mock.patch.dict(os.environ, outer_environment() | dict(environment), clear=True),

@@ -1,8 +1,8 @@
-"""Stands in for kubectl where deploy.sh speaks to a cluster: the objects lie in one file, and no controller acts.
+"""Replaces kubectl for the calls of deploy.sh to a cluster: the objects are in one file, and there are no controllers.
 
 Environment: STAND_IN_STATE the folder, STAND_IN_LOAD_BALANCER the Ingress's host name, STAND_IN_READY the ready pods
 of each Deployment (2), STAND_IN_KEDA the status of the ScaledObject's condition Ready (True), STAND_IN_APIS the API
-groups that the cluster has. What needs no cluster is not played here.
+groups of the cluster. Commands that need no cluster are not replaced.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ Objects = dict[str, dict[str, Any]]
 
 
 def kind_of(word: str) -> str:
-    """The kind in one spelling: scaledobjects.keda.sh, ScaledObject.keda.sh and scaledobject are the same."""
+    """Return a kind in one spelling: scaledobjects.keda.sh, ScaledObject.keda.sh and scaledobject are equal."""
     name = word.partition(".")[0].lower()
     return name if name == "ingress" else name.removesuffix("s")
 
@@ -33,7 +33,7 @@ def key_of(manifest: dict[str, Any]) -> str:
 
 
 def values(found: Any, path: str) -> Iterator[Any]:
-    """What a jsonpath leads to: names with escaped dots, [0], [*] and [?(@.name=="value")]."""
+    """Return the values of a jsonpath: names with escaped dots, [0], [*] and [?(@.name=="value")]."""
     match = re.match(r'\.((?:[^.\[\\]|\\.)+)|\[(\d+)\]|\[(\*)\]|\[\?\(@\.(\w+)=="(\w+)"\)\]', path)
     if not match:
         yield found
@@ -54,7 +54,7 @@ def values(found: Any, path: str) -> Iterator[Any]:
 
 
 def filled(template: str, found: Any) -> str:
-    """A jsonpath template with its ranges and expressions put in."""
+    """Return a jsonpath template with its ranges and expressions evaluated."""
 
     def repeated(match: re.Match[str]) -> str:
         return "".join(filled(match.group(2), item) for item in values(found, match.group(1)))
@@ -72,7 +72,7 @@ def text_of(value: Any) -> str:
 
 
 class Cluster:
-    """The objects, and what a kubectl command makes of them."""
+    """The objects, and the kubectl commands that read and change them."""
 
     def __init__(self, objects: Objects, options: dict[str, str]) -> None:
         self.objects, self.options = objects, options
@@ -165,7 +165,7 @@ class Cluster:
         return {"items": [found for key, found in sorted(self.objects.items()) if key.startswith(f"{kind}/")]}
 
     def with_status(self, kind: str, found: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The object with what the controllers of a cluster would say of it."""
+        """Return the object with the status that a cluster's controllers would set."""
         keda = os.environ.get("STAND_IN_KEDA") or "True"
         said = {
             "deployment": {"readyReplicas": int(os.environ.get("STAND_IN_READY") or 2)},

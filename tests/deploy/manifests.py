@@ -1,4 +1,4 @@
-"""The manifests under k8s/, read as they are written and as kustomize renders them."""
+"""The manifests under k8s/, as they are written and as kustomize renders them."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from common.testing.emulator import ROOT
 
 K8S = ROOT / "k8s"
 SERVICES = ("service1-api", "service2-consumer")
-# What runs as a Deployment with a service account and settings of its own, and the image that it runs.
+# Each Deployment with its own service account and settings, and its image.
 IMAGES = {"service1-api": "service1-api", "service2-consumer": "service2-consumer", "file-intake": "service2-consumer"}
 WORKLOADS = tuple(IMAGES)
 Manifest = dict[str, Any]
@@ -27,7 +27,7 @@ def documents(text: str) -> list[Manifest]:
 
 @cache
 def base() -> list[Manifest]:
-    """The objects of k8s/base as they are written, each in the namespace of its kustomization."""
+    """Return the objects of k8s/base as written, each with the namespace of its kustomization."""
     return written(K8S / "base", None)
 
 
@@ -45,7 +45,7 @@ def written(folder: Path, namespace: str | None) -> list[Manifest]:
 
 
 def one(kind: str, name: str, manifests: list[Manifest] | None = None) -> Manifest:
-    """The object of that kind and name; where both namespaces have one, the API's."""
+    """Return the object of a kind and name; the API's if both namespaces have one."""
     found = [
         manifest
         for manifest in (base() if manifests is None else manifests)
@@ -72,7 +72,7 @@ def container_of(service: str) -> Manifest:
 
 
 def settings_of(service: str) -> dict[str, str]:
-    """The environment that the service's ConfigMap gives it."""
+    """Return the environment variables of the service's ConfigMap."""
     lines = (K8S / "base" / f"{service}.env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
@@ -80,9 +80,9 @@ def settings_of(service: str) -> dict[str, str]:
 def render(
     folder: Path, overlay: str, components: tuple[str, ...], changed: Mapping[Path, str] | None = None
 ) -> list[Manifest]:
-    """Render an overlay with more components as deploy.sh does, by an overlay over it, in a copy inside `folder`.
+    """Render an overlay with more components like deploy.sh, by an overlay over it, in a copy inside `folder`.
 
-    `changed` holds other texts for files of the copy.
+    `changed` has new texts for files of the copy.
     """
     if not shutil.which("kubectl"):
         pytest.fail("kubectl is not installed: it renders the manifests (https://kubernetes.io/docs/tasks/tools/)")

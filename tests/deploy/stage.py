@@ -1,4 +1,4 @@
-"""A stage for deploy.sh: the emulator with a cluster, stand-ins for docker, make and the cluster, real services."""
+"""The environment of deploy.sh in tests: the emulator, real services, and replacements of docker, make and kubectl."""
 
 import json
 import os
@@ -22,7 +22,7 @@ TOOLS = ("aws", "docker", "kubectl", "make")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run of deploy.sh did: its exit code, what it said, and the calls that it made."""
+    """The result of a run of deploy.sh: exit code, output, and the calls of tools."""
 
     code: int
     said: str
@@ -34,7 +34,7 @@ class Run:
 
 @dataclass(slots=True)
 class Stage:
-    """Runs deploy.sh in front of the stand-ins; `state` is what they remember: the cluster, and the calls."""
+    """Runs deploy.sh with the replaced tools; `state` is the folder with the cluster's objects and the calls."""
 
     aws: dict[str, str]
     folder: Path
@@ -46,7 +46,7 @@ class Stage:
             (self.folder / "bin" / tool).symlink_to(ROOT / "tests/deploy/stand_in.sh")
 
     def environment(self, fail: str = "", **settings: str) -> dict[str, str]:
-        """What deploy.sh finds in its environment; `settings` go before what else is there."""
+        """Return the environment of deploy.sh; `settings` take precedence."""
         return outer_environment() | {
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "STAND_IN_STATE": str(self.folder),
@@ -63,7 +63,7 @@ class Stage:
         } | self.aws | settings  # fmt: skip
 
     def deploy(self, *options: str, fail: str = "", answer: str = "", **settings: str) -> Run:
-        """Run it; an answer is typed at a terminal, and without one there is no terminal."""
+        """Run deploy.sh. An answer is typed at a terminal; without an answer there is no terminal."""
         calls = self.folder / "calls"
         calls.write_text("")
         (self.folder / "failed").unlink(missing_ok=True)
@@ -79,7 +79,7 @@ class Stage:
         return Run(done.returncode, done.stdout + done.stderr, calls.read_text().splitlines())
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
-        """Start it and go on; `said` gives what it has said so far."""
+        """Start deploy.sh without waiting; `said` returns its output so far."""
         with (self.folder / "said").open("w") as said:
             return subprocess.Popen(
                 [str(ROOT / "deploy.sh"), REGISTRY, ACCOUNT_ID, *options],
@@ -93,29 +93,29 @@ class Stage:
         return (self.folder / "said").read_text()
 
     def render(self, tag: str, *options: str) -> Path:
-        """Render a release into a file of its own, with placeholders where the stack's outputs would be."""
+        """Render a release into a file, with placeholders for the stack's outputs."""
         file = self.folder / f"{tag}.yaml"
         run = self.deploy("--only", "render", "--dry-run", "--image-tag", tag, "--rendered", str(file), *options)
         assert run.code == 0, run.said
         return file
 
     def objects(self) -> dict[str, Any]:
-        """The objects in the cluster by kind/namespace/name."""
+        """Return the objects in the cluster by kind/namespace/name."""
         path = self.folder / "objects.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
     def put(self, key: str, manifest: dict[str, Any]) -> None:
-        """Put an object into the cluster by another hand."""
+        """Put an object into the cluster like another user."""
         (self.folder / "objects.json").write_text(json.dumps(self.objects() | {key: manifest}))
 
     @property
     def applied(self) -> str:
-        """What was applied to the cluster last; empty before."""
+        """Return what was applied to the cluster last, or an empty text."""
         path = self.folder / "applied.yaml"
         return path.read_text() if path.exists() else ""
 
     def token(self) -> str:
-        """The API token that deploy.sh made."""
+        """Return the API token that deploy.sh created."""
         ssm = boto3.client("ssm", **client_options(self.aws))  # type: ignore[call-overload]
         value: str = ssm.get_parameter(Name="/email-service/dev/api-token", WithDecryption=True)["Parameter"]["Value"]
         return value
@@ -132,7 +132,7 @@ def client_options(aws: dict[str, str]) -> dict[str, str]:
 
 @contextmanager
 def terminal(typed: str) -> Iterator[int]:
-    """Give a file descriptor to read from: a terminal at which that was typed, or nothing at all."""
+    """Yield a file descriptor to read from: a terminal with typed text, or an empty input."""
     if not typed:
         yield subprocess.DEVNULL
         return
@@ -147,7 +147,7 @@ def terminal(typed: str) -> Iterator[int]:
 
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
-    """Set the stage, with an EKS cluster and its OIDC provider, and nothing of Pillarbox yet."""
+    """Create a stage with an EKS cluster and its OIDC provider, without Pillarbox."""
     with running_emulator(folder / "emulator") as aws:
         eks = boto3.client("eks", **client_options(aws))  # type: ignore[call-overload]
         for environment in ("dev", "prod"):
@@ -160,13 +160,13 @@ def stage(folder: Path) -> Iterator[Stage]:
 
 
 def cluster_alone(folder: Path) -> Stage:
-    """A stage without AWS, for the steps that only speak to the cluster."""
+    """Create a stage without AWS, for the steps that use only the cluster."""
     return Stage({"STAND_IN_AWS": "played", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}, folder)
 
 
 @contextmanager
 def services(set_stage: Stage, outputs: dict[str, str]) -> Iterator[str]:
-    """Run both real services on what the stack made; gives where the API listens, as host:port."""
+    """Run both real services with the stack's resources; yield the API's address as host:port."""
     environment = outer_environment() | set_stage.aws | {
         "SQS_QUEUE_URL": outputs["QueueUrl"],
         "S3_BUCKET_NAME": outputs["BucketName"],
@@ -200,7 +200,7 @@ def services(set_stage: Stage, outputs: dict[str, str]) -> Iterator[str]:
 
 
 def stack_outputs(set_stage: Stage, name: str) -> dict[str, str]:
-    """The outputs of a stack by their names."""
+    """Return the outputs of a stack by name."""
     cloudformation = boto3.client("cloudformation", **client_options(set_stage.aws))  # type: ignore[call-overload]
     (description,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in description["Outputs"]}

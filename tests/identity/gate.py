@@ -1,4 +1,4 @@
-"""A proxy before SQS, SSM and S3 that lets through only requests with a session token that is valid now."""
+"""A proxy in front of SQS, SSM and S3 that forwards only requests with a currently valid session token."""
 
 import http.client
 import json
@@ -14,10 +14,10 @@ _EXPIRED_JSON = json.dumps({"__type": "com.amazonaws.sqs#ExpiredToken", "message
 
 
 class Gate(LoopbackServer):
-    """Records the session tokens that each service was called with.
+    """Records the session tokens of the calls to each service.
 
-    It forwards to `target`; without one it answers by itself: an empty receive, a stored object. `s3_fails` makes each
-    call of S3 answer 503.
+    It forwards to `target`; without a target it answers with an empty receive or a stored object. With `s3_fails`
+    every call to S3 is answered with 503.
     """
 
     def __init__(self, identity: IdentityServer, target: str | None = None) -> None:
@@ -29,7 +29,7 @@ class Gate(LoopbackServer):
         super().__init__(_Handler)
 
     def tokens(self, service: str) -> set[str]:
-        """Return the different valid tokens that a service was called with."""
+        """Return the distinct valid tokens of the calls to a service."""
         return set(self.seen[service])
 
 

@@ -1,4 +1,4 @@
-"""An HTTP server on a free port of 127.0.0.1, in threads of this process, for what stands in for AWS."""
+"""An HTTP server on a free port of 127.0.0.1, in threads of this process, for replacements of AWS services."""
 
 import contextlib
 import threading
@@ -18,7 +18,7 @@ class LoopbackServer(ThreadingHTTPServer):
         self._thread.start()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that leave in the middle belong to these tests."""
+        """Log nothing: in these tests clients break connections on purpose."""
 
     def close(self) -> None:
         """Stop."""
@@ -28,16 +28,16 @@ class LoopbackServer(ThreadingHTTPServer):
 
 
 class Quiet(BaseHTTPRequestHandler):
-    """Keeps connections and writes no log."""
+    """Keeps connections open and writes no log."""
 
     protocol_version = "HTTP/1.1"
 
     def body(self) -> bytes:
-        """Read the request's body."""
+        """Return the body of the request."""
         return self.rfile.read(int(self.headers.get("content-length") or 0))
 
     def reply(self, status: int, text: str, content_type: str, headers: dict[str, str] | None = None) -> None:
-        """Answer; a client that has gone is left alone."""
+        """Send a response; ignore a client that has gone."""
         content = text.encode()
         with contextlib.suppress(OSError):
             self.send_response_only(status)
@@ -49,4 +49,4 @@ class Quiet(BaseHTTPRequestHandler):
                 self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
-        """Keep quiet."""
+        """Log nothing."""

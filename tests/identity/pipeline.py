@@ -1,4 +1,4 @@
-"""Both services as processes before an emulator behind a gate, with web-identity credentials that live seconds."""
+"""Both services with web-identity credentials that expire in seconds; AWS is the emulator behind a gate."""
 
 import json
 import time
@@ -27,7 +27,7 @@ _EMAIL = {"email_subject": "s", "email_sender": "a@example.com", "email_timestre
 
 @dataclass
 class Pipeline:
-    """A running stack whose services know STS, and AWS behind the gate."""
+    """A running stack whose services call STS, and AWS through the gate."""
 
     stack: LocalStack
     identity: IdentityServer
@@ -46,7 +46,7 @@ class Pipeline:
             return exc.code
 
     def stored(self) -> int:
-        """Count the e-mails in the archive, past the gate."""
+        """Return the number of e-mails in the archive, bypassing the gate."""
         s3 = client(self.stack.environment, "s3")
         pages = s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.stack.environment["S3_BUCKET_NAME"], Prefix="messages/"
@@ -54,7 +54,7 @@ class Pipeline:
         return sum(page["KeyCount"] for page in pages)
 
     def dead(self) -> int:
-        """Count the messages in the dead-letter queue, past the gate."""
+        """Return the number of dead letters, bypassing the gate."""
         found = client(self.stack.environment, "sqs").get_queue_attributes(
             QueueUrl=self.stack.environment["SQS_DLQ_URL"], AttributeNames=["ApproximateNumberOfMessages"]
         )
@@ -71,7 +71,7 @@ def running_pipeline(folder: Path) -> Iterator[Pipeline]:
     gate = Gate(identity, f"http://127.0.0.1:{emulator_port}")
     variables = identity.web_identity(str(token_file)) | {
         "AWS_ENDPOINT_URL": gate.url,
-        "AWS_ACCESS_KEY_ID": "",  # the stack's own keys, which a provider would take first
+        "AWS_ACCESS_KEY_ID": "",  # the stack's own keys would take precedence over a provider
         "AWS_SECRET_ACCESS_KEY": "",
         "VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_TIMEOUT_SECONDS),
         "STORE_DEADLINE_SECONDS": "1",
@@ -96,24 +96,24 @@ def running_pipeline(folder: Path) -> Iterator[Pipeline]:
 
 
 def events(process: Process) -> list[dict[str, Any]]:
-    """Return what a service has logged."""
+    """Return the log events of a service."""
     return [json.loads(line) for line in process.log_path.read_text().splitlines() if line.startswith("{")]
 
 
 def count_of(process: Process, beginning: str) -> int:
-    """Count the events of a service that begin so."""
+    """Return the number of a service's events that begin with a text."""
     return sum(str(event["event"]).startswith(beginning) for event in events(process))
 
 
 def metric(process: Process, name: str) -> float:
-    """Return a metric without labels."""
+    """Return the value of a metric without labels."""
     with direct.open(process.ready_url.replace("/ready", "/metrics"), timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
 def eventually(holds: Callable[[], object], what: str, seconds: float = DEADLINE_SECONDS) -> None:
-    """Poll until something holds; fail when time is up."""
+    """Wait until a condition holds; fail on a time-out."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, what

@@ -1,4 +1,4 @@
-"""What gives AWS credentials to a process: STS (web identity), EKS Pod Identity's agent, and IMDSv2, over HTTP."""
+"""The HTTP sources of AWS credentials: STS (web identity), the EKS Pod Identity agent, and IMDSv2."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ _STS_ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class IdentityServer(LoopbackServer):
-    """Issues credentials that live `life_seconds`. `fault` spoils all answers: (status, code), "hang" or None."""
+    """Issues credentials valid for `life_seconds`. `fault` replaces all answers: (status, code), "hang" or None."""
 
     def __init__(self, life_seconds: float) -> None:
         self.life_seconds = life_seconds
@@ -36,7 +36,7 @@ class IdentityServer(LoopbackServer):
         super().__init__(_Handler)
 
     def issue(self) -> dict[str, str]:
-        """Return new credentials in the words of IMDS."""
+        """Return new credentials in the format of IMDS."""
         number = len(self._expiries) + 1
         token = f"session-{number}"
         self._expiries[token] = time.time() + self.life_seconds
@@ -49,11 +49,11 @@ class IdentityServer(LoopbackServer):
         }
 
     def accepts(self, token: str) -> bool:
-        """Tell whether a session token was issued here and has not expired."""
+        """Return whether a session token was issued here and has not expired."""
         return time.time() < self._expiries.get(token, 0)
 
     def hang(self) -> None:
-        """Answer nothing until the server closes, or for longer than a client waits."""
+        """Send no answer until the server closes or the client has timed out."""
         self._released.wait(10)
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class IdentityServer(LoopbackServer):
         }
 
     def instance(self) -> dict[str, str]:
-        """Return the variables that lead to this server's instance metadata."""
+        """Return the variables that select this server's instance metadata."""
         return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.url, "AWS_EC2_METADATA_DISABLED": "false"}
 
 

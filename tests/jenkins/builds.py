@@ -1,4 +1,4 @@
-"""Builds of the Jenkinsfiles, played on Groovy in a Git repository whose deploy.sh and make only note their calls."""
+"""Simulates builds of the Jenkinsfiles with Groovy, in a Git repository whose deploy.sh and make only record calls."""
 
 import json
 import os
@@ -39,7 +39,7 @@ ENVIRONMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What one build did: its result, its events in order, and the calls of deploy.sh and make."""
+    """The result of a build, its events in order, and the calls of deploy.sh and make."""
 
     result: str
     problem: str | None
@@ -56,7 +56,7 @@ class Played:
 
     @property
     def steps(self) -> list[str]:
-        """The steps of deploy.sh that were asked for, also those that were made to fail."""
+        """Return the steps of deploy.sh that were called, failed ones included."""
         commands = (each["command"] for each in self.of("sh"))
         return [command.split("--only ")[1].split()[0] for command in commands if "--only " in command]
 
@@ -66,7 +66,7 @@ class Played:
 
 
 class Repository:
-    """A repository with main, a release branch, a tag and a branch that nobody reviewed."""
+    """A repository with main, a release branch, a tag and an unreviewed branch."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -116,7 +116,7 @@ class Repository:
 
 
 def play(folder: Path, repository: Repository, builds: dict[str, dict[str, Any]]) -> dict[str, Played]:
-    """Play all builds in one Java process, each in a workspace of its own."""
+    """Simulate all builds in one Java process, each in its own workspace."""
     groovy, java = shutil.which("groovy"), shutil.which("java")
     if not groovy or not java:
         pytest.fail("groovy is not installed: apt-get install groovy default-jre-headless")

@@ -1,4 +1,4 @@
-"""The builds of Jenkinsfile-CD that are played: each way in which a deployment can go."""
+"""The simulated builds of Jenkinsfile-CD: every course that a deployment can take."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def of_step(step: str) -> str:
 
 
 def asked_builds(repository: Repository) -> dict[str, dict[str, Any]]:
-    """Give the builds that the tests below look at, by name."""
+    """Return the builds that the tests examine, by name."""
     head = {"IMAGE_TAG": repository.head}
     cd: dict[str, Any] = {"jenkinsfile": "Jenkinsfile-CD", "job": "deploy-dev", "parameters": head}
     prod = cd | {"job": "deploy-prod"}

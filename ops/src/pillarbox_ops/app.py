@@ -50,6 +50,10 @@ class App:
         layout = Layout(self.target.key_template, self.target.prefix)
         return Archive(self.clients.s3, lambda: self.clients.store(bucket), bucket, layout)
 
+    def of_environment(self, environment: str) -> App:
+        """Return an App with the same output that works on the stack of another environment."""
+        return App(self.output, environment=environment, yes=self.yes, dry_run=self.dry_run)
+
     @cached_property
     def _resolved(self) -> tuple[Target, dict[str, str]]:
         return targets.resolve(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pillarbox.ids import parse_message_id, time_of
 from pillarbox.object_key import conflict_prefix
-from pillarbox_ops.errors import OpsError
+from pillarbox_ops.errors import ExitCode, OpsError
 from pillarbox_ops.layout import BATCH_SUFFIX, Layout, Span, instant
 from pillarbox_ops.records import ArchivedEmail, StoredObject, parse
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _PARALLEL = 32
+_AHEAD = 4 * _PARALLEL  # objects that are read before their turn
+_AHEAD_BYTES = 16 * 1024 * 1024  # and their size as stored: parsed, they take some ten times as much
 
 
 class Archive:
@@ -82,22 +84,29 @@ class Archive:
             raise OpsError(f"s3://{self.bucket}/{key} cannot be read: {failure.code or failure.cause}") from None
 
     def read_all(
-        self, objects: Iterable[StoredObject], done: Callable[[], None] = lambda: None
+        self,
+        objects: Iterable[StoredObject],
+        done: Callable[[], None] = lambda: None,
+        failed: Callable[[OpsError], None] | None = None,
     ) -> Iterator[ArchivedEmail]:
-        """Yield the records of objects, in their order, while the following ones are read. Raise OpsError.
+        """Yield the records of objects, in their order, while the following ones are read.
 
-        `done` is called once for each object.
+        `done` is called once for each object. What cannot be read is given to `failed`; without it raise OpsError.
         """
-        waiting: deque[Future[list[ArchivedEmail]]] = deque()
+        waiting: deque[tuple[Future[list[ArchivedEmail]], int]] = deque()
+        held_bytes = 0
         with ThreadPoolExecutor(_PARALLEL) as pool:
             try:
                 for found in objects:
-                    waiting.append(pool.submit(self.read, found))
-                    if len(waiting) >= 4 * _PARALLEL:
-                        yield from waiting.popleft().result()
+                    waiting.append((pool.submit(self.read, found), found.size))
+                    held_bytes += found.size
+                    while len(waiting) >= _AHEAD or held_bytes > _AHEAD_BYTES:
+                        future, size = waiting.popleft()
+                        held_bytes -= size
+                        yield from _result(future, failed)
                         done()
-                while waiting:
-                    yield from waiting.popleft().result()
+                for future, _ in waiting:
+                    yield from _result(future, failed)
                     done()
             finally:
                 pool.shutdown(cancel_futures=True)
@@ -107,37 +116,47 @@ class Archive:
 
         If the keys depend on the sender, the prefix of the id's time is listed.
         """
-        for key in self.layout.keys_of(message_id):
-            for found in self.below(key):
-                if found.key == key:
-                    return next(iter(self.read(found)), None)
-        return self._in_batches(message_id) or self._in_the_day(message_id)
+        return next(self.copies(message_id), None)
+
+    def copies(self, message_id: str) -> Iterator[ArchivedEmail]:
+        """Yield each record of an id: after a crash a batch may hold an e-mail that another object holds too."""
+        keys = self.layout.keys_of(message_id)
+        if keys:
+            for found in self.below(keys[0]):
+                if found.key in keys:
+                    yield from self.read(found)
+        yield from self._in_batches(message_id)
+        yield from self._in_the_day(message_id)
+
+    def digest(self, key: str) -> str | None:
+        """Return the `email-sha256` that the consumer noted at an object; None if it has none."""
+        return self._s3.head_object(Bucket=self.bucket, Key=key)["Metadata"].get("email-sha256")
 
     def conflicts(self, message_id: str) -> list[StoredObject]:
         """Return the objects that hold other e-mails under an id."""
         return list(self.below(conflict_prefix(message_id, time_of(message_id))))
 
-    def _in_batches(self, message_id: str) -> ArchivedEmail | None:
-        folder, after = self.layout.batches_of(message_id)
-        for found in self.below(folder, after=after):
-            if not found.key.endswith(BATCH_SUFFIX):
-                continue
-            if found.timestamp > time_of(message_id):
-                break
-            for email in self.read(found):
-                if email.message_id == message_id:
-                    return email
-        return None
+    def _in_batches(self, message_id: str) -> Iterator[ArchivedEmail]:
+        """Yield the records of an id from its hour's batches, the latest that may hold it first.
 
-    def _in_the_day(self, message_id: str) -> ArchivedEmail | None:
-        """Return the e-mail whose key holds the id somewhere, as with a sender in the template."""
+        A batch is named after its earliest member; one that a client repeated hours later may lie in any of the hour.
+        """
+        candidates = []
+        for found in self.below(self.layout.batches_of(message_id)):
+            if found.key.endswith(BATCH_SUFFIX):
+                if found.timestamp > time_of(message_id):
+                    break
+                candidates.append(found)
+        yield from (email for email in self.read_all(reversed(candidates)) if email.message_id == message_id)
+
+    def _in_the_day(self, message_id: str) -> Iterator[ArchivedEmail]:
+        """Yield the records of objects whose keys hold the id somewhere, as with a sender in the template."""
         if not self.layout.keys.depends_on_sender:
-            return None
+            return
         for prefix in self.layout.prefixes(instant(time_of(message_id))):
             for found in self.below(prefix):
                 if message_id in found.key:
-                    return next(iter(self.read(found)), None)
-        return None
+                    yield from self.read(found)
 
 
 def checked_id(text: str) -> str:
@@ -145,7 +164,17 @@ def checked_id(text: str) -> str:
     try:
         return parse_message_id(text)
     except ValueError as exc:
-        raise OpsError(f"{text[:60]!r} is {exc}") from None
+        raise OpsError(f"{text[:60]!r} is {exc}", ExitCode.USAGE) from None
+
+
+def _result(future: Future[list[ArchivedEmail]], failed: Callable[[OpsError], None] | None) -> Iterable[ArchivedEmail]:
+    try:
+        return future.result()
+    except OpsError as exc:
+        if failed is None:
+            raise
+        failed(exc)
+        return ()
 
 
 def _stored(entry: ObjectTypeDef) -> StoredObject:

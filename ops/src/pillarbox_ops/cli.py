@@ -11,6 +11,12 @@ from pillarbox_ops.errors import ExitCode, OpsError, explained
 
 # Command: the module and its attribute, and the line of --help.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "status": ("status:status", "Show queues, services and the last archived e-mail."),
+    "find": ("find:find", "Find archived e-mails by id, or by sender, subject, text, time and size."),
+    "show": ("show:show", "Show one archived e-mail and where it lies."),
+    "send": ("send:send", "Send a test e-mail or a file by the API, and wait until it is archived."),
+    "replay": ("replay:replay", "Send archived e-mails to a queue again."),
+    "export": ("export:export", "Write archived e-mails as JSON lines, mbox or .eml files."),
     "dlq": ("dlq:dlq", "Look at dead letters, save them, move them back, delete them."),
     "completion": ("completion:completion", "Print the shell's completion script."),
     "ui": ("ui:ui", "Serve a page on 127.0.0.1 to look at the pipeline and to mend it."),

@@ -11,7 +11,6 @@ from pillarbox.object_key import KeyTemplate
 
 BATCH_SUFFIX = ".jsonl.gz"
 _BATCH_TEMPLATE = "{prefix}{date:%Y/%m/%d/%H}/"  # of service2-consumer with OBJECT_LAYOUT=batch
-_BATCH_REACH = timedelta(minutes=15)  # the longest time that a batch may stay open, with a margin
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HOUR = timedelta(hours=1)
 
@@ -61,15 +60,16 @@ class Layout:
         key = self.keys.key(message_id, time_of(message_id), "")
         return key, f"{key}.gz"
 
-    def batches_of(self, message_id: str) -> tuple[str, str]:
-        """Return the prefix of the batches that may hold an e-mail, and the key after which they begin.
+    def batches_of(self, message_id: str) -> str:
+        """Return the prefix of the batches that may hold an e-mail: those of the hour of its id."""
+        return _BATCH_TEMPLATE.format(prefix=self.prefix, date=time_of(message_id))
 
-        A batch is named after its first message, which came at most 15 minutes earlier.
-        """
-        timestamp = time_of(message_id)
-        folder = _BATCH_TEMPLATE.format(prefix=self.prefix, date=timestamp)
-        earliest = f"{int((timestamp - _BATCH_REACH).timestamp() * 1000):012x}"
-        return folder, f"{folder}{earliest[:8]}-{earliest[8:]}"
+    @property
+    def date_folders(self) -> int | None:
+        """Return how many folders of dates stand between prefix and the rest of a key; None if keys begin otherwise."""
+        if not self._head.startswith("{prefix}{date:") or not self._head.endswith("/"):
+            return None
+        return self._head.count("/")
 
 
 def id_in(key: str) -> str | None:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pillarbox_ops.search import parse_size, parse_time
+from pillarbox_ops.archive import checked_id
+from pillarbox_ops.search import Query, parse_size, parse_time
+from pillarbox_ops.selection import Selection
 
 if TYPE_CHECKING:
     from pillarbox_ops.app import App
+
+_CONDITIONS = ("sender", "subject", "text", "after", "before", "larger", "smaller")
 
 
 def with_app(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,6 +54,28 @@ def with_change(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(app: App, *args: Any, yes: bool, dry_run: bool, **options: Any) -> Any:
         app.yes, app.dry_run = yes, dry_run
         return command(app, *args, **options)
+
+    return wrapped
+
+
+def with_selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command, below `with_app`: it gets a Selection of archived e-mails by ids or by conditions."""
+
+    @click.argument("ids", metavar="[ID]...", nargs=-1)
+    @click.option("--sender", multiple=True, metavar="TEXT", help="Part of the sender. May be given more than once.")
+    @click.option("--subject", multiple=True, metavar="TEXT", help="Part of the subject.")
+    @click.option("--text", multiple=True, metavar="TEXT", help="Part of subject, sender or content.")
+    @click.option("--after", type=Time(), help="Received since: 2026-12-01, 2026-12-01T14:30Z or 2h. Default: 7d.")
+    @click.option("--before", type=Time(), help="Received before.")
+    @click.option("--larger", type=Size(), help="Record of more bytes than 500, 10k or 2M.")
+    @click.option("--smaller", type=Size(), help="Record of fewer bytes.")
+    @click.option("--limit", type=click.IntRange(min=1), help="At most so many e-mails, the oldest first.")
+    @functools.wraps(command)
+    def wrapped(app: App, ids: tuple[str, ...], limit: int | None, **options: Any) -> Any:
+        query = Query(**{name: options.pop(name) for name in _CONDITIONS})
+        if ids and query != Query():
+            raise click.UsageError("give ids or conditions, not both")
+        return command(app, selection=Selection(query, tuple(map(checked_id, ids)), limit), **options)
 
     return wrapped
 

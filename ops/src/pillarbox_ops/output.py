@@ -27,11 +27,12 @@ _WIDE_COLUMNS = 200
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: the key of its value in each row, and its title."""
+    """A column of a table: the key of its value in each row, and its title. `whole` values are never broken."""
 
     key: str
     title: str
     right: bool = False
+    whole: bool = False
 
 
 class Progress(Protocol):
@@ -39,6 +40,10 @@ class Progress(Protocol):
 
     def advance(self, steps: int = 1) -> None:
         """Count steps as done."""
+        ...
+
+    def expect(self, steps: int = 1) -> None:
+        """Add steps to the total."""
         ...
 
 
@@ -76,14 +81,36 @@ class Output:
         """Write text to standard output as it is, apart from what a terminal could obey."""
         self._write(safe(text, keep="\n\t") if self._stdout.isatty() else text)
 
+    @property
+    def redraws(self) -> bool:
+        """Return whether a table on this terminal may be drawn again in its place."""
+        return self.format == "table" and self._stdout.isatty()
+
+    def clear(self) -> None:
+        """Clear the terminal."""
+        self._stdout.write("\x1b[H\x1b[2J")
+
+    def data(self, raw: bytes) -> None:
+        """Write bytes to standard output unchanged; on a terminal as `text` does."""
+        if self._stdout.isatty():
+            self.text(raw.decode(errors="replace"))
+            return
+        self._stdout.flush()
+        self._stdout.buffer.write(raw)
+        self._stdout.buffer.flush()
+
     def note(self, text: str) -> None:
         """Write a line to standard error."""
         print(safe(text, keep="\n"), file=self._stderr, flush=True)
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Progress]:
-        """Give a progress bar on standard error, or nothing visible if that is no terminal."""
-        if not self._stderr.isatty():
+        """Give a progress bar on standard error, or nothing visible if that is no terminal.
+
+        Nor is one drawn where JSON lines appear on the same terminal. A `total` of None is one that `expect` raises.
+        """
+        streams_here = self.format == "jsonl" and self._stdout.isatty()
+        if streams_here or not self._stderr.isatty():
             yield _Silent()
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415  slow to import
@@ -99,7 +126,8 @@ class Output:
 
         table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(c.title for c in columns))
         for column in columns:
-            table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+            side: Literal["left", "right"] = "right" if column.right else "left"
+            table.add_column(column.title, justify=side, overflow="fold", no_wrap=column.whole)
         number = 0
         for number, row in enumerate(rows, 1):  # noqa: B007  counts a stream
             table.add_row(*(Text(safe(_cell(row.get(column.key)))) for column in columns))
@@ -122,14 +150,23 @@ class _Silent:
     def advance(self, steps: int = 1) -> None:
         """Do nothing."""
 
+    def expect(self, steps: int = 1) -> None:
+        """Do nothing."""
+
 
 class _Bar:
     def __init__(self, bar: Any, task: Any) -> None:
         self._bar, self._task = bar, task
+        self._total = 0
 
     def advance(self, steps: int = 1) -> None:
         """Draw the steps as done."""
         self._bar.advance(self._task, steps)
+
+    def expect(self, steps: int = 1) -> None:
+        """Draw a larger total."""
+        self._total += steps
+        self._bar.update(self._task, total=self._total)
 
 
 def safe(text: str, keep: str = "") -> str:

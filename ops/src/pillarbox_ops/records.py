@@ -92,9 +92,10 @@ def parse(found: StoredObject, raw: bytes) -> list[ArchivedEmail]:
     An object is inflated by its first two bytes, not by its name: some stores inflate what has a Content-Encoding. What
     is no record but has an id in its key is a body that was stored unchanged (MESSAGE_VALIDATION=none).
     """
-    text = gunzip(raw, MAX_RECORD_BYTES) if raw.startswith(_GZIP_MAGIC) else raw
+    lines = record_lines(found, raw)
     if found.key.endswith(BATCH_SUFFIX):
-        return [_email(found, line) for line in text.split(b"\n") if line]
+        return [_email(found, line) for line in lines]
+    (text,) = lines
     try:
         return [_email(found, text)]
     except ValueError:
@@ -103,6 +104,12 @@ def parse(found: StoredObject, raw: bytes) -> list[ArchivedEmail]:
             raise
         body = {"message_id": message_id, "body": text.decode(errors="replace")}
         return [ArchivedEmail(message_id, found.key, len(text), found.modified_at, body)]
+
+
+def record_lines(found: StoredObject, raw: bytes) -> list[bytes]:
+    """Return an object's records as bytes, uncompressed. Raise ValueError, whose text quotes nothing."""
+    text = gunzip(raw, MAX_RECORD_BYTES) if raw.startswith(_GZIP_MAGIC) else raw
+    return [line for line in text.split(b"\n") if line] if found.key.endswith(BATCH_SUFFIX) else [text]
 
 
 def _email(found: StoredObject, text: bytes) -> ArchivedEmail:

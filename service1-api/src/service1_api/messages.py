@@ -97,11 +97,12 @@ class _Views:
 
         with self._parser.concurrency:
             ids, checked = self._parser.read(current, messages_of)
-            results = iter(self._published([message for message in checked if isinstance(message, Message)]))
-        problems = [next(results) if isinstance(message, Message) else message for message in checked]
+            results = iter(self._published([item for item in checked if isinstance(item, Message)]))
+        problems = [next(results) if isinstance(item, Message) else item for item in checked]
         context.items, context.queued = len(ids), problems.count(None)
         response = _answer(ids, problems)
-        for problem in filter(None, problems):  # a batch rejected as a whole counts once, like any other request
+        # Only here: a batch that is rejected as a whole counts once, like any other request.
+        for problem in filter(None, problems):
             self._metrics.rejections_total.labels(problem.code).inc()
         return response
 
@@ -143,7 +144,7 @@ class _Views:
         if not limit:
             detail = f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}"
             raise Problem("too_large", detail)
-        payload = body.encode()  # kept instead of the text, which takes up to four bytes a character
+        payload = body.encode()  # the text would take up to four bytes per character
         if len(payload) > limit:
             raise Problem(
                 "too_large", f"an e-mail is at most {limit} bytes as compact JSON; this one has {len(payload)}"

@@ -14,7 +14,8 @@ from service1_api.metrics import Metrics
 # a busy one lets batches fill, because every call that ends is followed by one that takes what waits.
 MIN_BACKLOG = (1, 3, 8, 10)
 
-PATIENCE_SECONDS = 0.1  # after this wait a caller may send at once: a call that hangs must not delay the next ones
+# After this wait a caller may send at once: a call that hangs must not delay the next ones.
+PATIENCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)

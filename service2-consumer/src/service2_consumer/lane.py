@@ -57,9 +57,9 @@ class Lane:
         self._clock = clock
         self._queue_backoff = Backoff(0.2, timing.longest_backoff_seconds)
         self._queue_outage = OutageLog(logger, "SQS", "this lane retries with growing pauses")
-        self._telemetry = Telemetry(metrics)
+        telemetry = self._telemetry = Telemetry(metrics)
         self._admission = Admission(
-            intake=intake, batcher=batcher, in_flight=in_flight, telemetry=self._telemetry, clock=clock
+            intake=intake, batcher=batcher, in_flight=in_flight, telemetry=telemetry, clock=clock
         )
         self._transfers = Transfers(
             archive=archive,
@@ -67,7 +67,7 @@ class Lane:
             threads=threads,
             budget=budget,
             in_flight=in_flight,
-            telemetry=self._telemetry,
+            telemetry=telemetry,
             timing=timing,
             stop_events=stop_events,
             clock=clock,

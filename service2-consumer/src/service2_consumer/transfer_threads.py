@@ -38,7 +38,7 @@ class TransferThreads:
     ) -> list[Result | None]:
         """Return the result of each transfer, in order; None for those not finished once `abandoned` is set.
 
-        Calls `while_waiting` every 0.2 seconds without a result. Raises any other exception of the archive or a read.
+        Calls `while_waiting` every 0.2 seconds without a result. Raise any other exception of the archive or a read.
         """
         answers: _Answers = SimpleQueue()
         for index, transfer in enumerate(transfers):

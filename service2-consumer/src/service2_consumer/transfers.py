@@ -69,7 +69,9 @@ class Transfers:
     def seconds_until_due(self, now_seconds: float) -> float | None:
         """Return the time until an object set aside needs a retry or an extension; None without such objects."""
         due = self._aside.seconds_until_due(now_seconds)
-        return None if due is None else max(0.0, min(due, self._in_flight.seconds_until_extension(now_seconds)))
+        if due is None:
+            return None
+        return max(0.0, min(due, self._in_flight.seconds_until_extension(now_seconds)))
 
     def clear(self) -> None:
         """Forget the objects set aside; the caller releases their messages."""
@@ -108,10 +110,12 @@ class Transfers:
             transfers = [failure.transfer for failure in failures]
             if not transfers or self._stop_events.requested.is_set():
                 break
-            if failed_once and self._s3_works(failures, succeeded_before):  # a 2nd attempt succeeds for most
+            # Most objects succeed at the second attempt, so only that one is judged.
+            if failed_once and self._s3_works(failures, succeeded_before):
                 self._aside.add(transfers, self._clock.monotonic(), self._succeeded_like(transfers))
                 break
-            succeeded_before = succeeded_before if not failed_once else self._succeeded_like(transfers)
+            if failed_once:
+                succeeded_before = self._succeeded_like(transfers)
             failed_once = True
             if not self._extend():
                 return False
@@ -138,9 +142,11 @@ class Transfers:
         return due[:fitting]
 
     def _retry(self, due: Sequence[SetAsideTransfer]) -> None:
-        if due:
-            failures = {id(failure.transfer): failure for failure in self._attempt([item.transfer for item in due])}
-            self._judge([(item, failures[id(item.transfer)]) for item in due if id(item.transfer) in failures])
+        if not due:
+            return
+        failed = {id(one.transfer): one for one in self._attempt([item.transfer for item in due])}
+        keys = [(item, id(item.transfer)) for item in due]
+        self._judge([(item, failed[key]) for item, key in keys if key in failed])
 
     def _judge(self, failed: Sequence[tuple[SetAsideTransfer, Failure]]) -> None:
         """Put back the objects that failed again; release those that failed too often through their own fault."""

@@ -33,7 +33,7 @@ from service2_consumer.transfer_threads import TransferThreads
 
 
 def build_metrics() -> Metrics:
-    """Return the metrics of the service, process_* (CPU, memory, open files; where there is /proc) and python_info."""
+    """Return the metrics of the service, process_* (CPU, memory, open files; only with /proc) and python_info."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

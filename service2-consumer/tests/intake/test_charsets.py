@@ -1,4 +1,4 @@
-"""Bytes into text: labels, wrong labels and what never comes out."""
+"""Decoding of bytes: charset labels, wrong labels, and characters that are never returned."""
 
 import encodings.aliases
 

@@ -59,7 +59,7 @@ class Files:
     def open(self, *events: dict[str, Any], receive_count: int = 1) -> Reading | Download:
         message = InFlightMessage("sqs-1", "r", json.dumps({"Records": events}), {}, START, receive_count)
         opened = self.intake.open(message, START)
-        message.body = ""  # as the lane does with what it holds
+        message.body = ""  # like the lane, for the messages that it holds
         return opened
 
     def read(self, *events: dict[str, Any]) -> Reading:

@@ -34,7 +34,7 @@ class Opener:
         given = {"message_id": message_id(1)} | attributes
         message = InFlightMessage("sqs", "r", body, given, START, 1)
         opened = self.intake.open(message, START)
-        message.body, message.attributes = "", {}  # as the lane does with what it holds
+        message.body, message.attributes = "", {}  # like the lane, for the messages that it holds
         return opened
 
     def open_pointer(

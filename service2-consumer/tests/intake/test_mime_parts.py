@@ -1,4 +1,4 @@
-"""The leaves of a message: where they are, what they say, and the bounds."""
+"""The leaf parts of a message: position, headers and limits."""
 
 import pytest
 from hypothesis import given

@@ -76,13 +76,18 @@ def parse_file(content: bytes, last_modified: datetime) -> EmailFile:
     email["email_content"] = text
     if media_type == "text/html":
         email["content_type"] = media_type
+    metadata = _metadata(headers, defects)
+    metadata |= {"defects": [str(defect) for defect in sorted(defects)], "timestream_source": source}
+    return EmailFile(email, metadata, attachments)
+
+
+def _metadata(headers: HeaderBlock, defects: Defects) -> dict[str, JsonValue]:
     metadata: dict[str, JsonValue] = {}
     for name, field in _METADATA_FIELDS.items():
         raw = headers.first(field)
         if raw is not None:
             metadata[name] = decode_header(raw, defects)
-    metadata |= {"defects": [str(defect) for defect in sorted(defects)], "timestream_source": source}
-    return EmailFile(email, metadata, attachments)
+    return metadata
 
 
 def _json_file(content: bytes) -> EmailFile:
