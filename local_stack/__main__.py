@@ -64,13 +64,15 @@ def _options() -> Options:
             consumer_port=_port("CONSUMER_PORT", 8081),
             emulator_port=_port("EMULATOR_PORT", 4566),
             file_intake_port=_port("FILE_INTAKE_PORT", 8083),
+            ui_port=_port("UI_PORT", 8025) if os.environ.get("UI_PORT", "8025") not in ("", "0") else 0,
         )
     except ValueError as exc:
         parser.error(str(exc))
-    if len({options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port}) < 4:
+    ports = (options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port, options.ui_port)
+    if len(set(ports)) < len(ports):
         parser.error(
-            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083) and EMULATOR_PORT (4566) "
-            "must be four different ports"
+            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083), EMULATOR_PORT (4566) and UI_PORT (8025) "
+            "must be different ports"
         )
     return options
 
@@ -106,6 +108,9 @@ def _show_round_trip(stack: LocalStack) -> None:
     _say("The archive in the emulator's S3, and the same objects as files:\n")
     _say(f'  . {env_file}; aws s3 ls --recursive "s3://$S3_BUCKET_NAME/messages/"')
     _say(f"  {stack.options.directory / 'emulator' / 's3'}\n")
+    if stack.page_address:
+        _say("Look at archive, queues and figures in a browser; the address is a secret:\n")
+        _say(f"  {stack.page_address}\n")
     _say(f"Logs: {stack.options.directory / 'log'}   Metrics: {stack.environment['API_URL']}/metrics\n")
     _say("Ctrl-C stops everything.")
 

@@ -23,6 +23,7 @@ class Options:
     consumer_port: int = 8081
     emulator_port: int = 4566
     file_intake_port: int = 8083
+    ui_port: int = 0  # no page
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,6 +103,18 @@ class Programs:
         defaults = {"LONG_POLL_SECONDS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
         command = (program, "-m", "service2_consumer")
         return self._service(name, "service2-consumer", command, port, {**resources, **defaults, **settings})
+
+    def page(self, resources: Mapping[str, str], secret: str) -> Process:
+        """Return a process of `pillarbox ui`, whose address has the secret."""
+        port = self._options.ui_port
+        return Process(
+            "ui",
+            (REPOSITORY / ".venvs/ops/bin/pillarbox", "ui", "--port", str(port)),
+            environment={**self._environment, **resources, "UI_TOKEN": secret},
+            directory=self._options.directory,
+            working_directory=REPOSITORY,
+            ready_url=f"http://127.0.0.1:{port}/ready",
+        )
 
     def _service(
         self, name: str, folder: str, command: tuple[str | Path, ...], port: int, settings: Mapping[str, str]

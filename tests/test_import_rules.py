@@ -40,8 +40,11 @@ PURE = {
     )
 } | {
     ("service1_api", "problems"),
-    *(("pillarbox_ops", name) for name in ("layout", "reasons", "records", "search", "attachments", "eml", "email_input")),
-    *(("pillarbox_ops", f"ui.{name}") for name in ("attachments", "plots", "text")),
+    *(
+        ("pillarbox_ops", name)
+        for name in ("layout", "reasons", "records", "search", "attachments", "eml", "email_input")
+    ),
+    *(("pillarbox_ops", f"ui.{name}") for name in ("file_parts", "plots", "series", "text")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")

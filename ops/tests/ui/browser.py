@@ -92,7 +92,8 @@ class Browser:
 
     def one(self, selector: str) -> WebElement:
         """Return the first element of a CSS selector as soon as there is one."""
-        return self.wait(lambda: next(iter(self.all(selector)), None), selector)
+        found: WebElement = self.wait(lambda: next(iter(self.all(selector)), None), selector)
+        return found
 
     def text(self, selector: str = "main") -> str:
         """Return the text that is shown in an element."""
@@ -113,7 +114,7 @@ class Browser:
 
     def script(self, code: str, *arguments: Any) -> Any:
         """Run a script beside those of the page and return its result."""
-        return self.driver.execute_script(code, *arguments)  # type: ignore[no-untyped-call]  # selenium has no type there
+        return self.driver.execute_script(code, *arguments)
 
     def command(self, name: str, **parameters: Any) -> dict[str, Any]:
         """Run a command of the DevTools protocol."""
@@ -133,12 +134,15 @@ class Browser:
 
     def requested(self) -> list[str]:
         """Return the addresses that pages and frames asked for since the last call."""
-        messages = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
+        messages = (json.loads(entry["message"])["message"] for entry in self._log("performance"))
         return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
     def complaints(self) -> list[str]:
         """Return the errors and warnings of the console since the last call."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        return [entry["message"] for entry in self._log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+    def _log(self, name: str) -> list[Any]:
+        return list(self.driver.get_log(name))  # type: ignore[no-untyped-call]  # selenium has no type there
 
     def picture(self) -> bytes:
         """Return what is shown as a PNG."""

@@ -76,7 +76,7 @@ def test_a_sender_has_a_name_and_an_address(sender: str, parts: tuple[str, str])
     ],
 )
 def test_tags_that_a_policy_does_not_stop_become_unknown_ones(html: str) -> None:
-    assert text.harmless(html).lower().startswith(("<x-a", "<x-/a", "<x-link", "<x-meta", "<x-/base"))
+    assert text.harmless(html).lower().startswith("<x-")
 
 
 def test_other_tags_stay() -> None:

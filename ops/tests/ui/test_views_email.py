@@ -106,6 +106,13 @@ def test_an_object_that_is_no_record_is_an_error_that_names_it(page: Page, fake:
     assert "note.txt is not a record" in shown(page.get("/email?key=messages/2026/11/28/note.txt", 502))
 
 
+def test_an_attachment_that_a_client_embedded_is_saved(page: Page, fake: FakeArchive) -> None:
+    attached = [{"filename": "a.txt", "content": "aGVsbG8="}]
+    fields = {**_fields(), "attachments": attached}
+    answer = page.get(f"/email?id={put(fake, NOON, 1, fields)}")
+    assert page.get(links(answer, "a.txt")[0]).data == b"hello"
+
+
 def _put_file(pipeline: Pipeline, name: str) -> str:
     message = EmailMessage()
     message["From"] = "jane@example.com"

@@ -12,7 +12,7 @@ from pillarbox_ops.dead_letters import DeadLetterQueue
 from pillarbox_ops.ui.emails import Emails
 from pillarbox_ops.ui.mending import Plans
 from pillarbox_ops.ui.queues import Queue, Queues
-from pillarbox_ops.ui.series import Sampler
+from pillarbox_ops.ui.sampler import Sampler
 
 if TYPE_CHECKING:
     from pillarbox_ops.app import App

@@ -18,7 +18,9 @@ _HIDDEN = re.compile(
 _NAMED = re.compile(r'\s*"?([^"<>]*[^"<>\s])"?\s*<([^<>]+)>\s*')
 _SNIPPET = 160
 _MAX_SHOWN = 200_000  # characters; the download has them all
-_ACTIVE = re.compile(r"<(?=/?(?:a|area|base|link|meta)\b)", re.IGNORECASE)
+_ACTIVE = re.compile(
+    r"<(?=/?(?:a|area|base|embed|fencedframe|frame|frameset|iframe|link|meta|object)\b)", re.IGNORECASE
+)
 _LOOK_OF_LINKS = "<style>x-a { color: #0b57d0; text-decoration: underline }</style>"
 
 
@@ -94,11 +96,11 @@ def plural(number: int, one: str, many: str = "") -> str:
 
 
 def harmless(html: str) -> str:
-    """Return the HTML of an e-mail with the tags of links, base and meta made unknown ones; links keep their look.
+    """Return the HTML of an e-mail in which links, frames and meta data are unknown tags; links keep their look.
 
-    The policy of the page blocks scripts and loads. It does not block the lookups and connections of
-    `<link rel=preconnect>` (https://www.w3.org/TR/resource-hints/), nor those that a browser makes when a link is
-    pressed, before the policy stops the navigation.
+    The policy of the page blocks scripts and loads. It does not block the connections of `<link rel=preconnect>`
+    (https://www.w3.org/TR/resource-hints/), nor those that Chromium makes for a frame or a pressed link before the
+    policy stops the navigation.
     """
     return _ACTIVE.sub("<x-", html.replace("\x00", "")) + _LOOK_OF_LINKS
 

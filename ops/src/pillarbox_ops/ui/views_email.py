@@ -7,12 +7,13 @@ from flask import Blueprint, Response, abort, g, make_response, render_template,
 
 from pillarbox.ids import parse_message_id
 from pillarbox.object_key import RESERVED_PREFIXES
+from pillarbox_ops.attachments import attachments_of
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.records import ArchivedEmail, StoredObject
 from pillarbox_ops.ui import text
 from pillarbox_ops.ui.access import EMAIL_POLICY
-from pillarbox_ops.ui.attachments import attachment_of
 from pillarbox_ops.ui.emails import Row
+from pillarbox_ops.ui.file_parts import part_of
 from pillarbox_ops.ui.services import Services
 
 _VIEWS = ("text", "html", "json")
@@ -63,18 +64,12 @@ def email_views(services: Services) -> Blueprint:
     @views.get("/email/attachment")
     def attachment() -> Response:
         found = _email(services)
-        number = request.args.get("number", "")
-        if not (number.isascii() and number.isdigit() and int(number) < len(found.attachments)):
+        number, listed = request.args.get("number", ""), attachments_of(found)
+        if not (number.isascii() and number.isdigit() and int(number) < len(listed)):
             abort(404)
-        listed = found.attachments[int(number)]
-        source = found.metadata.get("source_object")
-        if not isinstance(source, dict) or source.get("bucket") != services.target.inbox_bucket:
-            raise OpsError("the file of this e-mail is not in the inbox that this page knows (INBOX_BUCKET_NAME)")
-        raw = services.read_inbox(str(source.get("key", "")), str(source.get("version", "")))
-        content = attachment_of(raw, str(listed.get("sha256", "")))
-        if content is None:
-            raise OpsError("the file in the inbox does not hold this attachment any more")
-        return _download(content, str(listed.get("file_name") or "attachment"))
+        wanted = listed[int(number)]
+        content = wanted.content if wanted.content is not None else _of_file(services, found, wanted.sha256)
+        return _download(content, wanted.file_name or "attachment")
 
     return views
 
@@ -97,6 +92,18 @@ def _email(services: Services) -> ArchivedEmail:
     if row is None or row.email is None:
         abort(404)
     return row.email
+
+
+def _of_file(services: Services, found: ArchivedEmail, sha256: str) -> bytes:
+    """Return an attachment from the file in the inbox that the e-mail came as. Raise OpsError."""
+    source = found.metadata.get("source_object")
+    if not isinstance(source, dict) or source.get("bucket") != services.target.inbox_bucket:
+        raise OpsError("the file of this e-mail is not in the inbox that this page knows (INBOX_BUCKET_NAME)")
+    raw = services.read_inbox(str(source.get("key", "")), str(source.get("version", "")))
+    content = part_of(raw, sha256)
+    if content is None:
+        raise OpsError("the file in the inbox does not hold this attachment any more")
+    return content
 
 
 def _conflicts(services: Services, email: ArchivedEmail, key: str) -> list[StoredObject]:

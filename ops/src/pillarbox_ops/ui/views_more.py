@@ -4,7 +4,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from pillarbox_ops.errors import OpsError
-from pillarbox_ops.ui import series
+from pillarbox_ops.ui import sampler, series
 from pillarbox_ops.ui.plots import HEIGHT, WIDTH, plot
 from pillarbox_ops.ui.posting import FIELDS, Answer, post
 from pillarbox_ops.ui.services import Services
@@ -17,7 +17,7 @@ def more_views(services: Services) -> Blueprint:
     @views.get("/figures")
     def figures() -> str:
         readings = services.sampler.readings()
-        slots = series.KEPT - 1
+        slots = sampler.KEPT - 1
         plots = [
             plot(
                 "Throughput",
@@ -53,7 +53,7 @@ def more_views(services: Services) -> Blueprint:
             sampler=services.sampler,
             width=WIDTH,
             height=HEIGHT,
-            minutes=int(slots * series.EVERY_SECONDS // 60),
+            minutes=int(slots * sampler.EVERY_SECONDS // 60),
         )
 
     @views.get("/send")

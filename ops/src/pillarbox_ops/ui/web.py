@@ -6,6 +6,7 @@ from urllib.parse import quote
 from flask import Flask, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from pillarbox_ops.attachments import attachments_of
 from pillarbox_ops.errors import OpsError, explained
 from pillarbox_ops.ui import text
 from pillarbox_ops.ui.access import Access, guard
@@ -26,6 +27,7 @@ def create_app(services: Services, access: Access) -> Flask:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     for name in ("visible", "line", "snippet", "size", "count", "stamp", "age", "plural", "pretty", "who"):
         app.jinja_env.filters[name] = getattr(text, name)
+    app.jinja_env.filters["attachments_of"] = attachments_of
     app.jinja_env.filters["quoted"] = lambda value: quote(str(value), safe="")
     app.jinja_env.globals.update(target=services.target, now=services.now)
     guard(app, access)

@@ -1,11 +1,11 @@
-"""The bytes of an attachment, found in the e-mail file that the record was made from. Pure: no I/O."""
+"""The parts of an e-mail file, of which a record lists the attachments. Pure: no I/O."""
 
 import email
 import email.policy
 import hashlib
 
 
-def attachment_of(raw: bytes, sha256: str) -> bytes | None:
+def part_of(raw: bytes, sha256: str) -> bytes | None:
     """Return the decoded part of an e-mail (RFC 5322, MIME) that has a SHA-256; None if none has it."""
     message = email.message_from_bytes(raw, policy=email.policy.compat32)
     for part in message.walk():
