@@ -97,8 +97,8 @@ def fill(pipeline: Bucket, now: datetime, count: int) -> list[str]:
         return list(pool.map(one, range(count)))
 
 
-def put_html(pipeline: Bucket, received_at: datetime) -> str:
-    """Put an HTML e-mail with two attachments and a conflict, and return its id."""
+def put_html(pipeline: Bucket, received_at: datetime, *, has_conflict: bool = True) -> str:
+    """Put an HTML e-mail with two attachments, and another e-mail under its id; return the id."""
     fields = {
         "email_subject": "Order 48211 is on its way",
         "email_sender": "Orders <orders@shop.example>",
@@ -110,6 +110,8 @@ def put_html(pipeline: Bucket, received_at: datetime) -> str:
         {"file_name": "terms.txt", "content_type": "text/plain", "size_bytes": 2_100, "sha256": "b" * 64},
     ]
     own_id = put(pipeline, received_at, 4242, fields, attachments=attachments)
+    if not has_conflict:
+        return own_id
     key = f"conflicts/{received_at:%Y/%m/%d}/{own_id}/{'c' * 64}.json"
     body = json.dumps(record(own_id, fields | {"email_subject": "Another one under this id"}, received_at)).encode()
     pipeline.s3.put_object(Bucket=pipeline.bucket, Key=key, Body=body)
