@@ -22,7 +22,7 @@ def main() -> None:
         fill(pipeline, now, 240)
         message_id = put_html(pipeline, now - timedelta(seconds=21), has_conflict=False)
         with served(services_of(pipeline.environment, Path(name))) as address:
-            browser.look(width=1200, height=720)
+            browser.look(width=1100, height=560)
             browser.open(address)
             browser.shows("241 e-mails", "#count")
             browser.press("j", "j", "j")
