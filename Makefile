@@ -147,6 +147,10 @@ bench-soak: setup .venvs/dev/.ready ## memory and open files of both services ov
 bench-consumer: setup .venvs/dev/.ready ## CPU and messages/s of the consumer beside the usual loop
 	@$(DEV)/python -m bench.consumer
 
+.PHONY: bench-tracing
+bench-tracing: setup .venvs/dev/.ready ## CPU of both services with traces off, at 1 % and at 100 %
+	@$(DEV)/python -m bench.tracing
+
 .PHONY: bench-files
 bench-files: setup .venvs/dev/.ready ## CPU and files/s of the file intake beside boto3 with the standard library
 	@$(DEV)/python -m bench.files
@@ -155,10 +159,10 @@ bench-files: setup .venvs/dev/.ready ## CPU and files/s of the file intake besid
 
 CONTAINER_TOOL ?= docker
 TAG ?= $(shell git rev-parse HEAD)
-BUILD := CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" BASE_IMAGE="$(BASE_IMAGE)" PYTHON="$(PYTHON)" infrastructure/build_images.sh
+BUILD := CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" BASE_IMAGE="$(BASE_IMAGE)" TRACING="$(TRACING)" PYTHON="$(PYTHON)" infrastructure/build_images.sh
 
 .PHONY: images
-images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG, PLATFORMS, BASE_IMAGE=name@sha256:…)
+images: ## build both images (CONTAINER_TOOL=docker, podman or buildah; TAG, PLATFORMS, BASE_IMAGE=name@sha256:…, TRACING=yes)
 	@$(BUILD) build "$(TAG)"
 
 .PHONY: sbom
@@ -191,9 +195,13 @@ lock: .venvs/dev/.ready ## resolve the locked requirements again, hashes include
 	@lock() { $(DEV)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes \
 		--no-annotate $(UPGRADE) "$$@"; }; \
 	own="--no-emit-package pillarbox-common --no-emit-package service1-api --no-emit-package service2-consumer"; \
-	lock $$own common/pyproject.toml $(PROJECTS:%=%/pyproject.toml) --group pyproject.toml:dev -o requirements-dev.txt; \
+	lock $$own common/pyproject.toml $(PROJECTS:%=%/pyproject.toml) --extra tracing --group pyproject.toml:dev \
+		-o requirements-dev.txt; \
 	for project in $(PROJECTS); do \
 		lock $$own "$$project/pyproject.toml" -c requirements-dev.txt -o "$$project/requirements.txt"; done; \
+	for service in $(SERVICES); do \
+		lock $$own "$$service/pyproject.toml" --extra tracing -c requirements-dev.txt \
+			-o "$$service/requirements-tracing.txt"; done; \
 	lock local_stack/requirements.in -o local_stack/requirements.txt
 
 .PHONY: clean

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,8 +114,10 @@ def run(rounds: int, seconds: float) -> dict[str, dict[str, float]]:
 
 
 @contextlib.contextmanager
-def case_running(case: str, stub_port: int) -> Iterator[Server]:
-    """Run the server of one case against the stub until the block ends."""
+def case_running(
+    case: str, stub_port: int, *, gunicorn: Path = GUNICORN, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run the server of one case against the stub until the block ends; `settings` are more environment variables."""
     folder, arguments = CASES[case]
     port = free_port()
     environment = {
@@ -131,7 +133,8 @@ def case_running(case: str, stub_port: int) -> Iterator[Server]:
     }
     if case == "pillarbox":
         environment |= IMAGE_ENVIRONMENT
-    command = [str(GUNICORN), "--bind", f"127.0.0.1:{port}", *arguments]
+    environment |= settings or {}
+    command = [str(gunicorn), "--bind", f"127.0.0.1:{port}", *arguments]
     with running_server(command, folder, environment, MEASURED_CORE, port) as pid:
         wait_until_accepting(port)
         yield Server(port, pid)

@@ -1,9 +1,10 @@
-"""Generates files from the code: the tables in the READMEs and each `.env.example`.
+"""Generates files from the code: the tables in the READMEs and docs, and each `.env.example`.
 
 `make docs` runs it; a test checks that the files are current.
 """
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import service1_api.metrics
 import service1_api.settings
 import service2_consumer.metrics
 import service2_consumer.settings
+from docs.log_events import EVENTS
 from pillarbox.settings import variables
 from service1_api.problems import PROBLEMS, ProblemType
 
@@ -56,6 +58,32 @@ def generated(service: Service) -> Iterator[tuple[Path, str]]:
     text = _between(text, "metrics", metrics_table(service.metrics))
     yield readme, _between(text, "problems", problems_table(service.problems)) if service.problems else text
     yield service.folder / ".env.example", env_example(service.settings)
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Yield each page with generated tables with the text that it should have."""
+    logs, operations = REPOSITORY / "docs/logs.md", REPOSITORY / "docs/operations.md"
+    yield logs, _between(logs.read_text(), "events", events_table())
+    figures = json.loads((REPOSITORY / "bench/results/tracing.json").read_text())
+    yield operations, _between(operations.read_text(), "cost of traces", tracing_table(figures))
+
+
+def tracing_table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Return what traces cost, by the results of `make bench-tracing`, as a Markdown table."""
+    rows = ["| CPU for one e-mail | off | 1 % | 100 % |", "|---|---|---|---|"]
+    for name, label in (("api_cpu_us", "API"), ("consumer_cpu_us", "consumer")):
+        cells = " | ".join(f"{figures[name][case]:.0f} µs" for case in ("off", "one_percent", "all"))
+        rows.append(f"| {label} | {cells} |")
+    return "\n".join(rows)
+
+
+def events_table() -> str:
+    """Return the log events as a Markdown table: event, level, service, fields, meaning."""
+    rows = ["| event | level | service | fields | meaning |", "|---|---|---|---|---|"]
+    for event in EVENTS:
+        fields = "; ".join(filter(None, [", ".join(f"`{name}`" for name in event.fields), event.more]))
+        rows.append(f"| `{event.text}` | {event.levels} | {event.service} | {fields} | {_cell(event.meaning)} |")
+    return "\n".join(rows)
 
 
 def settings_table(settings: type[BaseSettings]) -> str:
@@ -136,17 +164,16 @@ def _between(text: str, name: str, table: str) -> str:
     before, found, rest = text.partition(start)
     _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise SystemExit(f"the README lacks the markers {start} and {end}")
+        raise SystemExit(f"the page lacks the markers {start} and {end}")
     return f"{before}{start}\n{table}\n{end}{after}"
 
 
 def main() -> None:
     """Write each generated file that differs and print its name."""
-    for service in SERVICES:
-        for path, text in generated(service):
-            if not path.exists() or path.read_text() != text:
-                path.write_text(text)
-                print(f"written: {path.relative_to(REPOSITORY)}")
+    for path, text in [*(derived for service in SERVICES for derived in generated(service)), *pages()]:
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            print(f"written: {path.relative_to(REPOSITORY)}")
 
 
 if __name__ == "__main__":

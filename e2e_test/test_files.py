@@ -10,7 +10,6 @@ from typing import Any
 from common.testing.waiting import eventually
 from e2e_test.conftest import Pipeline
 from e2e_test.send_files import email_file
-from infrastructure.enqueue_files import event, files
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -71,10 +70,21 @@ def test_a_file_under_ten_names_gives_ten_records(pipeline: Pipeline) -> None:
 def test_an_event_that_comes_ten_times_more_gives_one_record(pipeline: Pipeline) -> None:
     before, raw = archived(pipeline), email_file("one event", datetime.now(UTC))
     pipeline.s3.put_object(Bucket=inbox(pipeline), Key="inbox/once/mail", Body=raw)
-    (found,) = files(pipeline.s3, inbox(pipeline), "inbox/once/", datetime(2026, 1, 1, tzinfo=UTC))
+    head = pipeline.s3.head_object(Bucket=inbox(pipeline), Key="inbox/once/mail")
+    described = {
+        "key": "inbox/once/mail",
+        "size": len(raw),
+        "eTag": head["ETag"].strip('"'),
+        "versionId": head["VersionId"],
+    }
+    event = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": inbox(pipeline)}, "object": described},
+    }
     for _ in range(10):
-        body = json.dumps(event(found, pipeline.stack.environment["AWS_REGION"]))
-        pipeline.sqs.send_message(QueueUrl=files_queue(pipeline), MessageBody=body)
+        pipeline.sqs.send_message(QueueUrl=files_queue(pipeline), MessageBody=json.dumps({"Records": [event]}))
     eventually(lambda: new_records(pipeline, before, "inbox/once/"), "the record is stored")
     wait_read(pipeline)
     assert len(new_records(pipeline, before, "inbox/once/")) == 1

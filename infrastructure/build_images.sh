@@ -12,7 +12,7 @@
 #
 # `build` writes the base image's digest, the platforms and the tested digests to .local/build-TAG.txt. `push` reads them.
 # Settings: CONTAINER_TOOL (docker), PLATFORMS, BASE_IMAGE (infrastructure/base-image.txt), BUILDER (pillarbox),
-# SBOM_GENERATOR (an image that replaces buildx's default SBOM scanner).
+# TRACING=yes (with OpenTelemetry), SBOM_GENERATOR (an image that replaces buildx's default SBOM scanner).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,6 +20,7 @@ readonly SERVICES=(service1-api service2-consumer)
 readonly TOOL=${CONTAINER_TOOL:-docker}
 readonly BUILDER=${BUILDER:-pillarbox}
 readonly BASE_IMAGE=${BASE_IMAGE:-$(<infrastructure/base-image.txt)}
+readonly TRACING=${TRACING:-no}
 
 log() { printf 'build_images.sh: %s\n' "$*" >&2; }
 
@@ -38,6 +39,15 @@ manifest() { # arguments of image_manifest.py; the JSON is on standard input
   "${PYTHON:-python3}" infrastructure/deploy/image_manifest.py "$@"
 }
 
+# Prints the locked requirements that go into the images.
+requirements() { # yes or no: with OpenTelemetry
+  case "$1" in
+    yes) echo requirements-tracing.txt ;;
+    no) echo requirements.txt ;;
+    *) fail "TRACING: expected yes or no, got \"$1\"" ;;
+  esac
+}
+
 # Runs buildx with all arguments that determine the image's content, so that `build` and `push` cannot differ.
 # BuildKit takes all times in the configuration from SOURCE_DATE_EPOCH: the same layers give the same digest.
 buildx_build() { # service, options...
@@ -45,8 +55,8 @@ buildx_build() { # service, options...
   shift
   base=$(recorded base)
   SOURCE_DATE_EPOCH=$(recorded epoch) docker buildx build --builder "$BUILDER" --file "$service/Dockerfile" \
-    --build-arg "BASE_IMAGE=$base" --label "org.opencontainers.image.revision=$TAG" \
-    --label "org.opencontainers.image.base.digest=${base##*@}" "$@" .
+    --build-arg "BASE_IMAGE=$base" --build-arg "REQUIREMENTS=$(recorded requirements)" \
+    --label "org.opencontainers.image.revision=$TAG" --label "org.opencontainers.image.base.digest=${base##*@}" "$@" .
 }
 
 # docker's default builder supports one platform; the docker-container driver supports several.
@@ -84,6 +94,7 @@ build_with_buildx() {
     echo "base=$base"
     echo "platforms=$platforms"
     echo "tested=$tested"
+    echo "requirements=$REQUIREMENTS"
     echo "epoch=$(git log -1 --format=%ct 2>/dev/null || date +%s)"
   } >"$RECORD"
   for service in "${SERVICES[@]}"; do
@@ -104,12 +115,13 @@ build_with_one_platform() {
   for service in "${SERVICES[@]}"; do
     log "building pillarbox/$service:$TAG${platform:+ for $platform}"
     "$TOOL" build ${platform:+--platform "$platform"} --file "$service/Dockerfile" --build-arg "BASE_IMAGE=$BASE_IMAGE" \
-      --label "org.opencontainers.image.revision=$TAG" --tag "pillarbox/$service:$TAG" .
+      --build-arg "REQUIREMENTS=$REQUIREMENTS" --label "org.opencontainers.image.revision=$TAG" --tag "pillarbox/$service:$TAG" .
   done
   {
     echo "builder=$TOOL"
     echo "base=$(used_base)"
     echo "platforms=$platform"
+    echo "requirements=$REQUIREMENTS"
   } >"$RECORD"
 }
 
@@ -127,6 +139,7 @@ used_base() {
 }
 
 build() {
+  REQUIREMENTS=$(requirements "$TRACING")
   mkdir -p .local
   if has_buildx; then build_with_buildx; else build_with_one_platform; fi
   log "built on $(recorded base); see $RECORD"

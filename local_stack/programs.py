@@ -16,7 +16,10 @@ _NO_PROXY = "127.0.0.1,localhost"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The directory of the state, the ports on 127.0.0.1, and changes to the template's and services' defaults."""
+    """The directory of the state, the ports on 127.0.0.1, and changes to the template's and services' defaults.
+
+    `service_programs` is the folder of the programs of an environment that both services run in, instead of their own.
+    """
 
     directory: Path = DEFAULT_DIRECTORY
     api_port: int = 8080
@@ -26,6 +29,7 @@ class Options:
     ui_port: int = 0  # no page
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
+    service_programs: Path | None = None
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -92,13 +96,13 @@ class Programs:
 
     def api(self, name: str, port: int, resources: Mapping[str, str], settings: Mapping[str, str]) -> Process:
         """Return a process of service1-api."""
-        program = REPOSITORY / ".venvs/service1-api/bin/gunicorn"
+        program = (self._options.service_programs or REPOSITORY / ".venvs/service1-api/bin") / "gunicorn"
         command = (program, "--config", "gunicorn.conf.py", "service1_api.wsgi:app")
         return self._service(name, "service1-api", command, port, {**resources, "DRAIN_SECONDS": "0", **settings})
 
     def consumer(self, name: str, port: int, resources: Mapping[str, str], settings: Mapping[str, str]) -> Process:
         """Return a process of service2-consumer."""
-        program = REPOSITORY / ".venvs/service2-consumer/bin/python"
+        program = (self._options.service_programs or REPOSITORY / ".venvs/service2-consumer/bin") / "python"
         # A long poll is never aborted, so it must be short for Ctrl-C to end the stack within seconds.
         defaults = {"LONG_POLL_SECONDS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
         command = (program, "-m", "service2_consumer")

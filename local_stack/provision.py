@@ -25,6 +25,7 @@ NAMES = (
     "SSM_PARAMETER_NAME",
     "INBOX_BUCKET_NAME",
     "FILES_QUEUE_URL",
+    "FILES_DLQ_URL",
     "PAYLOAD_BUCKET",
     "STATUS_BUCKET",
 )
@@ -78,6 +79,7 @@ def create_resources(environment: Mapping[str, str], parameters: Mapping[str, st
         "SSM_PARAMETER_NAME": TOKEN_PARAMETER,
         "INBOX_BUCKET_NAME": outputs["InboxBucketName"],
         "FILES_QUEUE_URL": _with_endpoint(endpoint, outputs["FilesQueueUrl"]),
+        "FILES_DLQ_URL": _with_endpoint(endpoint, outputs["FilesDeadLetterQueueUrl"]),
         "PAYLOAD_BUCKET": outputs["PayloadBucketName"],
         "STATUS_BUCKET": outputs["StatusBucketName"],
     }

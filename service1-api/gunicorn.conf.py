@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pillarbox import logs
 from pillarbox.settings import load_or_exit
+from pillarbox_otel.opening import check_or_exit
 from service1_api import SERVICE
 from service1_api.settings import Settings
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 _settings = load_or_exit(Settings)
+check_or_exit(os.environ)  # here, because a worker that ends at its start has another exit code
 logs.configure(SERVICE, _settings.log_level)
 
 _MEMORY_DIR = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  # Linux; elsewhere the default temporary folder

@@ -119,10 +119,40 @@ def test_the_record_names_the_base_the_platforms_and_what_is_tested(docker: Dock
         "base": f"{BASE_IMAGE.partition('@')[0]}@{BASE}",
         "platforms": "linux/amd64,linux/arm64",
         "tested": "linux/amd64",
+        "requirements": "requirements.txt",
         "service1-api": CONFIG,
         "service2-consumer": CONFIG,
     }
     assert epoch.isdigit()
+
+
+@pytest.mark.parametrize("buildx", ["yes", "no"])
+@pytest.mark.parametrize(
+    ("tracing", "requirements"),
+    [("", "requirements.txt"), ("no", "requirements.txt"), ("yes", "requirements-tracing.txt")],
+)
+def test_opentelemetry_is_in_the_images_only_if_asked_for(
+    docker: Docker, buildx: str, tracing: str, requirements: str
+) -> None:
+    code, said, calls = docker.run("build", TAG, TRACING=tracing, BUILDX=buildx)
+    assert code == 0, said
+    built = [call for call in calls if "build" in call and "--build-arg" in call]
+    assert len(built) == (4 if buildx == "yes" else 2)
+    assert all(f"--build-arg REQUIREMENTS={requirements} " in call for call in built)
+    assert record()["requirements"] == requirements
+
+
+def test_a_push_repeats_the_requirements_of_the_build(docker: Docker) -> None:
+    docker.run("build", TAG, TRACING="yes")
+    _, _, calls = docker.run("push", TAG, REGISTRY, "service1-api")
+    (push,) = builds(calls)
+    assert "--build-arg REQUIREMENTS=requirements-tracing.txt " in push
+
+
+def test_tracing_is_yes_or_no(docker: Docker) -> None:
+    code, said, calls = docker.run("build", TAG, TRACING="true")
+    assert (code, said) == (1, 'build_images.sh: TRACING: expected yes or no, got "true"\n')
+    assert builds(calls) == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +213,12 @@ def test_a_tool_without_buildx_builds_one_platform_and_records_its_base(docker: 
         f"--tag pillarbox/{service}:{TAG} ." in call
         for service, call in zip(("service1-api", "service2-consumer"), plain, strict=True)
     ] == [True, True]
-    assert record() == {"builder": "docker", "base": f"{BASE_IMAGE.partition('@')[0]}@{BASE}", "platforms": ""}
+    assert record() == {
+        "builder": "docker",
+        "base": f"{BASE_IMAGE.partition('@')[0]}@{BASE}",
+        "platforms": "",
+        "requirements": "requirements.txt",
+    }
 
 
 def test_a_tool_without_buildx_refuses_two_platforms(docker: Docker) -> None:

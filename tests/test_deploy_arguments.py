@@ -13,7 +13,6 @@ ACCOUNT_ID = "123456789012"
 GOOD = (REGISTRY, ACCOUNT_ID, "--yes")
 SCRIPTS = (
     "deploy.sh",
-    "infrastructure/rotate_token.sh",
     "e2e_test/run_e2e.sh",
     "e2e_test/api_test.sh",
     "e2e_test/send_to_queue.sh",

@@ -62,6 +62,8 @@ def test_the_check_names_what_a_fresh_environment_lacks_one_a_line(name: str, tm
         ("ALB_SCHEME=public", "ALB_SCHEME: expected internet-facing or internal"),
         ("ALB_SUBNETS=subnet-1", "ALB_SUBNETS: expected two or more subnets"),
         ("COMPONENTS=keda", "COMPONENTS: expected fixed-replicas, service-monitor"),
+        ("API_SETTING_OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_HEADERS may hold a secret"),
+        ("CONSUMER_SETTING_OTEL_EXPORTER_OTLP_TRACES_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS may hold"),
         ("PLATFORMS=linux/386", "PLATFORMS: expected linux/amd64"),
         ("LOG_LEVEL=debug", "LOG_LEVEL: expected DEBUG"),
         ("TAGS=Team", "TAGS: expected tags such as"),
@@ -90,6 +92,10 @@ def test_a_wrong_line_is_named_with_what_is_expected_and_exit_code_2(line: str, 
         ("FILE_INTAKE_MIN_REPLICAS=21", "FILE_INTAKE_MIN_REPLICAS (21) is more than FILE_INTAKE_MAX_REPLICAS (20)"),
         (f"CERTIFICATE_ARN={CERTIFICATE}", "CERTIFICATE_ARN needs API_HOST_NAME"),
         ("API_HOST_NAME=mail.example.com", "API_HOST_NAME needs CERTIFICATE_ARN"),
+        (
+            "COMPONENTS=fixed-replicas\nFILE_INTAKE_SETTING_OTEL_EXPORTER_OTLP_ENDPOINT=http://otel:4318",
+            "FILE_INTAKE_SETTING_OTEL_EXPORTER_OTLP_ENDPOINT needs COMPONENTS=tracing",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together_are_refused(lines: str, complaint: str, tmp_path: Path) -> None:

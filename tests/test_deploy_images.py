@@ -32,6 +32,13 @@ def test_an_image_that_is_not_there_is_built(error: str, functions: Functions) -
     assert "would run: make images TAG=v1 CONTAINER_TOOL=docker PLATFORMS=linux/arm64" in run.said
 
 
+def test_an_environment_with_the_component_tracing_gets_images_with_opentelemetry(functions: Functions) -> None:
+    functions.answer("describe-images", NOT_THERE)
+    run = functions.run("step_build", DRY_RUN="yes", COMPONENTS="tracing")
+    assert run.code == 0, run.said
+    assert run.said.rstrip().endswith("TRACING=yes")
+
+
 @pytest.mark.parametrize("step", ["step_build", "step_push", "step_images", "tag_for_environment"])
 def test_an_error_of_aws_is_no_missing_image(step: str, functions: Functions) -> None:
     functions.answer("describe-images", ecr_error("AccessDeniedException"))

@@ -71,6 +71,18 @@ def test_where_file_intake_is_off_nothing_of_it_is_rendered(cluster: Stage, comp
     assert sorted(deployments) == ["service1-api", "service2-consumer"]
 
 
+def test_traces_are_switched_on_by_the_component_and_the_settings_of_each_workload(cluster: Stage) -> None:
+    endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector.observability:4318"
+    text = f"COMPONENTS=tracing\nAPI_SETTING_{endpoint}\nFILE_INTAKE_SETTING_{endpoint}\n"
+    manifests = rendered(cluster, text + "FILE_INTAKE_SETTING_OTEL_SERVICE_NAME=file-intake\n")
+    settings = {m["metadata"]["name"].rpartition("-settings-")[0]: m["data"] for m in manifests if "data" in m}
+    name, value = endpoint.split("=")
+    assert {workload for workload, data in settings.items() if name in data} == {"service1-api", "file-intake"}
+    assert settings["service1-api"][name] == value
+    assert settings["file-intake"]["OTEL_SERVICE_NAME"] == "file-intake"
+    assert len([m for m in manifests if m["metadata"]["name"] == "traces"]) == 2
+
+
 def test_the_load_balancer_is_as_the_file_says(cluster: Stage) -> None:
     web_acl = "arn:aws:wafv2:eu-west-1:000000000000:regional/webacl/mail/11111111-2222-3333-4444-555555555555"
     text = f"""{HTTPS}ALB_SCHEME=internal

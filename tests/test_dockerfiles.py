@@ -51,8 +51,25 @@ def test_both_stages_start_from_the_same_slim_base(service: str) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_nothing_is_installed_that_is_not_locked(service: str) -> None:
     locked, own = (rest for name, rest in instructions(service) if name == "RUN" and "pip --python" in rest)
+    assert ("ARG", "REQUIREMENTS=requirements.txt") in instructions(service)
+    assert ("COPY", f"{service}/${{REQUIREMENTS}} /build/requirements.txt") in instructions(service)
     assert "--require-hashes --requirement /build/requirements.txt" in locked
     assert f"--no-deps ./common ./{service}" in own
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_with_opentelemetry_has_the_same_versions_of_all_else(service: str) -> None:
+    plain, tracing = (pins(service, lock) for lock in ("requirements.txt", "requirements-tracing.txt"))
+    assert plain.items() <= tracing.items()
+    added = {name for name in tracing if name not in plain}
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} <= added
+    assert not [name for name in plain if name.startswith("opentelemetry") or name == "protobuf"]
+
+
+def pins(service: str, lock: str) -> dict[str, str]:
+    """The version that a lock holds for each package."""
+    found = re.findall(r"^([a-z0-9-]+)(?:\[[a-z,-]+\])?==([^ ;]+)", (ROOT / service / lock).read_text(), re.MULTILINE)
+    return dict(found)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -100,7 +117,8 @@ def test_what_a_dockerfile_copies_is_allowed(service: str) -> None:
         for source in rest.split()[:-1]
     ]
     assert sources
-    for source in sources:
+    locks = ("requirements.txt", "requirements-tracing.txt")
+    for source in {source.replace("${REQUIREMENTS}", lock) for source in sources for lock in locks}:
         assert any(path == source or path.startswith(f"{source}/") for path in ALLOWED)
 
 

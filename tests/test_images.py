@@ -117,6 +117,16 @@ def test_an_image_says_what_it_is_and_starts_without_a_shell(service: str, tag: 
     assert labels["org.opencontainers.image.revision"] == tag
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_without_opentelemetry_says_so_when_it_is_to_trace(service: str, tag: str) -> None:
+    values = ("AWS_REGION=eu-west-1", "SQS_QUEUE_URL=http://127.0.0.1:9/0/emails", "S3_BUCKET_NAME=archive")
+    options = [f"--env={value}" for value in (*values, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9")]
+    command = [RUNNER, "run", "--rm", *HARDENED, *options, f"pillarbox/{service}:{tag}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT: this environment has no OpenTelemetry." in done.stderr
+
+
 def test_an_image_is_little_more_than_its_base(tag: str, capsys: pytest.CaptureFixture[str]) -> None:
     base = inspect(BASE)["Size"]
     for service in SERVICES:

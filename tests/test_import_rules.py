@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "pillarbox": REPOSITORY / "common/src/pillarbox",
     "pillarbox_aws": REPOSITORY / "common/src/pillarbox_aws",
+    "pillarbox_otel": REPOSITORY / "common/src/pillarbox_otel",
     "service1_api": REPOSITORY / "service1-api/src/service1_api",
     "service2_consumer": REPOSITORY / "service2-consumer/src/service2_consumer",
     "pillarbox_ops": REPOSITORY / "ops/src/pillarbox_ops",
@@ -23,22 +24,25 @@ MAY_IMPORT_AWS = {
     "service2_consumer": {"wiring", "s3", "s3_source"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},
-    "pillarbox_ops": {"aws", "archive", "scan", "redrive"},
+    "pillarbox_otel": set[str](),
+    "pillarbox_ops": {"aws", "archive", "scan", "redrive", "checks", "rights"},
 }
 READ_THE_ENVIRONMENT = {
     "service1_api": {"wsgi", "settings"},
     "service2_consumer": {"wiring", "settings"},
     "pillarbox": {"settings"},
     "pillarbox_aws": set[str](),
+    "pillarbox_otel": set[str](),
     "pillarbox_ops": {"app"},
 }
 PURE = {
     ("pillarbox", name)
     for name in (
         *("message", "ids", "payload", "object_key", "s3_events", "strict_json"),
-        *("gzip_body", "trace", "backoff", "probe"),
+        *("gzip_body", "trace", "tracing", "backoff", "probe"),
     )
 } | {
+    ("pillarbox_otel", "conventions"),
     ("service1_api", "problems"),
     *(
         ("pillarbox_ops", name)
@@ -71,6 +75,8 @@ DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": 
     "uuid_utils": "uuid-utils",
     "pillarbox": "pillarbox-common",
     "pillarbox_aws": "pillarbox-common",
+    "pillarbox_otel": "pillarbox-common",
+    "opentelemetry": "opentelemetry-sdk",  # one of three; a namespace package
     "pydantic_core": "pydantic",
     "werkzeug": "flask",
     "markupsafe": "flask",
@@ -118,6 +124,14 @@ def tops(path: Path) -> set[str]:
 def test_only_adapters_and_composition_roots_import_an_aws_library(package: str, path: Path) -> None:
     if path.stem not in MAY_IMPORT_AWS[package]:
         assert not tops(path) & AWS_LIBRARIES
+
+
+@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
+def test_one_module_imports_opentelemetry_and_one_imports_that_when_it_is_needed(package: str, path: Path) -> None:
+    if (package, path.stem) != ("pillarbox_otel", "sdk"):
+        assert "opentelemetry" not in tops(path)
+        wanted = {"pillarbox_otel.sdk"} if (package, path.stem) == ("pillarbox_otel", "opening") else set()
+        assert {name for name in imports_of(path) if name == "pillarbox_otel.sdk"} == wanted
 
 
 @pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
@@ -204,7 +218,7 @@ def test_end_to_end_tests_import_nothing_of_the_services(path: Path) -> None:
 def test_the_command_line_declares_what_the_packages_in_its_wheel_need() -> None:
     def needed(folder: str) -> set[str]:
         project = tomllib.loads((REPOSITORY / folder / "pyproject.toml").read_text())["project"]
-        extras = [requirement for extra in project.get("optional-dependencies", {}).values() for requirement in extra]
-        return {*project["dependencies"], *extras}
+        extras = {**project.get("optional-dependencies", {}), "tracing": []}  # the wheel has no pillarbox_otel
+        return {*project["dependencies"], *(requirement for extra in extras.values() for requirement in extra)}
 
     assert needed("common") <= needed("ops")

@@ -1,12 +1,19 @@
 """Everything that docs/operations.md names exists: outputs, options, settings, metrics, alarms, chapters."""
 
 import re
+from collections.abc import Iterator
 
+import click
 import pytest
 import yaml
+from opentelemetry import environment_variables as api_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
 from prometheus_client import CollectorRegistry
 
 from common.testing.emulator import ROOT
+from pillarbox_ops.cli import cli
+from pillarbox_ops.target import variable_names
+from pillarbox_otel import variables
 from service1_api.metrics import Metrics as ApiMetrics
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.metrics import Metrics as ConsumerMetrics
@@ -15,10 +22,11 @@ from tests.test_infrastructure_template import TemplateLoader
 
 TEXT = (ROOT / "docs/operations.md").read_text()
 FIELDS_OF_LOGS_AND_CAUSES = {
-    *("message_id", "message_ids", "valid_for_seconds"),
+    *("message_id", "message_ids", "trace_id", "span_id", "valid_for_seconds"),
     *("access_denied", "no_such_bucket", "server_error"),
     *("not_an_email", "too_large", "missing_object", "client_side_encrypted", "foreign_bucket", "not_an_event"),
     *("own_output",),
+    *variables.SAMPLERS,
 }
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
 ARGUMENTS = (ROOT / "infrastructure/deploy/arguments.sh").read_text()
@@ -78,8 +86,10 @@ def test_each_setting_is_one_that_a_service_reads() -> None:
     of_deploy_sh = {"IMAGE_TAG", "API_SETTING_NAME", "CONSUMER_SETTING_NAME", "FILE_INTAKE_SETTING_NAME"}
     of_deploy_sh |= set(re.findall(r"\$\{([A-Z_]+):-", DEPLOY_SH))
     of_deploy_sh |= set(re.findall(r"^  key ([A-Z_]+) ", DEPLOY_SH, re.MULTILINE))
+    of_opentelemetry = {name for module in (api_variables, sdk_variables) for name in vars(module)}
+    for_opentelemetry = {word for word in words if word.rpartition("_SETTING_")[2] in of_opentelemetry}
     assert words & settings()
-    assert words <= settings() | of_deploy_sh
+    assert words <= settings() | of_deploy_sh | for_opentelemetry | variable_names()
 
 
 def test_each_metric_is_one_that_is_exposed() -> None:
@@ -108,18 +118,33 @@ def test_each_word_that_reads_like_a_parameter_is_one_of_a_stack() -> None:
     words = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z0-9]+)+)[`=]", TEXT))
     outputs = {name for template in TEMPLATES.values() for name in template.get("Outputs", {})}
     others = {"CreateContainerConfigError", "ImagePullBackOff", "AccessDenied", "InvalidIdentityToken"}
+    others.add("StartMessageMoveTask")
     policies_of_aws = {word for word in words if word.startswith("Amazon")}
     assert words & PARAMETERS
     assert words - others - policies_of_aws <= PARAMETERS | outputs
 
 
-def test_each_option_of_the_rotation_is_one_that_the_script_takes() -> None:
-    script = (ROOT / "infrastructure/rotate_token.sh").read_text()
-    calls = re.findall(r"rotate_token\.sh (\w+)(.*?)(?:  |$)", TEXT, re.MULTILINE)
-    assert {action for action, _ in calls} == {"add", "status", "remove"}
-    for _, arguments in calls:
-        for option in re.findall(r"--[a-z]+", arguments):
-            assert option in script
+def commands_of(group: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield each command of the command line with its full name."""
+    if not isinstance(group, click.Group):
+        yield name, group
+        return
+    context = click.Context(group)
+    for sub in group.list_commands(context):
+        found = group.get_command(context, sub)
+        assert found
+        yield from commands_of(found, f"{name} {sub}")
+
+
+def test_each_call_of_the_command_line_is_one_that_it_takes() -> None:
+    known = dict(commands_of(cli, "pillarbox"))
+    calls = re.findall(r"(?:^|`|\$\()(pillarbox [a-z][^`#\n]*)", TEXT, re.MULTILINE)
+    assert len(calls) > 5
+    for call in calls:
+        name = max((one for one in known if f"{call} ".startswith(f"{one} ")), key=len, default=call)
+        assert name in known, call
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        assert set(re.findall(r"(?<= )--[a-z-]+", call)) <= options, call
 
 
 def test_each_link_leads_somewhere() -> None:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from common.testing.emulator import ROOT
 from e2e_test.e2e_http import request
+from pillarbox_otel.sdk import CLOSE_SECONDS
 from service1_api.app import create_app
 from service1_api.metrics import Metrics as ApiMetrics
 from service1_api.settings import Settings as ApiSettings
@@ -167,7 +168,8 @@ def test_each_key_of_the_settings_is_one_that_the_service_reads(service: str, mo
 def test_the_api_s_grace_period_has_room_for_its_drain_and_fits_a_spot_notice() -> None:
     settings = ApiSettings()
     grace_seconds = pod_of("service1-api")["spec"]["terminationGracePeriodSeconds"]
-    assert settings.drain_seconds + gunicorn_setting("graceful_timeout") < grace_seconds < SPOT_NOTICE_SECONDS
+    stop_seconds = settings.drain_seconds + gunicorn_setting("graceful_timeout") + CLOSE_SECONDS
+    assert stop_seconds < grace_seconds < SPOT_NOTICE_SECONDS
 
 
 @pytest.mark.parametrize("complete_environment", ["service1-api"], indirect=True)
@@ -194,7 +196,7 @@ def test_file_intake_s_settings_fit_together_and_its_memory_holds_what_it_reads(
 def test_the_consumer_s_grace_period_has_room_for_its_drain_and_fits_a_spot_notice() -> None:
     settings = ConsumerSettings()
     grace_seconds = pod_of("service2-consumer")["spec"]["terminationGracePeriodSeconds"]
-    assert settings.drain_seconds + SQS_CALL_SECONDS < grace_seconds < SPOT_NOTICE_SECONDS
+    assert settings.drain_seconds + SQS_CALL_SECONDS + CLOSE_SECONDS < grace_seconds < SPOT_NOTICE_SECONDS
 
 
 def test_file_intake_leaves_as_a_consumer_does_and_hides_files_as_long_as_their_queue() -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.system
 # https://docs.aws.amazon.com/eks/latest/userguide/kubernetes-versions.html, extended support included, and the next
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 OVERLAYS = ("dev", "prod")
-ADDED = ("fixed-replicas", "https", "service-monitor")
+ADDED = ("fixed-replicas", "https", "service-monitor", "tracing")
 LAST = "no-file-intake"  # it removes parts of the others, so it comes after them
 SETS = [components for size in range(len(ADDED) + 1) for components in combinations(ADDED, size)]
 SETS += [(LAST,), (*ADDED, LAST)]
@@ -119,6 +119,15 @@ def test_prometheus_may_ask_for_what_it_is_told_to_scrape(tmp_path: Path) -> Non
     for policy in policies:
         assert policy["spec"]["podSelector"] == {}
         assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8080}]
+
+
+def test_traces_may_leave_both_namespaces_by_the_port_of_otlp(tmp_path: Path) -> None:
+    manifests = render(tmp_path, "prod", ("tracing",))
+    policies = [m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", "traces")]
+    assert {policy["metadata"]["namespace"] for policy in policies} == {"pillarbox", "pillarbox-consumer"}
+    for policy in policies:
+        assert (policy["spec"]["podSelector"], policy["spec"]["policyTypes"]) == ({}, ["Egress"])
+        assert policy["spec"]["egress"] == [{"ports": [{"protocol": "TCP", "port": 4318}]}]
 
 
 def test_a_changed_setting_rolls_the_pods(tmp_path: Path) -> None:

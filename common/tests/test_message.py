@@ -156,6 +156,7 @@ def test_envelope_is_restored_from_its_attributes() -> None:
         received_at=datetime(2026, 12, 10, 14, 30, 22, 123000, tzinfo=UTC),
         source="service1-api",
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        tracestate="vendor=1",
     )
     attributes = envelope.to_attributes()
     assert attributes["received_at"] == "2026-12-10T14:30:22.123Z"
@@ -179,6 +180,8 @@ def test_empty_envelope_has_no_attributes() -> None:
         {"source": "x" * 257},
         {"source": "a\nb"},
         {"traceparent": "00-0-0-0"},
+        {"tracestate": "vendor=1"},  # of no trace
+        {"traceparent": "00-0-0-0", "tracestate": "vendor=1"},
         {"another": "attribute"},
     ],
 )

@@ -8,7 +8,7 @@ readonly USAGE="usage: ./deploy.sh --environment NAME [options]
          [--only STEP] [--rendered FILE]
        replacing values of the environment's file:
          [--region REGION] [--cluster NAME] [--certificate-arn ARN] [--hostname NAME]
-         [--component fixed-replicas|service-monitor]... [--parameter NAME=VALUE]...
+         [--component fixed-replicas|service-monitor|tracing]... [--parameter NAME=VALUE]...
    e.g.: ./deploy.sh --environment prod --image-tag 4f0c9d1 --skip-build"
 
 readonly ONLY_STEPS=" check registry infrastructure token build push images scan render diff apply wait health verify alarms rollback unlock "
@@ -147,7 +147,7 @@ check_lists() {
   if [[ "$(setting FILE_INTAKE)" == yes ]]; then WORKLOADS+=(file-intake); fi
   read -ra COMPONENTS <<<"$(setting COMPONENTS)"
   for value in "${EXTRA_COMPONENTS[@]}"; do
-    require_match --component "$value" 'fixed-replicas|service-monitor' "fixed-replicas or service-monitor"
+    require_match --component "$value" 'fixed-replicas|service-monitor|tracing' "fixed-replicas, service-monitor or tracing"
     if [[ " ${COMPONENTS[*]} " != *" $value "* ]]; then COMPONENTS+=("$value"); fi
   done
   mapfile -t STACK_PARAMETERS < <(settings_after STACK_)
@@ -168,6 +168,12 @@ check_pairs() {
   at_most CONSUMER_MIN_REPLICAS CONSUMER_MAX_REPLICAS
   at_most FILE_INTAKE_MIN_REPLICAS FILE_INTAKE_MAX_REPLICAS
   at_most KEDA_FALLBACK_REPLICAS CONSUMER_MAX_REPLICAS
+  # Without the component the images have no OpenTelemetry, and the services would end at once.
+  local name
+  for name in "${!SETTINGS[@]}"; do
+    [[ "$name" != *_SETTING_OTEL_EXPORTER_OTLP*ENDPOINT || " ${COMPONENTS[*]} " == *" tracing "* ]] ||
+      wrong_usage "$name needs COMPONENTS=tracing"
+  done
   [[ -z "$CERTIFICATE_ARN" || -n "$API_HOSTNAME" || "$OVERLAY" == prod ]] || wrong_usage "CERTIFICATE_ARN needs API_HOST_NAME"
   [[ -z "$API_HOSTNAME" || -n "$CERTIFICATE_ARN" || "$OVERLAY" == prod ]] || wrong_usage "API_HOST_NAME needs CERTIFICATE_ARN"
 }

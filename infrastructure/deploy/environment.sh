@@ -43,8 +43,8 @@ declare_keys() {
   key FILE_INTAKE_MAX_REPLICAS 20 "$count" "a whole number from 1 to 999"
   key FILE_INTAKE_QUEUE_LENGTH 10 '[1-9][0-9]{0,6}' "a whole number from 1 to 9999999"
   key KEDA_OPERATOR_ROLE none '[A-Za-z0-9+=,.@_-]{1,64}' "none, create, or the name of an IAM role"
-  key COMPONENTS "" '(fixed-replicas|service-monitor)( (fixed-replicas|service-monitor))*' \
-    "fixed-replicas, service-monitor, or both with a space between"
+  key COMPONENTS "" '(fixed-replicas|service-monitor|tracing)( (fixed-replicas|service-monitor|tracing))*' \
+    "fixed-replicas, service-monitor, tracing, or several with a space between"
   key PROMETHEUS_RELEASE "" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "the value of a label"
   key PROMETHEUS_NAMESPACE monitoring '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?' "the name of a namespace"
   key PLATFORMS linux/amd64,linux/arm64 'linux/(amd64|arm64)(,linux/(amd64|arm64))?' "linux/amd64, linux/arm64, or both with a comma between"
@@ -106,7 +106,10 @@ check_parameter() { # file:line, parameter, value
 
 check_service_setting() { # file:line, service, variable
   [[ "$SETTINGS_OF_THE_STACK" != *" $3 "* ]] || wrong_line "$1" "$3 comes from the stack and is not set here"
-  if [[ "$3" == AWS_* ]]; then return; fi # for the SDK
+  if [[ "$3" == OTEL_*_HEADERS* ]]; then
+    wrong_line "$1" "$3 may hold a secret: send traces to a collector in the cluster that knows it"
+  fi
+  if [[ "$3" == AWS_* || "$3" == OTEL_* ]]; then return; fi # for the AWS SDK and OpenTelemetry
   grep -Eq "^(# )?$3=" "$ROOT/$2/.env.example" || wrong_line "$1" "$2 reads no setting $3 ($2/.env.example lists them)"
 }
 

@@ -69,7 +69,9 @@ step_build() {
   if [[ "$IMAGE_TAG" == "$(git rev-parse HEAD 2>/dev/null)" && -n "$(git status --porcelain --untracked-files=no)" ]]; then
     fail "there are uncommitted changes: commit them, or use another tag (--image-tag)"
   fi
-  change make images "TAG=$IMAGE_TAG" CONTAINER_TOOL=docker ${PLATFORMS:+"PLATFORMS=$PLATFORMS"}
+  local tracing=()
+  if [[ " ${COMPONENTS[*]:-} " == *" tracing "* ]]; then tracing=(TRACING=yes); fi
+  change make images "TAG=$IMAGE_TAG" CONTAINER_TOOL=docker ${PLATFORMS:+"PLATFORMS=$PLATFORMS"} "${tracing[@]}"
 }
 
 step_push() {

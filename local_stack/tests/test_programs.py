@@ -67,6 +67,13 @@ def test_emulator_keeps_its_state_in_the_directory(tmp_path: Path) -> None:
     assert (environment["GATEWAY_PORT"], environment["BIND_HOST"]) == ("4600", "127.0.0.1")
 
 
+def test_services_can_run_in_one_other_environment(tmp_path: Path) -> None:
+    programs = Programs(Options(tmp_path, service_programs=Path("/another/bin")))
+    processes = (programs.api("a", 1, {}, {}), programs.consumer("c", 2, {}, {}))
+    assert [process._command[0] for process in processes] == ["/another/bin/gunicorn", "/another/bin/python"]
+    assert "/another/" not in programs.emulator()._command[0]
+
+
 def test_the_addresses_of_the_services_have_the_ports_of_the_options(tmp_path: Path) -> None:
     options = Options(tmp_path, api_port=1, consumer_port=2, file_intake_port=3)
     assert options.addresses == {

@@ -1,5 +1,6 @@
 import io
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -53,3 +54,11 @@ def test_any_other_answer_changes_nothing(err: io.StringIO, monkeypatch: pytest.
     monkeypatch.setattr(sys, "stdin", _Typed(typed))
     with pytest.raises(OpsError, match="nothing was changed"):
         _agreed(err)
+
+
+def test_a_sample_shows_values_as_a_table_does(err: io.StringIO) -> None:
+    output = Output("jsonl", stdout=io.StringIO(), stderr=err)
+    row = {"id": None, "at": datetime(2026, 11, 20, 10, 0, 0, 123000, tzinfo=UTC), "size": 0}
+    columns = [Column(key, key) for key in ("id", "at", "size")]
+    agreed(output, "delete 1 message", columns=columns, sample=[row], yes=True, dry_run=False)
+    assert err.getvalue().splitlines()[1] == "  -  2026-11-20 10:00:00  0"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pillarbox_ops.errors import ExitCode, OpsError
-from pillarbox_ops.target import Target, merged, read_env_file, resolve
+from pillarbox_ops.target import Target, merged, read_env_file, resolve, variable_names
 
 VARIABLES = {
     "AWS_REGION": "eu-west-1",
@@ -101,3 +101,10 @@ def test_the_stack_of_make_run_is_the_default_unless_a_variable_names_a_pipeline
 def test_a_variable_of_the_process_wins_over_a_named_file(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("S3_BUCKET_NAME=file\nS3_PREFIX=file/\n")
     assert merged({"S3_BUCKET_NAME": "own"}, tmp_path / "f") == {"S3_BUCKET_NAME": "own", "S3_PREFIX": "file/"}
+
+
+def test_each_variable_that_describes_a_pipeline_sets_a_field() -> None:
+    names = variable_names()
+    assert {"SQS_QUEUE_URL", "S3_BUCKET_NAME", "API_TOKEN"} <= names
+    found = Target.from_variables(dict(zip(names, names, strict=True)))
+    assert {getattr(found, name) for name in Target.__dataclass_fields__} - {""} == names

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 
 from pillarbox.settings import variables
+from pillarbox.tracing import NO_TRACER, Tracer
 from service1_api.app import create_app
 from service1_api.metrics import Metrics
 from service1_api.settings import Settings
@@ -35,6 +36,7 @@ class Service:
     max_inflated_bytes: int = 32 * 1024 * 1024
     max_payload_bytes: int = 0
     status: StatusSource | str = NOT_SET
+    tracer: Tracer = NO_TRACER
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.registry)
@@ -50,6 +52,7 @@ class Service:
             status=self.status,
             max_requests_in_flight=4,
             trusted_proxy_hops=self.trusted_proxy_hops,
+            tracer=self.tracer,
         )
 
     @property
@@ -81,7 +84,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @contextlib.contextmanager
 def logging_restored() -> Iterator[None]:
     """Undo what `logs.configure` and `logs.buffer` change."""
-    names = ("", "pillarbox", "pillarbox_aws", "service1_api", "service2_consumer", "botocore.credentials")
+    names = (
+        "",
+        "pillarbox",
+        "pillarbox_aws",
+        "pillarbox_otel",
+        "service1_api",
+        "service2_consumer",
+        "botocore.credentials",
+    )
     loggers = [logging.getLogger(name) for name in names]
     levels, handlers = [logger.level for logger in loggers], list(loggers[0].handlers)
     yield

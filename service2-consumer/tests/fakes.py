@@ -13,6 +13,7 @@ from pillarbox.ids import message_id_at
 from pillarbox.message import encode_body
 from pillarbox.object_key import KeyTemplate
 from pillarbox.strict_json import JsonValue
+from pillarbox.tracing import NoTracer, Tracer
 from service2_consumer.batching import Batcher, SingleBatcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.in_flight import InFlightMessages
@@ -266,6 +267,7 @@ class LaneHarness:
     max_retries_alone: int = 12
     intake: Intake | None = None
     read_budget_bytes: int = 1000
+    tracer: Tracer = field(default_factory=NoTracer)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -275,7 +277,7 @@ class LaneHarness:
         self.archive = FakeArchive()
         self.metrics = Metrics(CollectorRegistry())
         self.stop_events = StopEvents()
-        self.threads = TransferThreads(self.archive, self.metrics, 4)
+        self.threads = TransferThreads(self.archive, self.metrics, 4, self.tracer)
         self.budget = ReadBudget(self.read_budget_bytes)
         self.lane = self.new_lane()
 
@@ -298,6 +300,7 @@ class LaneHarness:
             batcher=self.batcher,
             in_flight=InFlightMessages(self.queue, self.metrics, self.visibility_seconds),
             metrics=self.metrics,
+            tracer=self.tracer,
             timing=PollTiming(
                 self.long_poll_seconds, self.poll_interval_seconds, max_retries_alone=self.max_retries_alone
             ),

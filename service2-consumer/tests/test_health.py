@@ -9,6 +9,7 @@ from datetime import datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from service2_consumer.health import HealthServer
 from service2_consumer.metrics import Metrics
@@ -29,9 +30,10 @@ class Served:
     metrics: Metrics
     port: int
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, accept: str = "*/*") -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={"Accept": accept})
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310  # our own server
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as exc:
             with exc:
@@ -74,6 +76,16 @@ def test_metrics_are_served_with_their_full_names(served: Served) -> None:
     status, body = served.get("/metrics")
     assert status == 200
     assert 'pillarbox_consumer_invalid_total{reason="invalid_json"} 1.0' in body
+
+
+def test_a_scraper_that_accepts_openmetrics_gets_the_exemplars(served: Served) -> None:
+    served.metrics.age_seconds.observe(0.2, {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"})
+    _, body = served.get("/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    families = {family.name: family for family in text_string_to_metric_families(body)}  # type: ignore[no-untyped-call]
+    samples = families["pillarbox_consumer_age_seconds"].samples
+    (exemplar,) = [sample.exemplar for sample in samples if sample.exemplar]
+    assert exemplar.labels == {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert "trace_id" not in served.get("/metrics")[1]
 
 
 def test_other_paths_are_404(served: Served) -> None:

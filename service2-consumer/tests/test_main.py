@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from common.testing.ports import free_port
 from common.testing.waiting import answers, eventually
 from pillarbox.message import encode_body
+from pillarbox.tracing import NoTracer
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from service2_consumer import __main__ as root
@@ -245,6 +246,7 @@ def test_second_signal_abandons_a_hanging_store_and_releases(
         archive=archive,
         intake=LaneHarness().message_intake(),
         metrics=metrics,
+        tracer=NoTracer(),
         on_refusal=root.request_stop,
     )
     sender = threading.Thread(target=signal_twice)

@@ -51,6 +51,20 @@ def test_received_message_has_body_attributes_time_and_count(aws: Aws, url: str)
     assert message.sent_at.tzinfo
 
 
+def test_received_message_has_its_trace(aws: Aws, url: str) -> None:
+    header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+    aws.sqs.send_message(
+        QueueUrl=url,
+        MessageBody="body",
+        MessageAttributes={"tracestate": {"DataType": "String", "StringValue": "vendor=1"}},
+        MessageSystemAttributes={"AWSTraceHeader": {"DataType": "String", "StringValue": header}},
+    )
+    send(aws, url)
+    traced, untraced = sorted(opened(aws, url).receive(0), key=lambda message: not message.trace_header)
+    assert (traced.trace_header, traced.attributes["tracestate"]) == (header, "vendor=1")
+    assert untraced.trace_header == ""
+
+
 def test_non_string_attribute_is_omitted(aws: Aws, url: str) -> None:
     aws.sqs.send_message(
         QueueUrl=url,

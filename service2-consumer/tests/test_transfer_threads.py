@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
+from pillarbox.tracing import NoTracer
 from service2_consumer.metrics import Metrics
 from service2_consumer.model import Download, Outcome, Reading, Upload
 from service2_consumer.ports import RefusedObjectError, Result, StoreError
@@ -30,7 +31,7 @@ def uploads(*numbers: int) -> list[Upload]:
 
 
 def writer(put: Callable[[int], Outcome], threads: int = 4) -> TransferThreads:
-    return TransferThreads(Archive(put), Metrics(CollectorRegistry()), threads)
+    return TransferThreads(Archive(put), Metrics(CollectorRegistry()), threads, NoTracer())
 
 
 def write(threads: TransferThreads, *numbers: int, abandoned: threading.Event | None = None) -> list[Result | None]:
@@ -111,14 +112,14 @@ def test_threads_do_not_delay_the_process_exit() -> None:
 def test_duration_of_each_attempt_is_a_metric() -> None:
     metrics, archive = Metrics(CollectorRegistry()), FakeArchive()
     archive.failing_keys.add("1")
-    write(TransferThreads(archive, metrics, 2), 0, 1)
+    write(TransferThreads(archive, metrics, 2, NoTracer()), 0, 1)
     assert metrics.registry.get_sample_value("pillarbox_consumer_store_seconds_count") == 2
 
 
 def test_a_download_is_read_and_timed_apart_from_the_writes() -> None:
     metrics = Metrics(CollectorRegistry())
     download = Download("key", 5, (), lambda now: Reading(skipped=(str(now),)))
-    threads = TransferThreads(FakeArchive(), metrics, 1)
+    threads = TransferThreads(FakeArchive(), metrics, 1, NoTracer())
     assert threads.run([download], START, threading.Event(), lambda: None) == [Reading(skipped=(str(START),))]
     counts = [
         metrics.registry.get_sample_value(f"pillarbox_consumer_{name}_seconds_count") for name in ("read", "store")

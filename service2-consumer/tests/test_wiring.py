@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from pillarbox.message import Envelope, encode_body
+from pillarbox.tracing import NoTracer
 from service2_consumer import wiring
 from service2_consumer.batching import HourlyBatcher, SingleBatcher
 from service2_consumer.metrics import Metrics
@@ -66,6 +67,7 @@ def test_consumer_has_the_configured_lanes_and_a_metric_of_those_alive() -> None
         archive=FakeArchive(),
         intake=LaneHarness().message_intake(),
         metrics=metrics,
+        tracer=NoTracer(),
         on_refusal=lambda: None,
     )
     alive = "pillarbox_consumer_lanes_alive"

@@ -104,7 +104,7 @@ def configure(service: str, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
-    for name in ("pillarbox", "pillarbox_aws", "service1_api", "service2_consumer"):
+    for name in ("pillarbox", "pillarbox_aws", "pillarbox_otel", "service1_api", "service2_consumer"):
         logging.getLogger(name).setLevel(level)
 
 

@@ -170,6 +170,7 @@ class Envelope:
     received_at: datetime | None = None
     source: str | None = None
     traceparent: str | None = None
+    tracestate: str | None = None
 
     def to_attributes(self) -> dict[str, str]:
         """Return the attributes, all of type String, of the fields that are set."""
@@ -178,6 +179,7 @@ class Envelope:
             "received_at": rfc3339(self.received_at) if self.received_at else None,
             "source": self.source,
             "traceparent": self.traceparent,
+            "tracestate": self.tracestate,
         }
         return {name: value for name, value in values.items() if value}
 
@@ -185,11 +187,13 @@ class Envelope:
     def from_attributes(cls, attributes: Mapping[str, str]) -> "Envelope":
         """Read attributes and ignore invalid ones: another producer's mistake must not lose an e-mail."""
         source = attributes.get("source", "")
+        traceparent = trace.parse(attributes.get("traceparent", ""))
         return cls(
-            message_id=_message_id(attributes.get("message_id", "")),
+            message_id=message_id_in(attributes),
             received_at=_parsed_time(attributes.get("received_at", "")),
             source=source if 0 < len(source) <= _MAX_SOURCE_LENGTH and source.isprintable() else None,
-            traceparent=trace.parse(attributes.get("traceparent", "")),
+            traceparent=traceparent,
+            tracestate=(traceparent and trace.parse_state(attributes.get("tracestate", ""))) or None,
         )
 
 
@@ -198,9 +202,10 @@ def rfc3339(timestamp: datetime) -> str:
     return timestamp.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _message_id(text: str) -> str | None:
+def message_id_in(attributes: Mapping[str, str]) -> str | None:
+    """Return the message id in the attributes; None if it is missing or invalid."""
     try:
-        return parse_message_id(text)
+        return parse_message_id(attributes.get("message_id", ""))
     except ValueError:
         return None
 

@@ -57,6 +57,16 @@ class Clients:
         client: CloudWatchClient = self._client("cloudwatch")
         return client
 
+    @cached_property
+    def iam(self) -> Any:
+        """Return the client of IAM."""
+        return self._client("iam")
+
+    @cached_property
+    def sts(self) -> Any:
+        """Return the client of STS."""
+        return self._client("sts")
+
     def endpoint(self, service: str) -> str:
         """Return the endpoint that is set for a service; empty if it is the default of AWS."""
         from pillarbox_aws.session import endpoint_url  # noqa: PLC0415  as boto3, see above

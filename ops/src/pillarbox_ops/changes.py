@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pillarbox_ops.errors import ExitCode, OpsError
-from pillarbox_ops.output import Column, Output
+from pillarbox_ops.output import Column, Output, cell
 
 SAMPLE = 5
 
@@ -28,7 +28,7 @@ def agreed(
     """
     output.note(f"would {what}" if dry_run else what)
     for row in sample[:SAMPLE]:
-        output.note("  " + "  ".join(str(row.get(column.key) or "-") for column in columns))
+        output.note("  " + "  ".join(cell(row.get(column.key)) for column in columns))
     if dry_run:
         return False
     if yes:

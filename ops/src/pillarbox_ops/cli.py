@@ -18,6 +18,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay:replay", "Send archived e-mails to a queue again."),
     "export": ("export:export", "Write archived e-mails as JSON lines, mbox or .eml files."),
     "dlq": ("dlq:dlq", "Look at dead letters, save them, move them back, delete them."),
+    "files": ("files:files", "Enqueue files that were in a bucket before its notification."),
+    "token": ("token:token", "List, add, rotate and revoke the API's tokens."),
+    "check": ("check:check", "Check that this identity reaches and may use the pipeline."),
     "completion": ("completion:completion", "Print the shell's completion script."),
     "ui": ("ui:ui", "Serve a page on 127.0.0.1 to look at the pipeline and to mend it."),
 }

@@ -89,7 +89,7 @@ COLUMNS = (
     Column("age", "AGE", right=True),  # added for a table
     Column("receives", "RECEIVES", right=True),
     Column("reason", "REASON"),
-    Column("about", "ABOUT"),
+    Column("about", "SENDER OR OBJECT"),
     Column("size", "SIZE", right=True),
 )
 

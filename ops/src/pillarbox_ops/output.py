@@ -130,7 +130,7 @@ class Output:
             table.add_column(column.title, justify=side, overflow="fold", no_wrap=column.whole)
         number = 0
         for number, row in enumerate(rows, 1):  # noqa: B007  counts a stream
-            table.add_row(*(Text(safe(_cell(row.get(column.key)))) for column in columns))
+            table.add_row(*(Text(safe(cell(row.get(column.key)))) for column in columns))
         if number:
             self._console(self._stdout).print(table)
         return number
@@ -189,7 +189,8 @@ def _plain(value: object) -> str:
     return rfc3339(value) if isinstance(value, datetime) else str(value)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Return a value as a table shows it: `-` for nothing, a time to the second."""
     if value is None or value == "":
         return "-"
     if isinstance(value, datetime):

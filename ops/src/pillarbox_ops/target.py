@@ -110,6 +110,11 @@ class Target:
         return cls(**values | {"environment": environment})
 
 
+def variable_names() -> set[str]:
+    """Return the names of the variables that describe a pipeline."""
+    return {variable for variable, _ in _NAMES.values()}
+
+
 def read_env_file(path: Path) -> dict[str, str]:
     """Return the variables of a file of `NAME=VALUE` lines, with or without `export`, quoted as a shell would.
 

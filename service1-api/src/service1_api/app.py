@@ -8,6 +8,7 @@ from flask.sessions import NullSession, SessionInterface, SessionMixin
 from prometheus_client import CollectorRegistry
 from werkzeug.routing import MapAdapter
 
+from pillarbox.tracing import NO_TRACER, Tracer
 from service1_api import error_handlers, request_log
 from service1_api.docs import docs_routes
 from service1_api.health import health_routes
@@ -65,6 +66,7 @@ def create_app(
     status: StatusSource | str = NOT_SET,
     rate_limit: RateLimit | None = None,
     trusted_proxy_hops: int = 0,
+    tracer: Tracer = NO_TRACER,
 ) -> Flask:
     """Return the WSGI application.
 
@@ -73,7 +75,7 @@ def create_app(
     text that says why it is not.
     """
     app = LeanFlask("service1_api")
-    request_log.register(app, metrics, trusted_proxy_hops=trusted_proxy_hops)
+    request_log.register(app, metrics, tracer=tracer, trusted_proxy_hops=trusted_proxy_hops)
     error_handlers.register(app, metrics)
     parser = RequestParser(
         tokens,
@@ -83,7 +85,12 @@ def create_app(
         max_inflated_bytes=max_inflated_bytes,
     )
     messages = message_routes(
-        parser, publisher, metrics, max_payload_bytes=max_payload_bytes, located=not isinstance(status, str)
+        parser,
+        publisher,
+        metrics,
+        tracer,
+        max_payload_bytes=max_payload_bytes,
+        located=not isinstance(status, str),
     )
     places = Places(requests=STATUS_REQUESTS, waiting=STATUS_WAITING)
     for routes in (messages, status_routes(parser.authorize, status, places, Waiting(draining))):

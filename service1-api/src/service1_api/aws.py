@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from pillarbox.backoff import Backoff
 from pillarbox_aws.sqs_client import CallsSqs, SqsError, batch_results
-from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError
+from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError, trace_id_of
 from service1_api.tokens import TokenSourceError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SqsQueue:
         backoff: Backoff | None = None
         while True:
             try:
-                return self._sent(entries)
+                return self._sent(entries, messages)
             except SqsError as exc:
                 error = _meaning(exc.cause)
                 backoff = backoff or Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
@@ -66,12 +66,14 @@ class SqsQueue:
                 log.info("queue did not confirm; will be retried", extra={"cause": error.cause})
             self._sleep(pause)
 
-    def _sent(self, entries: Sequence[Mapping[str, object]]) -> list[PublishError | None]:
+    def _sent(self, entries: Sequence[Mapping[str, object]], messages: Sequence[Message]) -> list[PublishError | None]:
         payload = {"QueueUrl": self._queue_url, "Entries": entries}
         reply = self._client.call("SendMessageBatch", payload, read_seconds=self._read_seconds)
         codes = batch_results(reply, len(entries))
-        for code in filter(None, codes):
-            log.warning("queue refused an entry", extra={"cause": code})
+        for code, message in zip(codes, messages, strict=True):
+            if code:
+                email = {"message_id": message.attributes.get("message_id", ""), "trace_id": trace_id_of(message)}
+                log.warning("queue refused an entry", extra={**email, "cause": code})
         return [_meaning(code) if code else None for code in codes]
 
 

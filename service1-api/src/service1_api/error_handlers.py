@@ -40,7 +40,9 @@ def register(app: Flask, metrics: Metrics) -> None:
         return unexpected(exc)
 
     def unexpected(exc: Exception) -> Response:
-        log.error("request failed unexpectedly", exc_info=_without_text(exc))
+        context = context_of(request.environ)
+        extra = {"message_id": context.message_id, "trace_id": context.trace_id}
+        log.error("request failed unexpectedly", exc_info=_without_text(exc), extra=extra)
         return answer(Problem("internal_error", "an unexpected error; it has been logged"))
 
     app.extensions[REJECTIONS] = metrics.rejections_total

@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 
 import orjson
 from flask import Blueprint, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from pillarbox.message import rfc3339
 from service1_api import SERVICE
+from service1_api.request_log import current_request
 
 
 def health_routes(
@@ -29,7 +31,9 @@ def health_routes(
 
     @routes.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(metrics_registry()), 200, content_type=CONTENT_TYPE_LATEST)
+        # In OpenMetrics if the scraper asks for it: only that format has exemplars.
+        encode, content_type = choose_encoder(current_request().environ.get("HTTP_ACCEPT", ""))
+        return Response(encode(metrics_registry()), 200, content_type=content_type)
 
     return routes
 

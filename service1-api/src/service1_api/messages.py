@@ -11,6 +11,7 @@ from pillarbox.ids import derived_ids, new_message_id, parse_idempotency_key
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, encode_body, field_problems, sqs_size_bytes
 from pillarbox.probe import is_probe
 from pillarbox.strict_json import JsonValue
+from pillarbox.tracing import Span, Tracer
 from service1_api import SERVICE
 from service1_api.metrics import Metrics
 from service1_api.payloads import StoreUnavailableError
@@ -34,7 +35,13 @@ class PublishesMessages(Protocol):
 
 
 def message_routes(
-    parser: RequestParser, publisher: PublishesMessages, metrics: Metrics, *, max_payload_bytes: int, located: bool
+    parser: RequestParser,
+    publisher: PublishesMessages,
+    metrics: Metrics,
+    tracer: Tracer,
+    *,
+    max_payload_bytes: int,
+    located: bool,
 ) -> Blueprint:
     """Return the routes POST /api/message, its alias /process, and POST /api/messages.
 
@@ -42,7 +49,7 @@ def message_routes(
     e-mail says where its status is.
     """
     routes = Blueprint("messages", __name__)
-    views = _Views(parser, publisher, metrics, max_payload_bytes, located=located)
+    views = _Views(parser, publisher, metrics, tracer, max_payload_bytes=max_payload_bytes, located=located)
     routes.post("/api/message")(views.one)
     routes.post("/process", endpoint="process")(views.one)
     routes.post("/api/messages")(views.many)
@@ -55,13 +62,15 @@ class _Views:
         parser: RequestParser,
         publisher: PublishesMessages,
         metrics: Metrics,
-        max_payload_bytes: int,
+        tracer: Tracer,
         *,
+        max_payload_bytes: int,
         located: bool,
     ) -> None:
         self._parser = parser
         self._publisher = publisher
         self._metrics = metrics
+        self._tracer = tracer
         self._max_payload_bytes = max_payload_bytes
         self._located = located
 
@@ -73,7 +82,7 @@ class _Views:
             now = datetime.now(UTC)
             (message_id,) = _message_ids(current.environ.get(_KEY_HEADER), now, None)
             context.message_id = message_id
-            return self._message(data, Envelope(message_id, now, SERVICE, context.traceparent), "#/data")
+            return self._message(data, message_id, now, self._tracer.create(context.span, message_id), "#/data")
 
         with self._parser.concurrency:
             (problem,) = self._published([self._parser.read(current, message_of)])
@@ -92,8 +101,8 @@ class _Views:
             items = _items(data)
             now = datetime.now(UTC)
             ids = _message_ids(current.environ.get(_KEY_HEADER), now, len(items))
-            envelopes = [Envelope(message_id, now, SERVICE, context.traceparent) for message_id in ids]
-            return ids, [self._checked(item, envelopes[n], f"#/data/{n}") for n, item in enumerate(items)]
+            spans = [self._tracer.create(context.span, message_id) for message_id in ids]
+            return ids, [self._checked(item, ids[n], now, spans[n], f"#/data/{n}") for n, item in enumerate(items)]
 
         with self._parser.concurrency:
             ids, checked = self._parser.read(current, messages_of)
@@ -116,30 +125,34 @@ class _Views:
         for message, result in zip(messages, results, strict=True):
             if result:
                 self._metrics.publish_failures_total.labels(result.cause).inc()
+                message.span.fail(result.cause)
             else:
                 (self._metrics.probes_total if message.is_probe else self._metrics.published_total).inc()
+            message.span.end()
         return [_problem(result) if result else None for result in results]
 
-    def _checked(self, item: JsonValue, envelope: Envelope, pointer: str) -> Message | Problem:
+    def _checked(self, item: JsonValue, message_id: str, now: datetime, span: Span, pointer: str) -> Message | Problem:
         try:
-            return self._message(item, envelope, pointer)
+            return self._message(item, message_id, now, span, pointer)
         except Problem as problem:
             return problem
 
-    def _message(self, data: JsonValue, envelope: Envelope, pointer: str) -> Message:
+    def _message(self, data: JsonValue, message_id: str, now: datetime, span: Span, pointer: str) -> Message:
         problems = field_problems(data)
         if problems or not isinstance(data, dict):
             errors = [FieldError(f"{pointer}/{p.field}" if p.field else pointer, p.code, p.text) for p in problems]
             raise Problem("invalid_data", "the e-mail does not match the contract", errors)
         body = encode_body(data)
-        attributes = envelope.to_attributes()
+        attributes = Envelope(message_id, now, SERVICE, span.traceparent, span.tracestate).to_attributes()
         size = sqs_size_bytes(body, attributes)
+        if size > MAX_MESSAGE_BYTES and "tracestate" in attributes:  # it travels only where there is room
+            del attributes["tracestate"]
+            size = sqs_size_bytes(body, attributes)
         if size > MAX_MESSAGE_BYTES:
-            return self._large_message(body, attributes, size)
-        probe = is_probe(envelope.message_id or "", data["email_sender"])
-        return Message(body, attributes, size, is_probe=probe)
+            return self._large_message(body, attributes, size, span)
+        return Message(body, attributes, size, is_probe=is_probe(message_id, data["email_sender"]), span=span)
 
-    def _large_message(self, body: str, attributes: Mapping[str, str], size: int) -> Message:
+    def _large_message(self, body: str, attributes: Mapping[str, str], size: int, span: Span) -> Message:
         limit = self._max_payload_bytes
         if not limit:
             detail = f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}"
@@ -149,7 +162,7 @@ class _Views:
             raise Problem(
                 "too_large", f"an e-mail is at most {limit} bytes as compact JSON; this one has {len(payload)}"
             )
-        return Message("", attributes, size, payload)
+        return Message("", attributes, size, payload, span=span)
 
 
 def _message_ids(key: str | None, now: datetime, count: int | None) -> list[str]:

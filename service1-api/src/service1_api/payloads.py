@@ -10,8 +10,9 @@ from typing import Protocol
 
 from pillarbox.message import sqs_size_bytes
 from pillarbox.payload import SIZE_ATTRIBUTE, Pointer, payload_key
+from pillarbox.tracing import NO_TRACER, Tracer
 from service1_api.metrics import Metrics
-from service1_api.publisher import Message, OverloadedError, PublishError
+from service1_api.publisher import Message, OverloadedError, PublishError, trace_id_of
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class ClaimCheck:
         deadline_seconds: float,
         send_seconds: float,
         max_requests: int,
+        tracer: Tracer = NO_TRACER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """At most `max_requests` wait for S3 at once, so that an outage of S3 leaves room for small e-mails."""
@@ -70,6 +72,7 @@ class ClaimCheck:
         self._metrics = metrics
         self._deadline_seconds = deadline_seconds
         self._send_seconds = send_seconds
+        self._tracer = tracer
         self._free = threading.BoundedSemaphore(max_requests)
         self._clock = clock
 
@@ -114,14 +117,16 @@ class ClaimCheck:
         payload = message.payload or b""
         digest = hashlib.sha256(payload).hexdigest()
         key = payload_key(self._place.prefix, message.attributes["message_id"], digest)
-        started, outcome = self._clock(), "failed"
+        span, started, outcome = self._tracer.put([message]), self._clock(), "failed"
         try:
             outcome = "stored" if self._store.put(key, payload, deadline) else "present"
         except StoreUnavailableError as exc:
-            fields = {"message_id": message.attributes["message_id"], "cause": exc.cause, "bytes": len(payload)}
-            log.warning("payload was not stored", extra=fields)
+            span.fail(exc.cause)
+            email = {"message_id": message.attributes["message_id"], "trace_id": trace_id_of(message)}
+            log.warning("payload was not stored", extra={**email, "cause": exc.cause, "bytes": len(payload)})
             raise
         finally:
+            span.end()
             self._metrics.payload_put_seconds.observe(self._clock() - started)
             self._metrics.payloads_total.labels(outcome).inc()
         body = Pointer(self._place.bucket, key, len(payload)).body()

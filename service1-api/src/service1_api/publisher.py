@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pillarbox import trace
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES
+from pillarbox.tracing import NO_TRACER, UNTRACED, Span, Tracer
 from service1_api.metrics import Metrics
 
 # How many e-mails must wait before one more call starts beside 0, 1, 2 and 3 others. An idle service sends at once;
@@ -28,6 +30,12 @@ class Message:
     payload: bytes | None = None  # the body of a message past SQS's limit: payloads.py replaces it
     numbers: Mapping[str, str] | None = None  # attributes of type Number
     is_probe: bool = False
+    span: Span = UNTRACED
+
+
+def trace_id_of(message: Message) -> str:
+    """Return the id of the trace that travels with a message; empty if none does."""
+    return trace.trace_id(message.attributes.get("traceparent", ""))
 
 
 class PublishError(Exception):
@@ -109,6 +117,7 @@ class Publisher:
         attempt_seconds: float,
         max_waiting: int,
         patience_seconds: float = PATIENCE_SECONDS,
+        tracer: Tracer = NO_TRACER,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
@@ -117,6 +126,7 @@ class Publisher:
         self._attempt_seconds = attempt_seconds
         self._max_waiting = max_waiting
         self._patience_seconds = patience_seconds
+        self._tracer = tracer
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[_Entry] = deque()
@@ -186,12 +196,17 @@ class Publisher:
 
     def _send_batch(self, batch: list[_Entry], request: _Request) -> None:
         results: Sequence[PublishError | None] = [QueueUnavailableError("internal_error")] * len(batch)
-        started = self._clock()
+        messages = [entry.message for entry in batch]
+        span, started = self._tracer.send(messages), self._clock()
         try:
-            results = self._queue.send([entry.message for entry in batch], request.deadline)
+            results = self._queue.send(messages, request.deadline)
         except PublishError as exc:
             results = [exc] * len(batch)
         finally:  # a bug in the adapter must not leave the other callers waiting
+            for result in results:
+                if result:
+                    span.fail(result.cause)
+            span.end()
             self._metrics.publish_seconds.observe(self._clock() - started)
             self._metrics.publish_batch_size.observe(len(batch))
             with self._lock:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from flask import Flask, Request, Response, request
 
 from pillarbox import trace
+from pillarbox.tracing import NO_TRACER, RequestHeaders, Span, Tracer
 from service1_api.metrics import Metrics
 
 # Probes are frequent; their lines would hide the others.
@@ -24,13 +25,15 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 log = logging.getLogger(__name__)
 
+_NO_HEADERS = RequestHeaders()
+
 
 @dataclass(slots=True)
 class RequestContext:
     """What is known of the current request; the fields that are set go into its log line."""
 
     started: float
-    traceparent: str
+    span: Span
     message_id: str | None = None
     code: str | None = None
     items: int | None = None
@@ -40,7 +43,7 @@ class RequestContext:
     @property
     def trace_id(self) -> str:
         """The id that all parts of the trace share."""
-        return trace.trace_id(self.traceparent)
+        return trace.trace_id(self.span.traceparent)
 
 
 def current_request() -> Request:
@@ -60,6 +63,7 @@ def register(
     metrics: Metrics,
     clock: Callable[[], float] = time.perf_counter,
     *,
+    tracer: Tracer = NO_TRACER,
     trusted_proxy_hops: int = 0,
 ) -> None:
     """Give every request a trace; count, time and log it when it is answered."""
@@ -67,10 +71,20 @@ def register(
     # One dictionary for both metrics: a thread must never find one without the other.
     children: dict[tuple[str, int], tuple[Any, Any]] = {}
 
+    traced = tracer is not NO_TRACER
+
     def begin() -> None:
-        environ = request.environ
-        given = environ.get("HTTP_TRACEPARENT")
-        environ[_CONTEXT] = RequestContext(clock(), (given and trace.parse(given)) or trace.new_traceparent())
+        current = current_request()
+        environ, rule = current.environ, current.url_rule
+        given, amzn = environ.get("HTTP_TRACEPARENT", ""), environ.get("HTTP_X_AMZN_TRACE_ID")
+        amzn = amzn_trace_id(amzn, trusted_proxy_hops) if traced else None
+        headers = _NO_HEADERS
+        if given or amzn:
+            headers = RequestHeaders(given, environ.get("HTTP_TRACESTATE", ""), amzn or "")
+        # Neither probes nor scans of unknown paths are worth a trace.
+        route_tracer = NO_TRACER if rule is None or rule.rule in QUIET_ROUTES else tracer
+        span = route_tracer.request(current.method, rule.rule if rule else "none", headers)
+        environ[_CONTEXT] = RequestContext(clock(), span)
 
     def end(response: Response) -> Response:
         current = current_request()
@@ -83,7 +97,11 @@ def register(
             children[route, status] = counter, metrics.request_seconds.labels(route)
         counter, histogram = children[route, status]
         counter.inc()
-        histogram.observe(seconds)
+        span = context.span
+        histogram.observe(seconds, span.exemplar)
+        if status >= 500:
+            span.fail(context.code or str(status))
+        span.end(status=status)
         level = logging.DEBUG if route in QUIET_ROUTES else logging.INFO
         if log.isEnabledFor(level):
             fields = _fields(context, current.method, route, status, seconds)

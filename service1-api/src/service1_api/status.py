@@ -169,7 +169,9 @@ class _Views:
                 raise _not_archived(message_id, headers)
             conflict = source.archive.has_below(conflict_prefix(message_id, time_of(message_id)))
         except ArchiveUnavailableError as exc:
-            log.warning("status was not read", extra={"message_id": message_id, "cause": str(exc)})
+            trace_id = context_of(current_request().environ).trace_id
+            extra = {"message_id": message_id, "trace_id": trace_id, "cause": str(exc)}
+            log.warning("status was not read", extra=extra)
             raise Problem("store_unavailable", "the archive does not answer at present") from None
         document = {
             "message_id": message_id,

@@ -1,7 +1,9 @@
 """Composition root of a worker process: settings, AWS clients, and the application that gunicorn serves."""
 
+import atexit
 import logging
 import os
+from importlib.metadata import version
 
 import boto3
 import botocore.session
@@ -13,10 +15,12 @@ from prometheus_client import CollectorRegistry
 from pillarbox import logs
 from pillarbox.object_key import KeyTemplate
 from pillarbox.settings import load_or_exit
+from pillarbox.tracing import Tracer
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.object_store import open_store
 from pillarbox_aws.session import ca_bundle, endpoint_url, new_session
 from pillarbox_aws.sqs_client import open_client
+from pillarbox_otel.opening import check_or_exit, open_tracer
 from service1_api import SERVICE
 from service1_api.app import create_app
 from service1_api.aws import SqsQueue, SsmTokenSource
@@ -66,9 +70,10 @@ def build(settings: Settings) -> Flask:
     )
     tokens.start()
     tokens.wait_for_first_read()  # else the first requests get 503, though other workers are ready
+    tracer = _tracer(settings)
     app = create_app(
         tokens=tokens,
-        publisher=_publisher(settings, session, credentials, metrics),
+        publisher=_publisher(settings, session, credentials, metrics, tracer),
         metrics=metrics,
         metrics_registry=metrics_registry(registry, several_workers="PROMETHEUS_MULTIPROC_DIR" in os.environ),
         draining=FLAG.is_set,
@@ -79,13 +84,31 @@ def build(settings: Settings) -> Flask:
         status=_status(settings, boto3_session),
         rate_limit=_rate_limit(settings, metrics),
         trusted_proxy_hops=settings.trusted_proxy_hops,
+        tracer=tracer,
     )
     log.info("started", extra=settings.model_dump(mode="json"))
     return app
 
 
+def _tracer(settings: Settings) -> Tracer:
+    """Return the tracer that the OTEL_* variables ask for; when the worker ends, it exports what is buffered."""
+    tracer = open_tracer(
+        SERVICE,
+        version(SERVICE),
+        queue_url=settings.sqs_queue_url,
+        bucket=settings.payload_bucket,
+        environ=os.environ,
+    )
+    atexit.register(tracer.close)
+    return tracer
+
+
 def _publisher(
-    settings: Settings, session: botocore.session.Session, credentials: SessionCredentials, metrics: Metrics
+    settings: Settings,
+    session: botocore.session.Session,
+    credentials: SessionCredentials,
+    metrics: Metrics,
+    tracer: Tracer,
 ) -> PublishesMessages:
     deadline_seconds = settings.publish_deadline_seconds
     connect_seconds, read_seconds = _SQS_CONNECT_SHARE * deadline_seconds, _SQS_READ_SHARE * deadline_seconds
@@ -105,6 +128,7 @@ def _publisher(
         deadline_seconds=deadline_seconds,
         attempt_seconds=attempt_seconds,
         max_waiting=settings.max_messages_waiting,
+        tracer=tracer,
     )
     if not settings.payload_bucket:
         return publisher
@@ -116,6 +140,7 @@ def _publisher(
         deadline_seconds=deadline_seconds,
         send_seconds=attempt_seconds,
         max_requests=max(settings.max_requests_in_flight // 2, 1),
+        tracer=tracer,
     )
 
 
@@ -154,6 +179,7 @@ def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
 
 
 settings = load_or_exit(Settings)
+check_or_exit(os.environ)
 logs.configure(SERVICE, settings.log_level)
 logs.buffer(SERVICE)
 app = build(settings)

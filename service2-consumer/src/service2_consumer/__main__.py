@@ -74,7 +74,7 @@ def main() -> int:
     """Run the service with its signals blocked; return the exit code. Exit with 2 if the settings are wrong."""
     settings = load_or_exit(Settings)
     logs.configure(SERVICE, settings.log_level)
-    metrics = wiring.build_metrics()
+    metrics, tracer = wiring.build_metrics(), wiring.build_tracer(settings)
     session = new_session(settings.aws_region)
     credentials = SessionCredentials(session.get_credentials)
     if not credentials.found():
@@ -87,7 +87,13 @@ def main() -> int:
     except OSError as exc:
         return _refuse(f"AWS_CA_BUNDLE: cannot be read: {exc.strerror}")
     consumer = wiring.build_consumer(
-        settings, queue=queue, archive=archive, intake=intake, metrics=metrics, on_refusal=request_stop
+        settings,
+        queue=queue,
+        archive=archive,
+        intake=intake,
+        metrics=metrics,
+        tracer=tracer,
+        on_refusal=request_stop,
     )
     try:
         server = HealthServer(settings.bind_host, settings.port, consumer, metrics)
@@ -95,6 +101,7 @@ def main() -> int:
         return _refuse(f"PORT: cannot listen on {settings.bind_host}:{settings.port}: {exc.strerror}")
     logger.info("starting", extra={"version": version(SERVICE), **settings.model_dump()})
     code = run(settings, consumer, queue, metrics)
+    tracer.close()
     server.close()
     return code
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from pillarbox import trace
+from pillarbox.tracing import Tracer
 from service2_consumer.batching import Batcher
 from service2_consumer.clock import Clock
 from service2_consumer.in_flight import InFlightMessages
 from service2_consumer.model import Download, InFlightMessage, Reading
 from service2_consumer.ports import Intake
-from service2_consumer.record import message_id_of
+from service2_consumer.record import message_id_of, trace_id_of
 from service2_consumer.telemetry import Telemetry
 
 # A queue without a redrive policy delivers released poison again at once. After this many receives poison is left to
@@ -19,12 +21,20 @@ class Admission:
     """The admission of one lane."""
 
     def __init__(
-        self, *, intake: Intake, batcher: Batcher, in_flight: InFlightMessages, telemetry: Telemetry, clock: Clock
+        self,
+        *,
+        intake: Intake,
+        batcher: Batcher,
+        in_flight: InFlightMessages,
+        telemetry: Telemetry,
+        tracer: Tracer,
+        clock: Clock,
     ) -> None:
         self._intake = intake
         self._batcher = batcher
         self._in_flight = in_flight
         self._telemetry = telemetry
+        self._tracer = tracer
         self._clock = clock
         self._poison: list[InFlightMessage] = []
         self._nothing_to_store: list[InFlightMessage] = []
@@ -34,8 +44,11 @@ class Admission:
         now_seconds, now = self._clock.monotonic(), self._clock.now()
         downloads = []
         for message in messages:
+            message_id = message_id_of(message)
+            message.span = self._tracer.process(message, message_id)
+            message.trace_id = trace_id_of(message) or trace.trace_id(message.span.traceparent)
             opened = self._intake.open(message, now)
-            self._in_flight.add(message, message_id_of(message), now_seconds)
+            self._in_flight.add(message, message_id, now_seconds)
             if isinstance(opened, Download):
                 downloads.append(opened)
             else:
@@ -47,7 +60,7 @@ class Admission:
 
         If a part of a message is poison, its other parts are stored, and the message goes to the dead-letter queue.
         """
-        self._telemetry.skipped(message.message_id, reading.skipped)
+        self._telemetry.skipped(message, reading.skipped)
         message.outstanding = len(reading.records)
         if reading.poison:
             self._telemetry.poison(message, message.message_id, reading.poison.reason, str(reading.poison))

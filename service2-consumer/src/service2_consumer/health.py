@@ -7,7 +7,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from pillarbox.message import rfc3339
 from service2_consumer.metrics import Metrics
@@ -39,9 +39,9 @@ class HealthServer:
 
     def __init__(self, host: str, port: int, state: State, metrics: Metrics) -> None:
         routes = {
-            "/health": lambda: _health(state, metrics),
-            "/ready": lambda: _ready(state),
-            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry)),
+            "/health": lambda _accept: _health(state, metrics),
+            "/ready": lambda _accept: _ready(state),
+            "/metrics": lambda accept: _metrics(metrics, accept),
         }
         self._server = ThreadingHTTPServer((host, port), _handler(routes))
         self._server.daemon_threads = True
@@ -67,11 +67,17 @@ def _ready(state: State) -> Response:
     return _json(state.ready, {"status": "ready" if state.ready else "not ready"})
 
 
+def _metrics(metrics: Metrics, accept: str) -> Response:
+    """Answer in OpenMetrics if the scraper asks for it: only that format has exemplars."""
+    encode, content_type = choose_encoder(accept)
+    return 200, content_type, encode(metrics.registry)
+
+
 def _json(ok: bool, body: dict[str, object]) -> Response:
     return 200 if ok else 503, "application/json", json.dumps(body).encode()
 
 
-def _handler(routes: dict[str, Callable[[], Response]]) -> type[BaseHTTPRequestHandler]:
+def _handler(routes: dict[str, Callable[[str], Response]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         server_version = "pillarbox-consumer"
@@ -80,7 +86,9 @@ def _handler(routes: dict[str, Callable[[], Response]]) -> type[BaseHTTPRequestH
 
         def do_GET(self) -> None:  # http.server calls this name
             route = routes.get(self.path.partition("?")[0])
-            status, content_type, body = route() if route else (404, "text/plain", b"not found\n")
+            status, content_type, body = (
+                route(self.headers.get("Accept", "")) if route else (404, "text/plain", b"not found\n")
+            )
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

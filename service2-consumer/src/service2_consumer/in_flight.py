@@ -50,12 +50,15 @@ class InFlightMessages:
         if not messages:
             return
         failed = set(self._in_calls(messages, self._queue.delete))
-        self._forget(messages)
         self._metrics.deleted.inc(len(messages) - len(failed))
         if failed:
             self._metrics.delete_failures.inc(len(failed))
-            ids = [message.message_id for message in messages if message.receipt in failed]
-            logger.warning("delete failed; redelivery will be detected as a duplicate", extra={"message_ids": ids})
+            kept = [message for message in messages if message.receipt in failed]
+            for message in kept:
+                message.span.fail("delete_failed")
+            extra = {"message_ids": [m.message_id for m in kept], "trace_ids": [m.trace_id for m in kept]}
+            logger.warning("delete failed; redelivery will be detected as a duplicate", extra=extra)
+        self._forget(messages)
 
     def release(self, messages: Sequence[InFlightMessage]) -> None:
         """Show messages to other consumers at once."""
@@ -63,6 +66,8 @@ class InFlightMessages:
         if not messages:
             return
         failed = self._hide(messages, 0)
+        for message in messages:
+            message.span.fail("released")
         self._forget(messages)
         self._metrics.released.inc(len(messages) - len(failed))
 
@@ -129,5 +134,6 @@ class InFlightMessages:
     def _forget(self, messages: Sequence[InFlightMessage]) -> None:
         before = len(self._messages)
         for message in messages:
+            message.span.end()
             self._messages.pop(message.receipt, None)
         self._metrics.in_flight.dec(before - len(self._messages))

@@ -5,6 +5,7 @@ import math
 from datetime import datetime
 
 from pillarbox.backoff import Backoff
+from pillarbox.tracing import Tracer
 from service2_consumer.admission import Admission
 from service2_consumer.batching import Batcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
@@ -44,6 +45,7 @@ class Lane:
         batcher: Batcher,
         in_flight: InFlightMessages,
         metrics: Metrics,
+        tracer: Tracer,
         timing: PollTiming,
         stop_events: StopEvents,
         clock: Clock,
@@ -52,6 +54,7 @@ class Lane:
         self._batcher = batcher
         self._in_flight = in_flight
         self._metrics = metrics
+        self._tracer = tracer
         self._timing = timing
         self._stop_events = stop_events
         self._clock = clock
@@ -59,7 +62,7 @@ class Lane:
         self._queue_outage = OutageLog(logger, "SQS", "this lane retries with growing pauses")
         telemetry = self._telemetry = Telemetry(metrics)
         self._admission = Admission(
-            intake=intake, batcher=batcher, in_flight=in_flight, telemetry=telemetry, clock=clock
+            intake=intake, batcher=batcher, in_flight=in_flight, telemetry=telemetry, tracer=tracer, clock=clock
         )
         self._transfers = Transfers(
             archive=archive,
@@ -160,16 +163,19 @@ class Lane:
     def _receive(self) -> list[InFlightMessage]:
         due = self._seconds_until_due()
         wait = self._timing.long_poll_seconds if due is None else min(self._timing.long_poll_seconds, math.ceil(due))
+        begun = self._clock.monotonic()
         self.receiving = True
         try:
             with self._metrics.receive_seconds.time():
                 messages = self._queue.receive(wait)
         except QueueError as exc:
             self._metrics.polls.labels("error").inc()
+            self._tracer.received((), self._clock.monotonic() - begun, exc.cause)
             self._pause_for_queue(exc)
             return []
         finally:
             self.receiving = False
+        self._tracer.received(messages, self._clock.monotonic() - begun)
         self._queue_outage.recovered()
         self._queue_backoff.reset()
         self._beat()

@@ -7,6 +7,7 @@ from enum import Enum
 
 from pillarbox.object_key import conflict_prefix
 from pillarbox.probe import PROBE_PREFIX
+from pillarbox.tracing import UNTRACED, Span
 
 
 class Outcome(Enum):
@@ -21,8 +22,9 @@ class Outcome(Enum):
 class InFlightMessage:
     """A message received from SQS and not yet deleted or released; `receipt` identifies this receive.
 
-    `outstanding` is the number of its records that are not stored yet. InFlightMessages sets the last three fields;
-    their seconds come from a monotonic clock.
+    `trace_header` is the AWSTraceHeader or empty. `outstanding` is the number of its records that are not stored yet.
+    Admission sets the id of the trace, empty if there is none, and the span of the work on the message. The last three
+    fields are set by InFlightMessages; their seconds come from a monotonic clock.
     """
 
     sqs_message_id: str
@@ -31,7 +33,10 @@ class InFlightMessage:
     attributes: Mapping[str, str]
     sent_at: datetime
     receive_count: int
+    trace_header: str = ""
     outstanding: int = 1
+    trace_id: str = ""
+    span: Span = UNTRACED
     message_id: str = ""
     received_seconds: float = 0.0
     hidden_until_seconds: float = 0.0

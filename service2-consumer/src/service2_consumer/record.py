@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
-from pillarbox.message import Envelope, decode_email, email_sha256, rfc3339
+from pillarbox.message import Envelope, decode_email, email_sha256, message_id_in, rfc3339
 from pillarbox.object_key import KeyTemplate
 from pillarbox.probe import is_probe, probe_key
 from pillarbox.s3_events import ObjectCreated
@@ -24,7 +24,12 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 def message_id_of(message: InFlightMessage) -> str:
     """Return the id used in keys, logs and records: the attribute `message_id` if it is valid, else the SQS id."""
-    return Envelope.from_attributes(message.attributes).message_id or message.sqs_message_id
+    return message_id_in(message.attributes) or message.sqs_message_id
+
+
+def trace_id_of(message: InFlightMessage) -> str:
+    """Return the id of the trace that the attribute `traceparent` names; empty if it names none."""
+    return trace.trace_id(trace.parse(message.attributes.get("traceparent", "")) or "")
 
 
 class Recorder:

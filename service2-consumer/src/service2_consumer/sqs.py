@@ -15,8 +15,8 @@ from service2_consumer.settings import SQS_CALL_SECONDS
 
 CONNECT_SECONDS = 2.0
 
-_ATTRIBUTES = ("message_id", "received_at", "source", "traceparent", *SIZE_ATTRIBUTES)
-_SYSTEM_ATTRIBUTES = ["SentTimestamp", "ApproximateReceiveCount"]
+_ATTRIBUTES = ("message_id", "received_at", "source", "traceparent", "tracestate", *SIZE_ATTRIBUTES)
+_SYSTEM_ATTRIBUTES = ["SentTimestamp", "ApproximateReceiveCount", "AWSTraceHeader"]
 _DEPTHS = {
     "visible": "ApproximateNumberOfMessages",
     "in_flight": "ApproximateNumberOfMessagesNotVisible",
@@ -119,13 +119,19 @@ def _message(entry: Mapping[str, Any]) -> InFlightMessage | None:
     except (SqsError, OverflowError, OSError, ValueError):  # the last three: a year that datetime does not support
         return None
     attributes = _string_attributes(entry.get("MessageAttributes"))
-    return InFlightMessage(sqs_message_id, receipt, body, attributes, sent_at, receive_count)
+    trace_header = _text(system, "AWSTraceHeader")
+    return InFlightMessage(sqs_message_id, receipt, body, attributes, sent_at, receive_count, trace_header)
 
 
 def _string_attributes(found: object) -> dict[str, str]:
     values = found.items() if isinstance(found, dict) else ()
     strings = ((name, value.get("StringValue")) for name, value in values if isinstance(value, dict))
     return {name: text for name, text in strings if isinstance(text, str)}
+
+
+def _text(attributes: object, name: str) -> str:
+    value = attributes.get(name) if isinstance(attributes, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _whole_number(attributes: object, name: str) -> int:

@@ -1,7 +1,7 @@
 """Metrics and log lines about the outcome of messages."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from service2_consumer.metrics import Metrics
@@ -39,29 +39,34 @@ class Telemetry:
         written = [*uploads[Outcome.STORED], *uploads[Outcome.CONFLICT]]
         self._metrics.stored_bytes.inc(sum(len(upload.body) for upload in written))
         now_seconds = now.timestamp()
-        for message in (message for upload in uploads[Outcome.STORED] for message in upload.messages):
-            self._metrics.age_seconds.observe(max(0.0, now_seconds - message.sent_at.timestamp()))
+        for message in _messages(uploads[Outcome.STORED]):
+            seconds = max(0.0, now_seconds - message.sent_at.timestamp())
+            self._metrics.age_seconds.observe(seconds, message.span.exemplar)
         # One line for an attempt: at thousands of messages a second, a line for each would cost a tenth of the CPU.
         for outcome in (Outcome.STORED, Outcome.DUPLICATE):
             if ids[outcome]:
-                logger.info(outcome.value, extra={"message_ids": ids[outcome]})
+                trace_ids = [message.trace_id for message in _messages(uploads[outcome])]
+                logger.info(outcome.value, extra={"message_ids": ids[outcome], "trace_ids": trace_ids})
         for upload in uploads[Outcome.CONFLICT]:
-            extra = {"message_id": upload.message_ids[0], "key": upload.conflict_key}
+            trace_id = upload.messages[0].trace_id
+            extra = {"message_id": upload.message_ids[0], "trace_id": trace_id, "key": upload.conflict_key}
             logger.warning("message id reused with different content; stored under conflicts/", extra=extra)
 
-    def skipped(self, message_id: str, reasons: Sequence[str]) -> None:
+    def skipped(self, message: InFlightMessage, reasons: Sequence[str]) -> None:
         """Report the parts of a message that are acknowledged without an object."""
         for reason in reasons:
             self._metrics.skipped.labels(reason).inc()
         if reasons:
-            logger.info("skipped", extra={"message_id": message_id, "reasons": sorted(set(reasons))})
+            extra = {"message_id": message.message_id, "trace_id": message.trace_id, "reasons": sorted(set(reasons))}
+            logger.info("skipped", extra=extra)
 
     def poison(self, message: InFlightMessage, message_id: str, reason: str, problem: str) -> None:
         """Report a message that can never be stored, on its first receive only."""
+        message.span.fail(reason)
         if message.receive_count > 1:
             return
         self._metrics.invalid.labels(reason).inc()
-        extra = {"message_id": message_id, "reason": reason, "problem": problem}
+        extra = {"message_id": message_id, "trace_id": message.trace_id, "reason": reason, "problem": problem}
         logger.warning("can never be stored; redrive will move it to the dead-letter queue", extra=extra)
 
     def read(self, size_bytes: int) -> None:
@@ -89,14 +94,18 @@ class Telemetry:
 
     def fails_alone(self, transfer: Transfer, problem: str) -> None:
         """Report an object that fails repeatedly while the store works."""
-        extra = {"key": transfer.key, "message_ids": transfer.message_ids, "problem": problem}
+        trace_ids = [message.trace_id for message in transfer.messages]
+        extra = {"key": transfer.key, "message_ids": transfer.message_ids, "trace_ids": trace_ids, "problem": problem}
         logger.warning("fails while the store works; set aside and tried again with growing pauses", extra=extra)
 
     def store_refused(self, transfer: Transfer, problem: str, faults: int) -> None:
         """Report an object whose retries have ended. Each release counts: an earlier receive may end otherwise."""
         self._metrics.invalid.labels("store_refused").inc(len(transfer.messages))
+        for message in transfer.messages:
+            message.span.fail("store_refused")
+        trace_ids = [message.trace_id for message in transfer.messages]
         fields = {"reason": "store_refused", "problem": problem, "tries": faults}
-        extra = {"key": transfer.key, "message_ids": transfer.message_ids, **fields}
+        extra = {"key": transfer.key, "message_ids": transfer.message_ids, "trace_ids": trace_ids, **fields}
         logger.error("failed too often while the store works; released towards the dead-letter queue", extra=extra)
 
     def store_failed(self, failures: Sequence[StoreError]) -> None:
@@ -110,3 +119,7 @@ class Telemetry:
         """Report that writes succeed."""
         self._outage.recovered()
         self._metrics.store_healthy.set(1)
+
+
+def _messages(uploads: Sequence[Upload]) -> Iterator[InFlightMessage]:
+    return (message for upload in uploads for message in upload.messages)

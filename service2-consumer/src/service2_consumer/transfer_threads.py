@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from queue import Empty, SimpleQueue
 
+from pillarbox.tracing import Tracer
 from service2_consumer.metrics import Metrics
-from service2_consumer.model import Download, Transfer
-from service2_consumer.ports import Archive, Result
+from service2_consumer.model import Download, Transfer, Upload
+from service2_consumer.ports import Archive, Result, StoreError
 
 _CHECK_SECONDS = 0.2
 
@@ -22,9 +23,10 @@ class TransferThreads:
     used 9 % more CPU per e-mail.
     """
 
-    def __init__(self, archive: Archive, metrics: Metrics, threads: int) -> None:
+    def __init__(self, archive: Archive, metrics: Metrics, threads: int, tracer: Tracer) -> None:
         self._archive = archive
         self._metrics = metrics
+        self._tracer = tracer
         self._tasks: SimpleQueue[tuple[int, Transfer, datetime, _Answers]] = SimpleQueue()
         for number in range(threads):
             threading.Thread(target=self._run, name=f"transfer-{number}", daemon=True).start()
@@ -68,8 +70,18 @@ class TransferThreads:
         begin = time.perf_counter()
         seconds = self._metrics.read_seconds if isinstance(transfer, Download) else self._metrics.store_seconds
         try:
-            return transfer.read(now) if isinstance(transfer, Download) else self._archive.put(transfer)
+            return transfer.read(now) if isinstance(transfer, Download) else self._put(transfer)
         except Exception as exc:  # noqa: BLE001  # a result, or raised in the lane
             return exc
         finally:
             seconds.observe(time.perf_counter() - begin)
+
+    def _put(self, upload: Upload) -> Result:
+        span = self._tracer.put(upload.messages)
+        try:
+            return self._archive.put(upload)
+        except Exception as exc:
+            span.fail(exc.cause if isinstance(exc, StoreError) else type(exc).__name__)
+            raise
+        finally:
+            span.end()

@@ -9,10 +9,12 @@ import botocore.session
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from pillarbox.object_key import RESERVED_PREFIXES, KeyTemplate
+from pillarbox.tracing import Tracer
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.object_store import open_store
 from pillarbox_aws.session import ca_bundle, endpoint_url
 from pillarbox_aws.sqs_client import open_client
+from pillarbox_otel.opening import check_or_exit, open_tracer
 from service2_consumer.batching import Batcher, HourlyBatcher, SingleBatcher
 from service2_consumer.clock import Clock, PollTiming, StopEvents
 from service2_consumer.consumer import Consumer
@@ -38,6 +40,14 @@ def build_metrics() -> Metrics:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return Metrics(registry)
+
+
+def build_tracer(settings: Settings) -> Tracer:
+    """Return the tracer that the OTEL_* variables ask for. If that is impossible, explain why and exit with code 2."""
+    check_or_exit(os.environ)
+    return open_tracer(
+        SERVICE, version(SERVICE), queue_url=settings.sqs_queue_url, bucket=settings.bucket, environ=os.environ
+    )
 
 
 def build_queue(settings: Settings, session: botocore.session.Session, credentials: SessionCredentials) -> Queue:
@@ -83,11 +93,12 @@ def build_consumer(
     archive: Archive,
     intake: Intake,
     metrics: Metrics,
+    tracer: Tracer,
     on_refusal: Callable[[], None],
 ) -> Consumer:
     """Return the consumer with its lanes, not started yet."""
     clock, stop_events = Clock(), StopEvents()
-    threads = TransferThreads(archive, metrics, settings.lanes * settings.max_messages_per_poll)
+    threads = TransferThreads(archive, metrics, settings.lanes * settings.max_messages_per_poll, tracer)
     budget = ReadBudget(settings.read_budget_bytes)
     lanes = [
         Lane(
@@ -99,6 +110,7 @@ def build_consumer(
             batcher=build_batcher(settings),
             in_flight=InFlightMessages(queue, metrics, settings.visibility_timeout_seconds),
             metrics=metrics,
+            tracer=tracer,
             timing=PollTiming(
                 settings.long_poll_seconds, settings.poll_interval_seconds, max_retries_alone=settings.store_tries
             ),

@@ -1,0 +1,120 @@
+"""The API as a process, with traces on, off and impossible."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from common.testing.otlp import receiving
+from common.testing.ports import free_port
+from common.testing.waiting import eventually
+
+from .aws_stub import AwsStub
+from .server import SERVICE, running
+
+ROOT = SERVICE.parent
+DEADLINE_SECONDS = 60
+NEVER = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}  # nothing is exported before the stop
+
+LIST_MODULES = """
+import os, sys
+import service1_api.wsgi
+print([name for name in sys.modules if name.startswith(("opentelemetry", "google"))], flush=True)
+os._exit(0)
+"""
+
+
+def environment(aws: AwsStub, **more: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SQS_", "OTEL_"))}
+    return plain | {
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_ENDPOINT_URL": aws.url,
+        "SQS_QUEUE_URL": f"{aws.url}/000000000000/emails",
+        "BIND_HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        **more,
+    }
+
+
+def test_nothing_of_opentelemetry_is_imported_while_traces_are_off(aws: AwsStub) -> None:
+    command = [sys.executable, "-c", LIST_MODULES]
+    done = subprocess.run(command, env=environment(aws), capture_output=True, text=True, check=True)  # noqa: S603  # our own
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("python", "more", "says"),
+    [
+        (ROOT / ".venvs/service1-api/bin/python", {}, "OTEL_EXPORTER_OTLP_ENDPOINT: this environment has no"),
+        (sys.executable, {"OTEL_TRACES_SAMPLER_ARG": "2"}, "OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1"),
+    ],
+)
+def test_traces_that_are_impossible_end_the_start_with_code_2(
+    aws: AwsStub, python: Path | str, more: dict[str, str], says: str
+) -> None:
+    done = subprocess.run(  # noqa: S603  # our own
+        [python, "-m", "gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"],
+        cwd=SERVICE,
+        env=environment(aws, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", **more),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(says)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_each_worker_exports_its_spans_when_it_stops(aws: AwsStub, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_TRACES_SAMPLER": "always_on"} | NEVER
+        with running(aws, tmp_path, ready=True, WORKERS="2", **settings) as api:
+            ids = {api.post()[1]["message_id"] for _ in range(20)}
+            assert receiver.requests == 0
+            _, metrics = api.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+            families = {family.name for family in text_string_to_metric_families(metrics["text"])}  # type: ignore[no-untyped-call]
+            assert "pillarbox_api_request_seconds" in families  # the sum of both workers, without exemplars
+            assert api.stop() == 0
+    assert len(receiver.named("POST /api/message")) == 20
+    assert {span.attributes["messaging.message.id"] for span in receiver.named("create emails")} == ids
+    requests = {span.span_id for span in receiver.named("POST /api/message")}
+    creates = receiver.named("create emails")
+    assert {span.parent_id for span in creates} == requests
+    linked = [link for span in receiver.named("send emails") for link in span.links]
+    assert sorted(linked) == sorted((span.trace_id, span.span_id) for span in creates)
+    assert {span.service for span in receiver.spans} == {"service1-api"}
+    assert not any(b"sender@example.org" in body or b"A test" in body for body in receiver.raw)
+
+
+def test_a_collector_that_hangs_fails_no_request_and_does_not_hold_up_the_stop(aws: AwsStub, tmp_path: Path) -> None:
+    with receiving() as receiver:
+        receiver.hold.set()
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_TRACES_SAMPLER": "always_on"}
+        with running(aws, tmp_path, ready=True, OTEL_BSP_SCHEDULE_DELAY="10", **settings) as api:
+            assert api.post()[0] == 200
+            eventually(lambda: receiver.requests, "the first export hangs")
+            assert [api.post()[0] for _ in range(10)] == [200] * 10
+            assert api.stop() == 0
+        assert receiver.spans == []
+
+
+def test_a_collector_that_is_not_there_is_one_line_in_the_log(aws: AwsStub, tmp_path: Path) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_TRACES_SAMPLER": "always_on"}
+    short = {"OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2"}
+
+    with running(aws, tmp_path, ready=True, **settings, **short) as api:
+
+        def warnings() -> list[str]:
+            assert api.post()[0] == 200
+            return [line["event"] for line in api.lines() if line["level"] == "WARNING"]
+
+        first = eventually(warnings, "the outage is logged")
+        assert api.stop() == 0
+        assert first == [line["event"] for line in api.lines() if line["level"] == "WARNING"]
+    assert first == ["traces are not exported; spans are lost until the exporter's endpoint answers"]
