@@ -89,6 +89,10 @@ def guard(app: Flask, access: Access) -> None:
             response.headers["Cache-Control"] = "no-cache"
         return response
 
+    _routes(app, access)
+
+
+def _routes(app: Flask, access: Access) -> None:
     @app.get("/login")
     def login() -> AnyResponse:
         if not access.accepts(request.args.get("token", ""), access.secret):

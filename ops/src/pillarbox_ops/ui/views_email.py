@@ -30,23 +30,7 @@ def email_views(services: Services) -> Blueprint:
             return render_template("missing.html", message_id=request.args.get("id", "")), 404
         if row.email is None:
             raise OpsError(row.problem)
-        is_html = row.email.fields.get("content_type") == "text/html"
-        shown = request.args.get("view")
-        day = services.emails.day_of(row)
-        place = (row.stored.key, row.number)
-        newer, older = services.emails.newer(day, *place, limit=1), services.emails.older(day, *place, limit=1)
-        page = render_template(
-            "email.html",
-            row=row,
-            email=row.email,
-            day=day,
-            is_html=is_html,
-            shown=shown if shown in _VIEWS and (is_html or shown != "html") else ("html" if is_html else "text"),
-            conflicts=_conflicts(services, row.email, row.stored.key),
-            newer=newer[-1] if newer else None,
-            older=older[0] if older else None,
-        )
-        return page, 200
+        return render_template("email.html", **_shown(services, row, row.email)), 200
 
     @views.get("/email/html")
     def html() -> Response:
@@ -72,6 +56,23 @@ def email_views(services: Services) -> Blueprint:
         return _download(content, wanted.file_name or "attachment")
 
     return views
+
+
+def _shown(services: Services, row: Row, email: ArchivedEmail) -> dict[str, object]:
+    """Return what the page of an e-mail shows: it, the form that was asked for, and its neighbours of the day."""
+    is_html = email.fields.get("content_type") == "text/html"
+    wanted = request.args.get("view")
+    emails, day, place = services.emails, services.emails.day_of(row), (row.stored.key, row.number)
+    return {
+        "row": row,
+        "email": email,
+        "day": day,
+        "is_html": is_html,
+        "shown": wanted if wanted in _VIEWS and (is_html or wanted != "html") else ("html" if is_html else "text"),
+        "conflicts": _conflicts(services, email, row.stored.key),
+        "newer": next(iter(emails.newer(day, *place, limit=1)), None),
+        "older": next(iter(emails.older(day, *place, limit=1)), None),
+    }
 
 
 def _row(services: Services) -> Row | None:

@@ -1,12 +1,15 @@
 """The figures of the last minutes, the form to send an e-mail, and the keys of the keyboard."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.ui import sampler, series
-from pillarbox_ops.ui.plots import HEIGHT, WIDTH, plot
+from pillarbox_ops.ui.plots import HEIGHT, WIDTH, Plot, plot
 from pillarbox_ops.ui.posting import FIELDS, Answer, post
+from pillarbox_ops.ui.series import Reading
 from pillarbox_ops.ui.services import Services
 
 
@@ -18,37 +21,11 @@ def more_views(services: Services) -> Blueprint:
     def figures() -> str:
         readings = services.sampler.readings()
         slots = sampler.KEPT - 1
-        plots = [
-            plot(
-                "Throughput",
-                "/s",
-                [
-                    series.rate("accepted", readings, lambda reading: reading.accepted),
-                    series.rate("stored", readings, lambda reading: reading.stored),
-                ],
-                slots,
-            ),
-            plot(
-                "Queue",
-                "",
-                [
-                    series.level("waiting", readings, lambda reading: reading.waiting),
-                    series.level("in flight", readings, lambda reading: reading.in_flight),
-                ],
-                slots,
-            ),
-            plot(
-                "Latency, from sent to stored",
-                "s",
-                [series.quantile("median", readings, 0.5), series.quantile("95 %", readings, 0.95)],
-                slots,
-            ),
-        ]
         latest = readings[-1] if readings else None
         template = "part_figures.html" if "part" in request.args else "figures.html"
         return render_template(
             template,
-            plots=plots,
+            plots=_plots(readings, slots),
             latest=latest,
             sampler=services.sampler,
             width=WIDTH,
@@ -76,6 +53,19 @@ def more_views(services: Services) -> Blueprint:
         return render_template("keys.html")
 
     return views
+
+
+def _plots(readings: Sequence[Reading], slots: int) -> list[Plot]:
+    accepted = series.rate("accepted", readings, lambda reading: reading.accepted)
+    stored = series.rate("stored", readings, lambda reading: reading.stored)
+    waiting = series.level("waiting", readings, lambda reading: reading.waiting)
+    in_flight = series.level("in flight", readings, lambda reading: reading.in_flight)
+    quantiles = [series.quantile("median", readings, 0.5), series.quantile("95 %", readings, 0.95)]
+    return [
+        plot("Throughput", "/s", [accepted, stored], slots),
+        plot("Queue", "", [waiting, in_flight], slots),
+        plot("Latency, from sent to stored", "s", quantiles, slots),
+    ]
 
 
 def _sent(services: Services, values: dict[str, str]) -> Answer:
