@@ -58,7 +58,7 @@ ops: .venvs/ops/.ready ## make the operator's command line: .venvs/ops/bin/pilla
 # ---- running --------------------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: setup ## start the whole pipeline here, send one e-mail through it and stay up (PORT=8080)
+run: setup ## start the whole pipeline here, send one e-mail through it and stay up (PORT=8080, PROMETHEUS=1)
 	@.venvs/local_stack/bin/python -m local_stack
 
 # What suits a laptop, unless the environment says otherwise: not reachable from outside, and quick to stop.
@@ -94,7 +94,7 @@ test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: m
 	@$(DEV)/python -m pytest -m faults $(PARALLEL_FAULTS) $(ARGS)
 
 .PHONY: test-system
-test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx, haproxy or Chromium
+test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx, haproxy, Prometheus or Chromium
 	@$(DEV)/python -m pytest -m system $(PARALLEL) $(ARGS)
 
 .PHONY: test-images
@@ -122,7 +122,7 @@ coverage: setup .venvs/dev/.ready ## run the tests and report the lines and bran
 check: .venvs/dev/.ready ## lint and types: Python, shell, Dockerfiles, CloudFormation
 	@$(DEV)/ruff check .
 	@$(DEV)/ruff format --check .
-	@$(DEV)/mypy conftest.py common local_stack e2e_test bench tests docs infrastructure
+	@$(DEV)/mypy conftest.py common local_stack monitoring e2e_test bench tests docs infrastructure
 	@for project in $(PROJECTS); do MYPYPATH=$$project $(DEV)/mypy "$$project"; done  # each has a package named tests
 	@$(DEV)/shellcheck .ci/run deploy.sh infrastructure/*.sh infrastructure/deploy/*.sh infrastructure/jenkins/*.sh e2e_test/*.sh \
 		tests/cluster/*.sh tests/deploy/*.sh
@@ -187,8 +187,9 @@ screenshots: setup .venvs/dev/.ready ## make the pictures of the page in docs/im
 # ---- upkeep ---------------------------------------------------------------------------------------------------------
 
 .PHONY: docs
-docs: .venvs/dev/.ready ## write the generated tables and .env.example files again
+docs: .venvs/dev/.ready ## write the generated tables, .env.example files, objectives and dashboards again
 	@$(DEV)/python -m docs.tables
+	@$(DEV)/python -m monitoring.generate
 
 .PHONY: lock
 lock: .venvs/dev/.ready ## resolve the locked requirements again, hashes included (UPGRADE=--upgrade for newer versions)

@@ -55,7 +55,8 @@ def _share_service_models() -> None:
 
 # These tests share one pipeline.
 SHARES_THE_PIPELINE = {
-    f"e2e_test/{name}.py" for name in ("test_pipeline", "test_files", "test_send_to_queue", "test_traces")
+    f"e2e_test/{name}.py"
+    for name in ("test_pipeline", "test_files", "test_send_to_queue", "test_traces", "test_monitoring")
 }
 # Each of these tests starts its own processes and is slow, so `make test-faults` distributes single tests.
 SHARES_NOTHING = {

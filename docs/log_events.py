@@ -101,7 +101,7 @@ _API = (
         (*EMAIL, "cause", "bytes"),
     ),
     Event(
-        "service1_api.s3",
+        "service1_api.aws",
         "payload was not stored; will be retried",
         "INFO",
         "An attempt to store a large e-mail failed; `code` is S3's",

@@ -13,6 +13,8 @@ from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 import pytest
 
 from common.testing.ports import free_port
+from common.testing.waiting import eventually
+from e2e_test.prometheus_api import prometheus_api
 from e2e_test.stack_run import Run, read_environment
 
 NAMES = [
@@ -121,3 +123,24 @@ def test_a_port_in_use_is_named(runs: list[Run], tmp_path: Path) -> None:
         runs.append(run)
         run.wait_line(rf"port {port} cannot be used .*PORT=\d+ make run")
         assert run.exit_code() == 1
+
+
+@pytest.mark.system
+def test_prometheus_runs_beside_the_stack_twice_in_a_row_and_stops_with_it(runs: list[Run], tmp_path: Path) -> None:
+    port = str(free_port())
+    for _ in range(2):
+        run = Run(tmp_path, PROMETHEUS="1", PROMETHEUS_PORT=port)
+        runs.append(run)
+        url = run.wait_line(rf"(http://127\.0\.0\.1:{port})$")[1]
+        run.wait_line("^accepted")
+
+        def scraped(url: str = url) -> bool:
+            targets = prometheus_api(url, "targets")["activeTargets"]
+            return len(targets) == 3 and all(target["health"] == "up" for target in targets)
+
+        eventually(scraped, "the three services are scraped")
+        rules = [rule for group in prometheus_api(url, "rules")["groups"] for rule in group["rules"]]
+        assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown: not evaluated yet
+        pid = run.pid_of("prometheus")
+        assert run.interrupt() == 0
+        assert not Path(f"/proc/{pid}").exists()

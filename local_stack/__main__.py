@@ -64,17 +64,26 @@ def _options() -> Options:
             consumer_port=_port("CONSUMER_PORT", 8081),
             emulator_port=_port("EMULATOR_PORT", 4566),
             file_intake_port=_port("FILE_INTAKE_PORT", 8083),
+            prometheus_port=_port("PROMETHEUS_PORT", 9090) if _wants_prometheus() else None,
             ui_port=_port("UI_PORT", 8025) if os.environ.get("UI_PORT", "8025") not in ("", "0") else 0,
         )
     except ValueError as exc:
         parser.error(str(exc))
-    ports = (options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port, options.ui_port)
+    ports = [options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port]
+    ports += [port for port in (options.prometheus_port, options.ui_port) if port]
     if len(set(ports)) < len(ports):
         parser.error(
-            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083), EMULATOR_PORT (4566) and UI_PORT (8025) "
-            "must be different ports"
+            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083), EMULATOR_PORT (4566), UI_PORT (8025) "
+            "and, with PROMETHEUS=1, PROMETHEUS_PORT (9090) must be different ports"
         )
     return options
+
+
+def _wants_prometheus() -> bool:
+    text = os.environ.get("PROMETHEUS", "")
+    if text not in {"", "0", "1"}:
+        raise ValueError("PROMETHEUS must be 1 or 0")
+    return text == "1"
 
 
 def _port(variable: str, default: int) -> int:
@@ -112,6 +121,8 @@ def _show_round_trip(stack: LocalStack) -> None:
         _say("Look at archive, queues and figures in a browser; the address is a secret:\n")
         _say(f"  {stack.page_address}\n")
     _say(f"Logs: {stack.options.directory / 'log'}   Metrics: {stack.environment['API_URL']}/metrics\n")
+    if stack.options.prometheus_port:
+        _say(f"Prometheus with the rules of monitoring/: http://127.0.0.1:{stack.options.prometheus_port}\n")
     _say("Ctrl-C stops everything.")
 
 

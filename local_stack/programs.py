@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local_stack import prometheus
 from local_stack.processes import Process
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -18,7 +19,8 @@ _NO_PROXY = "127.0.0.1,localhost"
 class Options:
     """The directory of the state, the ports on 127.0.0.1, and changes to the template's and services' defaults.
 
-    `service_programs` is the folder of the programs of an environment that both services run in, instead of their own.
+    Prometheus runs if it has a port. `service_programs` is the folder of the programs of an environment that both
+    services run in, instead of their own.
     """
 
     directory: Path = DEFAULT_DIRECTORY
@@ -26,6 +28,7 @@ class Options:
     consumer_port: int = 8081
     emulator_port: int = 4566
     file_intake_port: int = 8083
+    prometheus_port: int | None = None
     ui_port: int = 0  # no page
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
@@ -107,6 +110,15 @@ class Programs:
         defaults = {"LONG_POLL_SECONDS": "1", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072"}
         command = (program, "-m", "service2_consumer")
         return self._service(name, "service2-consumer", command, port, {**resources, **defaults, **settings})
+
+    def prometheus(self) -> Process | None:
+        """Return Prometheus, which scrapes the services; None without a port. Raise StackError if it is missing."""
+        options = self._options
+        if options.prometheus_port is None:
+            return None
+        services = (options.api_port, options.consumer_port, options.file_intake_port)
+        configured = prometheus.configuration(dict(zip(prometheus.SERVICES, services, strict=True)))
+        return prometheus.new_prometheus(options.directory, options.prometheus_port, configured)
 
     def page(self, resources: Mapping[str, str], secret: str) -> Process:
         """Return a process of `pillarbox ui`, whose address has the secret."""

@@ -14,8 +14,15 @@ from local_stack.programs import Options, Programs
 
 _START_SECONDS = 60
 _STOP_SECONDS = 20
-_NAMES = ("ui", "service1-api", "service2-consumer", "file-intake", "emulator")  # in the order of stopping
-_ATTRIBUTES = ("page", "api", "consumer", "file_intake", "emulator")  # of LocalStack, in the same order
+_NAMES = (
+    "ui",
+    "prometheus",
+    "service1-api",
+    "service2-consumer",
+    "file-intake",
+    "emulator",
+)  # in the order of stopping
+_ATTRIBUTES = ("page", "prometheus", "api", "consumer", "file_intake", "emulator")  # of LocalStack, in the same order
 
 
 class LocalStack:
@@ -40,6 +47,7 @@ class LocalStack:
         self.api: Process
         self.consumer: Process
         self.file_intake: Process
+        self.prometheus: Process | None = None
         self.page: Process
         self.page_address = ""
 
@@ -48,6 +56,7 @@ class LocalStack:
 
         Raise StackError if a port is taken, the directory is in use, or a process ends or is not ready in time.
         """
+        self.prometheus = self._programs.prometheus()
         self._lock_directory()
         end_leftovers(self.options.directory, _NAMES)
         for port, variable in (
@@ -55,6 +64,7 @@ class LocalStack:
             (self.options.consumer_port, "CONSUMER_PORT"),
             (self.options.emulator_port, "EMULATOR_PORT"),
             (self.options.file_intake_port, "FILE_INTAKE_PORT"),
+            (self.options.prometheus_port, "PROMETHEUS_PORT"),
             (self.options.ui_port, "UI_PORT"),
         ):
             if port:
@@ -71,13 +81,15 @@ class LocalStack:
         self.consumer.start()
         self.file_intake = self.new_file_intake("file-intake", self.options.file_intake_port)
         self.file_intake.start()
+        if self.prometheus:
+            self.prometheus.start()
         if self.options.ui_port:
             self._start_page()
         for process in self._started()[:-1]:  # the emulator is ready
             process.wait_ready(_START_SECONDS)
 
     def stop(self) -> None:
-        """Stop the page, the API, the consumers, and then the emulator, which saves the queues when it ends."""
+        """Stop the page, Prometheus, the API, the consumers, then the emulator, which saves the queues when it ends."""
         if file_intake := getattr(self, "file_intake", None):
             file_intake.signal(signal.SIGTERM)  # it drains while the others do
         for process in self._started():

@@ -98,6 +98,18 @@ def test_the_alarms_are_named_after_the_environment(cluster: Stage) -> None:
     assert "--stack-name pillarbox-dev-alarms --template-file infrastructure/alarms.yaml" in run.said
     assert "EnvironmentName=dev" in run.said
     assert "ApiLogGroupName=/mail/api" in run.said
+    assert "Dashboard=no" in run.said
+    assert "objectives" not in run.said
+
+
+def test_the_alarms_of_the_objectives_and_the_dashboard_are_made_on_request(cluster: Stage) -> None:
+    text = "OBJECTIVE_ALARMS=yes\nCLOUDWATCH_DASHBOARD=yes\nALARM_TOPIC_ARN=arn:aws:sns:eu-west-1:000000000000:alarms\n"
+    run = with_file(cluster, text).deploy("--only", "alarms", "--dry-run")
+    alarms, objectives = (line for line in run.said.splitlines() if "--template-file" in line)
+    assert " Dashboard=yes" in alarms
+    assert "--stack-name pillarbox-dev-objectives --template-file infrastructure/objectives.yaml" in objectives
+    assert "EnvironmentName=dev" in objectives
+    assert "AlarmTopicArn=arn:aws:sns:eu-west-1:000000000000:alarms" in objectives
 
 
 def test_production_without_a_topic_is_warned_about(cluster: Stage) -> None:

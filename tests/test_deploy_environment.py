@@ -62,6 +62,7 @@ def test_the_check_names_what_a_fresh_environment_lacks_one_a_line(name: str, tm
         ("ALB_SCHEME=public", "ALB_SCHEME: expected internet-facing or internal"),
         ("ALB_SUBNETS=subnet-1", "ALB_SUBNETS: expected two or more subnets"),
         ("COMPONENTS=keda", "COMPONENTS: expected fixed-replicas, service-monitor"),
+        ("RUNBOOK_URL=docs/operations.md", "RUNBOOK_URL: expected the address of docs/operations.md"),
         ("API_SETTING_OTEL_EXPORTER_OTLP_HEADERS=a=b", "OTEL_EXPORTER_OTLP_HEADERS may hold a secret"),
         ("CONSUMER_SETTING_OTEL_EXPORTER_OTLP_TRACES_HEADERS=a=b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS may hold"),
         ("PLATFORMS=linux/386", "PLATFORMS: expected linux/amd64"),

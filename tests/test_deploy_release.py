@@ -318,6 +318,7 @@ def test_what_was_rendered_is_applied_and_never_rendered_again(cluster: Stage) -
         ("fixed-replicas", "", ""),
         ("service-monitor", "keda.sh/v1alpha1:scaledobjects,triggerauthentications", "no Prometheus operator"),
         ("service-monitor", "monitoring.coreos.com/v1:servicemonitors,podmonitors", "no KEDA"),
+        ("monitoring", "keda.sh/v1alpha1:scaledobjects,triggerauthentications", "or remove the component monitoring"),
     ],
 )
 def test_what_a_component_needs_is_checked_beforehand(

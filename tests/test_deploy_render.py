@@ -1,5 +1,6 @@
 """The values of an environment file are in the manifests that deploy.sh renders."""
 
+import json
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -20,7 +21,7 @@ COMBINATIONS = [
     (overlay, components, https, pod_identity)
     for overlay, components, https, pod_identity in product(
         ("dev", "prod"),
-        ("", "fixed-replicas", "service-monitor", "fixed-replicas service-monitor"),
+        ("", "fixed-replicas", "service-monitor", "fixed-replicas service-monitor monitoring"),
         ("", HTTPS),
         ("no", "yes"),
     )
@@ -55,7 +56,8 @@ def test_every_environment_renders_what_kubernetes_accepts(
         assert labels["app.kubernetes.io/instance"] == "pillarbox-staging"
         assert labels["app.kubernetes.io/version"] == "v1"
     assert bool([m for m in manifests if m["kind"] == "ScaledObject"]) is ("fixed" not in components)
-    assert bool([m for m in manifests if m["kind"] == "PodMonitor"]) is ("monitor" in components)
+    assert bool([m for m in manifests if m["kind"] == "PodMonitor"]) is ("service-monitor" in components)
+    assert bool([m for m in manifests if m["kind"] == "PrometheusRule"]) is ("monitoring" in components)
     accounts = [m for m in manifests if m["kind"] == "ServiceAccount"]
     assert {account["metadata"]["name"] for account in accounts} == set(WORKLOADS)
     for account in accounts:
@@ -239,6 +241,28 @@ def test_the_monitors_bear_the_label_that_prometheus_selects_by(cluster: Stage) 
     for policy in policies:
         (source,) = policy["spec"]["ingress"][0]["from"]
         assert source["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "observability"}
+
+
+def test_the_rules_bear_the_label_that_prometheus_selects_by_and_lead_to_the_runbook(cluster: Stage) -> None:
+    runbook = "https://git.example.com/mail/pillarbox/docs/operations.md"
+    text = f"COMPONENTS=monitoring\nPROMETHEUS_RELEASE=kube-prometheus-stack\nRUNBOOK_URL={runbook}\n"
+    manifests = rendered(cluster, text)
+    rule = one("PrometheusRule", "pillarbox", manifests)
+    assert rule["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    alerts = [rule for group in rule["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        assert alert["annotations"]["runbook_url"] == f"{runbook}#{alert['alert'].lower()}"
+    for text in one("ConfigMap", "pillarbox-dashboards", manifests)["data"].values():
+        (constant,) = (v for v in json.loads(text)["templating"]["list"] if v["name"] == "runbook")
+        assert constant["query"] == runbook
+
+
+def test_without_an_address_of_the_runbook_alerts_name_its_path(cluster: Stage) -> None:
+    rule = one("PrometheusRule", "pillarbox", rendered(cluster, "COMPONENTS=monitoring\n"))
+    assert "release" not in rule["metadata"]["labels"]
+    (first, *_) = (rule for group in rule["spec"]["groups"] for rule in group["rules"] if "alert" in rule)
+    assert first["annotations"]["runbook_url"] == f"docs/operations.md#{first['alert'].lower()}"
 
 
 @pytest.mark.parametrize("tag", ["1e3", "true", "0x1f", "null", "4f0c9d1"])

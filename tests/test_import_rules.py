@@ -20,7 +20,7 @@ PACKAGES = {
 }
 AWS_LIBRARIES = {"boto3", "botocore", "obstore", "s3transfer"}
 MAY_IMPORT_AWS = {
-    "service1_api": {"wsgi", "aws", "s3"},
+    "service1_api": {"wsgi", "aws"},
     "service2_consumer": {"wiring", "s3", "s3_source"},
     "pillarbox": set[str](),
     "pillarbox_aws": {"session", "credentials", "sqs_client", "object_store"},

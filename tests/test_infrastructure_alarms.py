@@ -15,6 +15,7 @@ LOAD_BALANCER = "app/k8s-pillarbo-service1-0123456789/0123456789abcdef"
 TARGET_GROUP = "targetgroup/k8s-pillarbo-service1-abcdef0123/fedcba9876543210"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:operators"
 LOG_GROUP = "/aws/containerinsights/pillarbox-dev/application"
+CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT_ID}:certificate/11111111-2222-3333-4444-555555555555"
 WATCHED = {"EnvironmentName": "dev", "LoadBalancerFullName": LOAD_BALANCER, "TargetGroupFullName": TARGET_GROUP}
 
 
@@ -23,7 +24,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with running_emulator(tmp_path_factory.mktemp("emulator")) as environment:
         made = Cloud(environment)
         made.client("logs").create_log_group(logGroupName=LOG_GROUP)
-        made.deploy("dev-alarms", "alarms.yaml", AlarmTopicArn=TOPIC_ARN, ApiLogGroupName=LOG_GROUP, **WATCHED)
+        extra = {"Dashboard": "yes", "CertificateArn": CERTIFICATE}
+        notified = {"AlarmTopicArn": TOPIC_ARN}
+        made.deploy("dev-alarms", "alarms.yaml", ApiLogGroupName=LOG_GROUP, **notified, **WATCHED)
+        made.deploy("full-alarms", "alarms.yaml", **notified, **extra, **WATCHED | {"EnvironmentName": "full"})
         made.deploy("qa-alarms", "alarms.yaml", **WATCHED | {"EnvironmentName": "qa"})
         yield made
 
@@ -70,6 +74,35 @@ def test_a_target_group_that_reports_nothing_is_an_outage_and_nothing_else_is(cl
 
 def test_the_latency_is_that_of_the_slowest_request_in_a_hundred(cloud: Cloud) -> None:
     assert cloud.alarms("pillarbox-dev-latency")["pillarbox-dev-latency"]["ExtendedStatistic"] == "p99"
+
+
+def test_with_a_certificate_three_weeks_before_its_end_there_is_an_alarm(cloud: Cloud) -> None:
+    assert "pillarbox-dev-certificate" not in cloud.alarms("pillarbox-dev-")
+    alarm = cloud.alarms("pillarbox-full-")["pillarbox-full-certificate"]
+    assert (alarm["MetricName"], alarm["Threshold"], alarm["AlarmActions"]) == ("DaysToExpiry", 21, [TOPIC_ARN])
+    assert alarm["Dimensions"] == [{"Name": "CertificateArn", "Value": CERTIFICATE}]
+
+
+def test_the_dashboard_is_made_on_request_and_shows_what_the_stacks_made(cloud: Cloud) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    assert [entry["DashboardName"] for entry in cloudwatch.list_dashboards()["DashboardEntries"]] == ["pillarbox-full"]
+    widgets = json.loads(cloudwatch.get_dashboard(DashboardName="pillarbox-full")["DashboardBody"])["widgets"]
+    shown = [metric for widget in widgets for metric in widget["properties"]["metrics"] if isinstance(metric[0], str)]
+    assert {metric[0] for metric in shown} == {"AWS/ApplicationELB", "AWS/SQS"}
+    for metric in shown:
+        dimensions = dict(zip(metric[2:-1:2], metric[3:-1:2], strict=True))
+        assert dimensions.pop("LoadBalancer", LOAD_BALANCER) == LOAD_BALANCER
+        assert dimensions.pop("TargetGroup", TARGET_GROUP) == TARGET_GROUP
+        queues = {"emails", "emails-dlq", "files", "files-dlq"}
+        assert dimensions.pop("QueueName", "pillarbox-full-emails") in {f"pillarbox-full-{name}" for name in queues}
+        assert not dimensions
+    template = (ROOT / "infrastructure/pipeline.yaml").read_text()
+    for name in ("emails", "emails-dlq", "files", "files-dlq"):
+        assert f"QueueName: !Sub ${{AWS::StackName}}-{name}\n" in template
+    places = [(w["x"] + x, w["y"] + y) for w in widgets for x in range(w["width"]) for y in range(w["height"])]
+    assert len(places) == len(set(places))
+    lines = [line["value"] for w in widgets for line in w["properties"].get("annotations", {}).get("horizontal", [])]
+    assert lines == [0.1, 2, 60]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ FIELDS_OF_LOGS_AND_CAUSES = {
     *("message_id", "message_ids", "trace_id", "span_id", "valid_for_seconds"),
     *("access_denied", "no_such_bucket", "server_error"),
     *("not_an_email", "too_large", "missing_object", "client_side_encrypted", "foreign_bucket", "not_an_event"),
-    *("own_output",),
+    *("own_output", "queue_unavailable", "token_unavailable"),
     *variables.SAMPLERS,
 }
 DEPLOY_SH = "".join(path.read_text() for path in sorted((ROOT / "infrastructure/deploy").glob("*.sh")))
@@ -104,7 +104,8 @@ ALARMS = [
     resource["Properties"]["AlarmName"]["Sub"]
     for template in TEMPLATES.values()
     for resource in template["Resources"].values()
-    if resource["Type"] == "AWS::CloudWatch::Alarm"
+    if resource["Type"] in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}
+    and "part of" not in resource["Properties"]["AlarmDescription"]
 ]
 
 

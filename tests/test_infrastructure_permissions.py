@@ -73,6 +73,8 @@ def test_the_consumer_may_empty_the_queue_and_write_below_its_prefixes_and_nothi
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
             QUEUE_ARN,
         ),
+        # sqs: the number of dead letters that its metric shows
+        "CountDeadLetters": allow("CountDeadLetters", "sqs:GetQueueAttributes", f"{QUEUE_ARN}-dlq"),
         # s3: the write-once PUT, and the HEAD that tells a duplicate from a conflict
         "Archive": allow(
             "Archive", ["s3:PutObject", "s3:GetObject"], [f"{BUCKET_ARN}/messages/*", f"{BUCKET_ARN}/conflicts/*"]
@@ -97,6 +99,8 @@ def test_file_intake_may_empty_its_queue_read_files_and_write_the_archive_and_no
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
             FILES_ARN,
         ),
+        # sqs: the number of dead letters that its metric shows
+        "CountDeadFiles": allow("CountDeadFiles", "sqs:GetQueueAttributes", f"{FILES_ARN}-dlq"),
         # GET of an object by key with If-Match, and by the version of the event, which is a separate right
         "ReadFiles": allow("ReadFiles", ["s3:GetObject", "s3:GetObjectVersion"], f"{INBOX_ARN}/inbox/*"),
         # the check at the start, and in an outage: a GET of a key without an object, outside the prefix
@@ -127,10 +131,10 @@ def test_the_api_may_only_find_what_is_archived_and_look_at_it(
     bucket_arn = outputs_with_status["BucketArn"]
     granted = cloud.statements(outputs_with_status["ApiPolicyArn"])
     assert set(granted) == {"Publish", "ReadToken", "FindArchived", "LookAtArchived"}
-    # s3.S3Archive: LIST of the key below the prefix or that of probes, and of the id below conflicts/
+    # aws.S3Archive: LIST of the key below the prefix or that of probes, and of the id below conflicts/
     condition = {"StringLike": {"s3:prefix": ["sqs-messages/*", "conflicts/*", f"{PROBE_PREFIX}*"]}}
     assert granted["FindArchived"] == allow("FindArchived", "s3:ListBucket", bucket_arn) | {"Condition": condition}
-    # s3.S3Archive: HEAD of the object that the LIST found, for its digest
+    # aws.S3Archive: HEAD of the object that the LIST found, for its digest
     objects = [f"{bucket_arn}/sqs-messages/*", f"{bucket_arn}/{PROBE_PREFIX}*"]
     assert granted["LookAtArchived"] == allow("LookAtArchived", "s3:GetObject", objects)
     assert outputs_with_status["StatusBucketName"] == outputs_with_status["BucketName"]
@@ -141,7 +145,7 @@ def test_the_consumer_may_only_get_payloads(cloud: Cloud, outputs_with_payloads:
     bucket_arn = f"arn:aws:s3:::{outputs_with_payloads['PayloadBucketName']}"
     granted = cloud.statements(outputs_with_payloads["ConsumerPolicyArn"])
     added = {"ReadPayloads", "TellMissingPayloadFromForbidden"}
-    assert set(granted) == {"Consume", "StoreProbes", *WRITES_THE_ARCHIVE} | added
+    assert set(granted) == {"Consume", "CountDeadLetters", "StoreProbes", *WRITES_THE_ARCHIVE} | added
     # GET of the object that a pointer names
     assert granted["ReadPayloads"] == allow("ReadPayloads", "s3:GetObject", f"{bucket_arn}/payloads/*")
     # 404 instead of 403 for that GET: a missing payload is poison, a 403 is an outage

@@ -1,5 +1,6 @@
 """The manifests rendered by kustomize: all overlays and components, for all Kubernetes versions of EKS."""
 
+import json
 from itertools import combinations
 from pathlib import Path
 
@@ -15,10 +16,12 @@ pytestmark = pytest.mark.system
 VERSIONS = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 OVERLAYS = ("dev", "prod")
 ADDED = ("fixed-replicas", "https", "service-monitor", "tracing")
+ALONE = "monitoring"  # it adds two objects and changes none, so not every combination is rendered
 LAST = "no-file-intake"  # it removes parts of the others, so it comes after them
 SETS = [components for size in range(len(ADDED) + 1) for components in combinations(ADDED, size)]
-SETS += [(LAST,), (*ADDED, LAST)]
-OWN_KINDS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor"}  # of KEDA and Prometheus
+SETS += [(ALONE,), (LAST,), (*ADDED, ALONE, LAST)]
+# Of KEDA and of the Prometheus operator.
+OWN_KINDS = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
 
 
 def test_every_component_is_in_an_overlay_or_among_those_added_here() -> None:
@@ -27,7 +30,7 @@ def test_every_component_is_in_an_overlay_or_among_those_added_here() -> None:
         for overlay in OVERLAYS
         for component in yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["components"]
     }
-    assert {path.name for path in (K8S / "components").iterdir()} == in_overlays | {*ADDED, LAST}
+    assert {path.name for path in (K8S / "components").iterdir()} == in_overlays | {*ADDED, ALONE, LAST}
     assert {path.name for path in (K8S / "overlays").iterdir()} == set(OVERLAYS)
 
 
@@ -113,12 +116,26 @@ def test_prometheus_may_ask_for_what_it_is_told_to_scrape(tmp_path: Path) -> Non
     manifests = render(tmp_path, "prod", ("service-monitor",))
     (endpoint,) = one("ServiceMonitor", "service1-api", manifests)["spec"]["endpoints"]
     (port,) = one("Service", "service1-api", manifests)["spec"]["ports"]
+    (label,) = endpoint["relabelings"]
+    assert (label["regex"], label["targetLabel"]) == ("pillarbox-(.+)", "environment")
     assert (endpoint["port"], endpoint["path"]) == (port["name"], "/metrics")
     policies = [m for m in manifests if (m["kind"], m["metadata"]["name"]) == ("NetworkPolicy", "metrics")]
     assert {policy["metadata"]["namespace"] for policy in policies} == {"pillarbox", "pillarbox-consumer"}
     for policy in policies:
         assert policy["spec"]["podSelector"] == {}
         assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8080}]
+
+
+def test_rules_and_dashboards_are_found_by_their_kind_and_label_and_leave_room_in_the_release(tmp_path: Path) -> None:
+    manifests = render(tmp_path, "prod", ("service-monitor", "monitoring"))
+    assert one("PrometheusRule", "pillarbox", manifests)["spec"]["groups"]
+    dashboards = one("ConfigMap", "pillarbox-dashboards", manifests)
+    assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert {json.loads(text)["uid"] for text in dashboards["data"].values()} == {
+        *("pillarbox-overview", "pillarbox-api", "pillarbox-consumer", "pillarbox-files")
+    }
+    # deploy.sh keeps the manifests in a ConfigMap, and Kubernetes takes 1 MiB of data
+    assert len(yaml.safe_dump_all(manifests)) < 400_000
 
 
 def test_traces_may_leave_both_namespaces_by_the_port_of_otlp(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ readonly USAGE="usage: ./deploy.sh --environment NAME [options]
          [--only STEP] [--rendered FILE]
        replacing values of the environment's file:
          [--region REGION] [--cluster NAME] [--certificate-arn ARN] [--hostname NAME]
-         [--component fixed-replicas|service-monitor|tracing]... [--parameter NAME=VALUE]...
+         [--component fixed-replicas|service-monitor|monitoring|tracing]... [--parameter NAME=VALUE]...
    e.g.: ./deploy.sh --environment prod --image-tag 4f0c9d1 --skip-build"
 
 readonly ONLY_STEPS=" check registry infrastructure token build push images scan render diff apply wait health verify alarms rollback unlock "
@@ -147,7 +147,7 @@ check_lists() {
   if [[ "$(setting FILE_INTAKE)" == yes ]]; then WORKLOADS+=(file-intake); fi
   read -ra COMPONENTS <<<"$(setting COMPONENTS)"
   for value in "${EXTRA_COMPONENTS[@]}"; do
-    require_match --component "$value" 'fixed-replicas|service-monitor|tracing' "fixed-replicas, service-monitor or tracing"
+    require_match --component "$value" 'fixed-replicas|service-monitor|monitoring|tracing' "fixed-replicas, service-monitor, monitoring or tracing"
     if [[ " ${COMPONENTS[*]} " != *" $value "* ]]; then COMPONENTS+=("$value"); fi
   done
   mapfile -t STACK_PARAMETERS < <(settings_after STACK_)

@@ -202,10 +202,14 @@ step_alarms() {
     group=$(in_aws elbv2 describe-target-groups --load-balancer-arn "$balancer" --query 'TargetGroups[0].TargetGroupArn' --output text)
     [[ "$group" == arn:* ]] || fail "the load balancer $LOAD_BALANCER has no target group"
   fi
-  deploy_stack "$REGION" "pillarbox-$ENVIRONMENT-alarms" infrastructure/alarms.yaml "$(cost_tags)" \
-    "EnvironmentName=$ENVIRONMENT" "LoadBalancerFullName=${balancer#*:loadbalancer/}" \
-    "TargetGroupFullName=targetgroup/${group#*:targetgroup/}" "AlarmTopicArn=$(setting ALARM_TOPIC_ARN)" \
-    "ApiLogGroupName=$(setting API_LOG_GROUP)"
+  local watched=("EnvironmentName=$ENVIRONMENT" "LoadBalancerFullName=${balancer#*:loadbalancer/}"
+    "TargetGroupFullName=targetgroup/${group#*:targetgroup/}" "AlarmTopicArn=$(setting ALARM_TOPIC_ARN)")
+  deploy_stack "$REGION" "pillarbox-$ENVIRONMENT-alarms" infrastructure/alarms.yaml "$(cost_tags)" "${watched[@]}" \
+    "ApiLogGroupName=$(setting API_LOG_GROUP)" "CertificateArn=$CERTIFICATE_ARN" \
+    "Dashboard=$(setting CLOUDWATCH_DASHBOARD)"
+  if [[ "$(setting OBJECTIVE_ALARMS)" == yes ]]; then
+    deploy_stack "$REGION" "pillarbox-$ENVIRONMENT-objectives" infrastructure/objectives.yaml "$(cost_tags)" "${watched[@]}"
+  fi
 }
 
 load_balancer_arn() {

@@ -48,6 +48,10 @@ check_components() {
     api_has monitoring.coreos.com/v1 servicemonitors podmonitors ||
       fail "the cluster has no Prometheus operator: install it, or remove the component service-monitor"
   fi
+  if has_component monitoring; then
+    api_has monitoring.coreos.com/v1 prometheusrules ||
+      fail "the cluster has no Prometheus operator: install it, or remove the component monitoring"
+  fi
 }
 
 # Sets LIVE_CERTIFICATE, LIVE_HOST and LOAD_BALANCER from the live Ingress; empty if there is none.

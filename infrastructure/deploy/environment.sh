@@ -13,7 +13,7 @@ key() { # name, default, pattern of a value, what is expected
 }
 
 declare_keys() {
-  local count='[1-9][0-9]{0,2}' yes_no='yes|no'
+  local count='[1-9][0-9]{0,2}' yes_no='yes|no' component='fixed-replicas|service-monitor|monitoring|tracing'
   key AWS_ACCOUNT_ID "" '[0-9]{12}' "12 digits"
   key AWS_REGION "" '[a-z]{2}(-[a-z]+)+-[0-9]' "a region such as eu-west-1"
   key ECR_REGISTRY "" '[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?' \
@@ -43,13 +43,16 @@ declare_keys() {
   key FILE_INTAKE_MAX_REPLICAS 20 "$count" "a whole number from 1 to 999"
   key FILE_INTAKE_QUEUE_LENGTH 10 '[1-9][0-9]{0,6}' "a whole number from 1 to 9999999"
   key KEDA_OPERATOR_ROLE none '[A-Za-z0-9+=,.@_-]{1,64}' "none, create, or the name of an IAM role"
-  key COMPONENTS "" '(fixed-replicas|service-monitor|tracing)( (fixed-replicas|service-monitor|tracing))*' \
-    "fixed-replicas, service-monitor, tracing, or several with a space between"
+  key COMPONENTS "" "($component)( ($component))*" \
+    "fixed-replicas, service-monitor, monitoring, tracing, or several with a space between"
   key PROMETHEUS_RELEASE "" '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' "the value of a label"
   key PROMETHEUS_NAMESPACE monitoring '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?' "the name of a namespace"
+  key RUNBOOK_URL "" 'https?://[A-Za-z0-9._~:/?=%+-]+' "the address of docs/operations.md, such as https://git.example.com/mail/docs/operations.md"
   key PLATFORMS linux/amd64,linux/arm64 'linux/(amd64|arm64)(,linux/(amd64|arm64))?' "linux/amd64, linux/arm64, or both with a comma between"
   key ALARM_TOPIC_ARN "" 'arn:[a-z-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+' "the ARN of an SNS topic"
   key API_LOG_GROUP "" '[A-Za-z0-9_./#-]{1,512}' "the name of a CloudWatch log group"
+  key OBJECTIVE_ALARMS no "$yes_no" "yes or no"
+  key CLOUDWATCH_DASHBOARD no "$yes_no" "yes or no"
   key POD_IDENTITY no "$yes_no" "yes or no"
   key LOG_LEVEL INFO 'DEBUG|INFO|WARNING|ERROR|CRITICAL' "DEBUG, INFO, WARNING, ERROR or CRITICAL"
   key TAGS "" '[A-Za-z0-9 _.:/+@-]+=[A-Za-z0-9 _.:/+@-]*(,[A-Za-z0-9 _.:/+@-]+=[A-Za-z0-9 _.:/+@-]*)*' \

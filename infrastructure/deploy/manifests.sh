@@ -27,7 +27,7 @@ step_render() {
   read_outputs
   write_settings
   write_overlay
-  KUBECONFIG=/dev/null kubectl kustomize "$WORK" >"$WORK/rendered.tmp"
+  KUBECONFIG=/dev/null kubectl kustomize "$WORK" | with_runbook >"$WORK/rendered.tmp"
   if [[ "$DRY_RUN" == no ]] && grep -n placeholder "$WORK/rendered.tmp" >&2; then
     fail "the lines above still contain placeholders: an output of the stack is missing"
   fi
@@ -122,7 +122,7 @@ write_overlay() {
     service_patches
     scaling_patches
     ingress_patches
-    if has_component service-monitor; then monitor_patches; fi
+    monitoring_patches
   } >"$WORK/kustomization.yaml"
 }
 
@@ -200,16 +200,6 @@ load_balancer_attributes() {
   else
     printf ',access_logs.s3.enabled=false'
   fi
-}
-
-monitor_patches() {
-  local service
-  patch NetworkPolicy metrics \
-    replace /spec/ingress/0/from/0/namespaceSelector/matchLabels/kubernetes.io~1metadata.name "\"$(setting PROMETHEUS_NAMESPACE)\""
-  if [[ -z "$(setting PROMETHEUS_RELEASE)" ]]; then return; fi
-  for service in ServiceMonitor/service1-api PodMonitor/service2-consumer PodMonitor/file-intake; do
-    patch "${service%/*}" "${service#*/}" add /metadata/labels/release "\"$(setting PROMETHEUS_RELEASE)\""
-  done
 }
 
 # Prints the objects of a rendered file, one per line: TYPE NAMESPACE NAME, with - for no namespace.

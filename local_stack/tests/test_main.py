@@ -88,13 +88,13 @@ def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeStack:
 
 
 def test_ports_and_directory_have_defaults() -> None:
-    assert program._options() == Options(DEFAULT_DIRECTORY, 8080, 8081, 4566, 8083, 8025)
+    assert program._options() == Options(DEFAULT_DIRECTORY, 8080, 8081, 4566, 8083, ui_port=8025)
 
 
 def test_ports_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for number, name in enumerate(PORTS, start=9001):
         monkeypatch.setenv(name, str(number))
-    assert program._options() == Options(DEFAULT_DIRECTORY, 9001, 9002, 9003, 9004, 9005)
+    assert program._options() == Options(DEFAULT_DIRECTORY, 9001, 9002, 9003, 9004, ui_port=9005)
 
 
 @pytest.mark.parametrize("port", ["", "0"])
@@ -127,6 +127,29 @@ def test_two_equal_ports_are_refused(
     with pytest.raises(SystemExit, match="2"):
         program.main()
     assert "must be different ports" in capsys.readouterr().err
+
+
+def test_prometheus_has_a_port_if_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS", "0")
+    assert program._options().prometheus_port is None
+    monkeypatch.setenv("PROMETHEUS", "1")
+    assert program._options().prometheus_port == 9090
+    monkeypatch.setenv("PROMETHEUS_PORT", "9009")
+    assert program._options().prometheus_port == 9009
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [("PROMETHEUS", "yes", "PROMETHEUS must be 1 or 0"), ("PROMETHEUS_PORT", "8080", "must be different ports")],
+)
+def test_wrong_wish_for_prometheus_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv("PROMETHEUS", "1")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit, match="2"):
+        program.main()
+    assert complaint in capsys.readouterr().err
 
 
 def test_stack_that_does_not_start_is_stopped_and_exits_1(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry
 
 from service1_api.metrics import Metrics
-from service1_api.publisher import Message, PublishError
+from service1_api.outgoing import Message, PublishError
 from service1_api.status import ArchivedObject
 from service1_api.tokens import TokenSourceError, TokensUnavailableError
 

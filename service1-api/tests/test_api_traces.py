@@ -11,8 +11,9 @@ from pillarbox import trace
 from pillarbox.ids import time_of
 from pillarbox.message import MAX_MESSAGE_BYTES, sqs_size_bytes
 from pillarbox_otel import conventions
+from service1_api.outgoing import Message, PublishError, QueueUnavailableError
 from service1_api.payloads import ClaimCheck, PayloadPlace, StoreUnavailableError
-from service1_api.publisher import Message, Publisher, PublishError, QueueUnavailableError
+from service1_api.publisher import Publisher
 
 from .conftest import Service
 from .fakes import FakePublisher, FakeQueue, new_metrics

@@ -17,7 +17,7 @@ from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from pillarbox_aws.sqs_client import SqsClient, SqsError, open_client
 from service1_api.aws import SqsQueue, SsmTokenSource
-from service1_api.publisher import Message, MessageRefusedError, PublishError, QueueUnavailableError
+from service1_api.outgoing import Message, MessageRefusedError, PublishError, QueueUnavailableError
 from service1_api.tokens import TokenSourceError
 
 from .fakes import FakeClock
@@ -187,7 +187,7 @@ def test_read_returns_the_decrypted_parameter(parameter: SsmTokenSource) -> None
 
 def test_missing_parameter_raises_with_the_reason(parameter: SsmTokenSource) -> None:
     with pytest.raises(TokenSourceError, match="ParameterNotFound"):
-        SsmTokenSource(parameter._new_client, "/other").read()
+        SsmTokenSource(parameter._ssm._new_client, "/other").read()
 
 
 def test_unreachable_ssm_raises_with_the_reason() -> None:

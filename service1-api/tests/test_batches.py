@@ -2,7 +2,7 @@
 
 import pytest
 
-from service1_api.publisher import QueueUnavailableError
+from service1_api.outgoing import QueueUnavailableError
 
 from .conftest import Service
 from .test_messages import EMAIL, code_of, failing, post

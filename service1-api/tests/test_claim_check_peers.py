@@ -13,10 +13,10 @@ from moto.server import ThreadedMotoServer
 from pillarbox.ids import new_message_id
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, sqs_size_bytes
 from pillarbox.payload import pointer_in
-from service1_api.aws import SqsQueue
+from service1_api.aws import S3Payloads, SqsQueue
+from service1_api.outgoing import Message
 from service1_api.payloads import ClaimCheck, PayloadPlace
-from service1_api.publisher import Message, Publisher
-from service1_api.s3 import S3Payloads
+from service1_api.publisher import Publisher
 
 from .fakes import new_metrics
 from .test_aws import client_of

@@ -12,8 +12,8 @@ from werkzeug.test import TestResponse
 from pillarbox.ids import new_message_id, parse_message_id
 from pillarbox.message import MAX_MESSAGE_BYTES, encode_body
 from pillarbox.probe import PROBE_SENDER, new_probe_id
+from service1_api.outgoing import MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
 from service1_api.payloads import StoreUnavailableError
-from service1_api.publisher import MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
 
 from .conftest import MAX_REQUEST_BYTES, Service
 from .fakes import TOKEN

@@ -14,8 +14,8 @@ import pytest
 from pillarbox.ids import new_message_id, time_of
 from pillarbox.message import MAX_MESSAGE_BYTES, sqs_size_bytes
 from pillarbox.payload import Pointer, pointer_in
+from service1_api.outgoing import Message, OverloadedError, PublishError, QueueUnavailableError
 from service1_api.payloads import ClaimCheck, PayloadPlace, StoreUnavailableError
-from service1_api.publisher import Message, OverloadedError, PublishError, QueueUnavailableError
 
 from .fakes import FakeClock, FakePublisher, new_metrics
 

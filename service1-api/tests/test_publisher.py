@@ -9,15 +9,8 @@ import pytest
 
 from common.testing.waiting import eventually
 from pillarbox.message import MAX_MESSAGE_BYTES
-from service1_api.publisher import (
-    MIN_BACKLOG,
-    Message,
-    MessageRefusedError,
-    OverloadedError,
-    Publisher,
-    PublishError,
-    QueueUnavailableError,
-)
+from service1_api.outgoing import Message, MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
+from service1_api.publisher import MIN_BACKLOG, Publisher
 
 from .fakes import FakeQueue, new_metrics
 

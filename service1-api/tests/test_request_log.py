@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from prometheus_client import Histogram
 
 from pillarbox.logs import JsonFormatter
-from service1_api.publisher import QueueUnavailableError
+from service1_api.outgoing import QueueUnavailableError
 from service1_api.request_log import amzn_trace_id, client_address
 
 from .conftest import Service

@@ -14,8 +14,8 @@ from moto.server import ThreadedMotoServer
 
 from pillarbox_aws.credentials import CredentialsError
 from pillarbox_aws.object_store import open_store
+from service1_api.aws import S3Archive, S3Payloads
 from service1_api.payloads import StoreUnavailableError
-from service1_api.s3 import S3Archive, S3Payloads
 from service1_api.status import ArchiveUnavailableError
 
 from .aws_stub import DROP, AwsStub
@@ -304,7 +304,7 @@ def test_archive_is_asked_again_once_credentials_are_there(stub: AwsStub, error:
     def new_client() -> Any:
         if not ready:
             raise error
-        return ready[0]._new_client()
+        return ready[0]._s3._new_client()
 
     archive = S3Archive(new_client, BUCKET)
     with pytest.raises(ArchiveUnavailableError, match=type(error).__name__):
@@ -317,7 +317,7 @@ def test_first_requests_make_one_client(stub: AwsStub) -> None:
     made: list[object] = []
 
     def new_client() -> Any:
-        made.append(client := archive_at(stub.url)._new_client())
+        made.append(client := archive_at(stub.url)._s3._new_client())
         return client
 
     archive = S3Archive(new_client, BUCKET)

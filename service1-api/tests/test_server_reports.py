@@ -29,6 +29,8 @@ def test_report_counts_the_rejection_and_logs_it_with_the_client(
     caplog.set_level(logging.INFO)
     report_to(service.app, trusted_proxy_hops)(Problem("too_large", "a body"), TRACE_ID, FORWARDED)
     assert service.registry.get_sample_value("pillarbox_api_rejections_total", {"code": "too_large"}) == 1
+    answered = {"route": "none", "status": "413"}  # else an overloaded server would look healthy in the objectives
+    assert service.registry.get_sample_value("pillarbox_api_requests_total", answered) == 1
     (line,) = (vars(record) for record in caplog.records)
     assert (line["message"], line["status"], line["code"]) == ("request refused", 413, "too_large")
     assert (line["trace_id"], line["client"]) == (TRACE_ID, client)

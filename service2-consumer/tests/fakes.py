@@ -108,6 +108,8 @@ class FakeQueue:
         self.extensions: list[tuple[float, int]] = []
         self.waits: list[int] = []
         self.failing = ""
+        self.failing_dead_letters = ""
+        self.has_dead_letter_queue = True
         self.failing_deletes = False
         self.failing_extensions = False
         self.when_received: Callable[[], None] = lambda: None
@@ -170,6 +172,11 @@ class FakeQueue:
         if self.failing:
             raise QueueError(self.failing)
         return {"visible": len(self.messages)}
+
+    def dead_letters(self) -> int | None:
+        if self.failing or self.failing_dead_letters:
+            raise QueueError(self.failing or self.failing_dead_letters)
+        return len(self.dead) if self.has_dead_letter_queue else None
 
     def receives_of(self, sqs_id: str) -> int:
         return self.messages[sqs_id].receives

@@ -1,5 +1,6 @@
-"""The metric of the queue's depth."""
+"""The metrics of the depth of the queue and of its dead-letter queue."""
 
+import math
 import threading
 
 from prometheus_client import CollectorRegistry
@@ -32,6 +33,30 @@ def test_unknown_depth_keeps_the_last_value() -> None:
     assert refreshed(queue, metrics) == 1
     queue.failing = ""
     assert refreshed(queue, metrics) == 2
+
+
+def dead_letters(queue: FakeQueue, metrics: Metrics) -> float:
+    refreshed(queue, metrics)
+    value = metrics.registry.get_sample_value("pillarbox_consumer_dead_letters")
+    assert value is not None
+    return value
+
+
+def test_dead_letters_become_a_metric_that_is_no_number_until_they_were_counted() -> None:
+    queue, metrics = FakeQueue(FakeClock()), Metrics(CollectorRegistry())
+    queue.has_dead_letter_queue = False
+    assert math.isnan(dead_letters(queue, metrics))
+    queue.has_dead_letter_queue = True
+    queue.dead += ["a", "b", "c"]
+    assert dead_letters(queue, metrics) == 3
+
+
+def test_a_dead_letter_queue_that_may_not_be_read_leaves_the_depth_known() -> None:
+    queue, metrics = FakeQueue(FakeClock()), Metrics(CollectorRegistry())
+    queue.send()
+    queue.failing_dead_letters = "AccessDenied"
+    assert refreshed(queue, metrics) == 1
+    assert math.isnan(dead_letters(queue, metrics))
 
 
 def test_exception_does_not_end_the_depth_thread() -> None:

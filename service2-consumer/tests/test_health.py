@@ -98,7 +98,7 @@ def test_metrics_match_the_contract() -> None:
     wanted = (
         "received stored probes duplicates conflicts invalid store_failures released deleted delete_failures "
         "stored_bytes skipped read_bytes read_failures read_seconds polls receive_seconds store_seconds age_seconds "
-        "in_flight store_healthy set_aside lanes_full lanes_alive queue_messages"
+        "in_flight store_healthy set_aside lanes_full lanes_alive queue_messages dead_letters"
     )
     assert names == {f"pillarbox_consumer_{name}" for name in wanted.split()}
 

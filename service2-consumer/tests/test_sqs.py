@@ -1,6 +1,7 @@
 """The SQS adapter against moto."""
 
 import contextlib
+import json
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -116,6 +117,23 @@ def test_missing_queue_raises_with_its_code(aws: Aws, url: str) -> None:
         queue.depth()
 
 
+def test_dead_letters_are_counted_in_the_queue_that_the_redrive_policy_names(aws: Aws, url: str) -> None:
+    queue = opened(aws, url)
+    assert queue.dead_letters() is None  # without a redrive policy there is no such queue
+    dead_url = aws.new_queue(f"{url.rpartition('/')[2]}-dlq")
+    arn = aws.sqs.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "3"})
+    aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": policy})
+    assert queue.dead_letters() == 0
+    for _ in range(2):
+        send(aws, dead_url)
+    aws.sqs.receive_message(QueueUrl=dead_url, VisibilityTimeout=60)  # an operator who looks at one hides it
+    assert queue.dead_letters() == 2
+    aws.sqs.delete_queue(QueueUrl=dead_url)
+    with pytest.raises(QueueError):
+        queue.dead_letters()
+
+
 def test_refused_connection_raises(aws: Aws) -> None:
     queue = opened(aws, "http://127.0.0.1:1/000000000000/q")
     with pytest.raises(QueueError, match="NewConnectionError"):
@@ -211,6 +229,12 @@ def test_malformed_depth_raises(attributes: object) -> None:
         queue_of({"Attributes": attributes}).depth()
 
 
+@pytest.mark.parametrize("policy", ["no JSON", "[]", '"text"', 7], ids=str)
+def test_malformed_redrive_policy_raises(policy: object) -> None:
+    with pytest.raises(QueueError, match="MalformedReply"):
+        queue_of({"Attributes": {"RedrivePolicy": policy}}).dead_letters()
+
+
 def test_unconfirmed_receipt_is_returned_as_failed() -> None:
     assert queue_of({"Successful": [{"Id": "1"}]}).delete(["a", "b"]) == ["a"]
     assert queue_of({"Successful": "all"}).change_visibility(["a", "b"], 0) == ["a", "b"]
@@ -235,7 +259,7 @@ fields = st.sampled_from(["Messages", "Successful", "Failed", "Attributes"])
 @given(st.dictionaries(fields, json_values | st.lists(json_values | nearly_messages, max_size=4)))
 def test_any_json_reply_raises_queue_error_or_returns_a_result(reply: dict[str, Any]) -> None:
     queue = queue_of(reply)
-    for ask in (lambda: queue.receive(0), queue.depth):
+    for ask in (lambda: queue.receive(0), queue.depth, queue.dead_letters):
         with contextlib.suppress(QueueError):
             ask()
     assert set(queue.delete(["a", "b"])) <= {"a", "b"}

@@ -11,8 +11,8 @@ from service1_api.metrics import Metrics
 from service1_api.problems import PROBLEM_MEDIA_TYPE, Problem, problem_document, problem_headers
 from service1_api.request_log import context_of
 
-# Where the app's extensions keep the counter of rejections: the HTTP server rejects requests too.
-REJECTIONS = "service1_api.rejections"
+# Where the app's extensions keep the metrics: the HTTP server rejects requests too.
+METRICS = "service1_api.metrics"
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def register(app: Flask, metrics: Metrics) -> None:
         log.error("request failed unexpectedly", exc_info=_without_text(exc), extra=extra)
         return answer(Problem("internal_error", "an unexpected error; it has been logged"))
 
-    app.extensions[REJECTIONS] = metrics.rejections_total
+    app.extensions[METRICS] = metrics
     app.register_error_handler(Problem, answer)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, unexpected)

@@ -8,15 +8,12 @@ import orjson
 from flask import Blueprint, Response
 
 from pillarbox.ids import derived_ids, new_message_id, parse_idempotency_key
-from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, encode_body, field_problems, sqs_size_bytes
-from pillarbox.probe import is_probe
 from pillarbox.strict_json import JsonValue
 from pillarbox.tracing import Span, Tracer
-from service1_api import SERVICE
 from service1_api.metrics import Metrics
+from service1_api.outgoing import Message, MessageFactory, MessageRefusedError, OverloadedError, PublishError
 from service1_api.payloads import StoreUnavailableError
 from service1_api.problems import FieldError, Problem, problem_document
-from service1_api.publisher import Message, MessageRefusedError, OverloadedError, PublishError
 from service1_api.request_log import context_of, current_request
 from service1_api.request_parsing import RequestParser
 from service1_api.status import location_of
@@ -71,7 +68,7 @@ class _Views:
         self._publisher = publisher
         self._metrics = metrics
         self._tracer = tracer
-        self._max_payload_bytes = max_payload_bytes
+        self._factory = MessageFactory(max_payload_bytes)
         self._located = located
 
     def one(self) -> Response:
@@ -82,7 +79,8 @@ class _Views:
             now = datetime.now(UTC)
             (message_id,) = _message_ids(current.environ.get(_KEY_HEADER), now, None)
             context.message_id = message_id
-            return self._message(data, message_id, now, self._tracer.create(context.span, message_id), "#/data")
+            span = self._tracer.create(context.span, message_id)
+            return self._factory.message(data, message_id, now, span, "#/data")
 
         with self._parser.concurrency:
             (problem,) = self._published([self._parser.read(current, message_of)])
@@ -133,36 +131,9 @@ class _Views:
 
     def _checked(self, item: JsonValue, message_id: str, now: datetime, span: Span, pointer: str) -> Message | Problem:
         try:
-            return self._message(item, message_id, now, span, pointer)
+            return self._factory.message(item, message_id, now, span, pointer)
         except Problem as problem:
             return problem
-
-    def _message(self, data: JsonValue, message_id: str, now: datetime, span: Span, pointer: str) -> Message:
-        problems = field_problems(data)
-        if problems or not isinstance(data, dict):
-            errors = [FieldError(f"{pointer}/{p.field}" if p.field else pointer, p.code, p.text) for p in problems]
-            raise Problem("invalid_data", "the e-mail does not match the contract", errors)
-        body = encode_body(data)
-        attributes = Envelope(message_id, now, SERVICE, span.traceparent, span.tracestate).to_attributes()
-        size = sqs_size_bytes(body, attributes)
-        if size > MAX_MESSAGE_BYTES and "tracestate" in attributes:  # it travels only where there is room
-            del attributes["tracestate"]
-            size = sqs_size_bytes(body, attributes)
-        if size > MAX_MESSAGE_BYTES:
-            return self._large_message(body, attributes, size, span)
-        return Message(body, attributes, size, is_probe=is_probe(message_id, data["email_sender"]), span=span)
-
-    def _large_message(self, body: str, attributes: Mapping[str, str], size: int, span: Span) -> Message:
-        limit = self._max_payload_bytes
-        if not limit:
-            detail = f"an e-mail is at most {MAX_MESSAGE_BYTES} bytes in the queue; this one has {size}"
-            raise Problem("too_large", detail)
-        payload = body.encode()  # the text would take up to four bytes per character
-        if len(payload) > limit:
-            raise Problem(
-                "too_large", f"an e-mail is at most {limit} bytes as compact JSON; this one has {len(payload)}"
-            )
-        return Message("", attributes, size, payload, span=span)
 
 
 def _message_ids(key: str | None, now: datetime, count: int | None) -> list[str]:

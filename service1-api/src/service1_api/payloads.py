@@ -12,7 +12,7 @@ from pillarbox.message import sqs_size_bytes
 from pillarbox.payload import SIZE_ATTRIBUTE, Pointer, payload_key
 from pillarbox.tracing import NO_TRACER, Tracer
 from service1_api.metrics import Metrics
-from service1_api.publisher import Message, OverloadedError, PublishError, trace_id_of
+from service1_api.outgoing import Message, OverloadedError, PublishError, trace_id_of
 
 log = logging.getLogger(__name__)
 

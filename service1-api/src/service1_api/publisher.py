@@ -3,14 +3,20 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pillarbox import trace
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES
-from pillarbox.tracing import NO_TRACER, UNTRACED, Span, Tracer
+from pillarbox.tracing import NO_TRACER, Tracer
 from service1_api.metrics import Metrics
+from service1_api.outgoing import (
+    Message,
+    MessageRefusedError,
+    OverloadedError,
+    PublishError,
+    QueueUnavailableError,
+)
 
 # How many e-mails must wait before one more call starts beside 0, 1, 2 and 3 others. An idle service sends at once;
 # a busy one lets batches fill, because every call that ends is followed by one that takes what waits.
@@ -18,44 +24,6 @@ MIN_BACKLOG = (1, 3, 8, 10)
 
 # After this wait a caller may send at once: a call that hangs must not delay the next ones.
 PATIENCE_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as SQS takes it; `size_bytes` counts body and attributes as SQS does."""
-
-    body: str
-    attributes: Mapping[str, str]
-    size_bytes: int
-    payload: bytes | None = None  # the body of a message past SQS's limit: payloads.py replaces it
-    numbers: Mapping[str, str] | None = None  # attributes of type Number
-    is_probe: bool = False
-    span: Span = UNTRACED
-
-
-def trace_id_of(message: Message) -> str:
-    """Return the id of the trace that travels with a message; empty if none does."""
-    return trace.trace_id(message.attributes.get("traceparent", ""))
-
-
-class PublishError(Exception):
-    """A message that the queue has not confirmed; `cause` is a short stable word for metrics and logs."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-
-class QueueUnavailableError(PublishError):
-    """The queue was not reached or failed. It may hold the message; the same message may be sent again."""
-
-
-class MessageRefusedError(PublishError):
-    """The queue rejects the message, or the whole call because of one of its messages. A retry cannot succeed."""
-
-
-class OverloadedError(PublishError):
-    """Too many messages are waiting."""
 
 
 class Queue(Protocol):

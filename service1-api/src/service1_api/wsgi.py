@@ -23,13 +23,12 @@ from pillarbox_aws.sqs_client import open_client
 from pillarbox_otel.opening import check_or_exit, open_tracer
 from service1_api import SERVICE
 from service1_api.app import create_app
-from service1_api.aws import SqsQueue, SsmTokenSource
+from service1_api.aws import S3Archive, S3Payloads, SqsQueue, SsmTokenSource
 from service1_api.messages import PublishesMessages
 from service1_api.metrics import Metrics, metrics_registry
 from service1_api.payloads import ClaimCheck, PayloadPlace
 from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
-from service1_api.s3 import S3Archive, S3Payloads
 from service1_api.server import FLAG
 from service1_api.settings import STATUS_REQUESTS, Settings
 from service1_api.status import CANNOT_TELL, NOT_SET, StatusSource

@@ -1,4 +1,4 @@
-"""Refreshes the metric of the queue's depth."""
+"""Refreshes the metrics of the depth of the queue and of its dead-letter queue."""
 
 import logging
 import threading
@@ -12,14 +12,25 @@ logger = logging.getLogger(__name__)
 
 
 def watch_depth(queue: Queue, metrics: Metrics, ended: threading.Event) -> None:
-    """Refresh the metric until `ended` is set. The lanes report failures of the queue."""
+    """Refresh the metrics until `ended` is set. The lanes report failures of the queue."""
     while True:
-        try:
-            for state, count in queue.depth().items():
-                metrics.queue_messages.labels(state).set(count)
-        except QueueError as exc:
-            logger.debug("the queue's depth is unknown", extra={"cause": exc.cause})
-        except Exception:  # top of the thread: the next call may succeed
-            logger.exception("the queue's depth could not be read")
+        for refresh in (_refresh_depth, _refresh_dead_letters):
+            try:
+                refresh(queue, metrics)
+            except QueueError as exc:
+                logger.debug("the queue's depth is unknown", extra={"cause": exc.cause})
+            except Exception:  # top of the thread: the next call may succeed
+                logger.exception("the queue's depth could not be read")
         if ended.wait(_INTERVAL_SECONDS):
             return
+
+
+def _refresh_depth(queue: Queue, metrics: Metrics) -> None:
+    for state, count in queue.depth().items():
+        metrics.queue_messages.labels(state).set(count)
+
+
+def _refresh_dead_letters(queue: Queue, metrics: Metrics) -> None:
+    count = queue.dead_letters()
+    if count is not None:
+        metrics.dead_letters.set(count)

@@ -1,5 +1,6 @@
 """The metrics of the consumer. All of them are defined here."""
 
+import math
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -54,6 +55,10 @@ class Metrics:
             "lanes_full", "Lanes that receive nothing until objects set aside are stored or released"
         )
         self.lanes_alive = gauge("lanes_alive", "Lanes that made progress within LIVENESS_SECONDS")
+        self.dead_letters = gauge(
+            "dead_letters", "Messages in the dead-letter queue as SQS estimates; NaN until they could be counted"
+        )
+        self.dead_letters.set(math.nan)
         self.queue_messages = gauge("queue_messages", "Messages in the queue as SQS estimates, by state", ["state"])
 
     def messages_processed(self) -> int:

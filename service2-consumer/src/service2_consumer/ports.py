@@ -66,6 +66,10 @@ class Queue(Protocol):
         """Return the number of messages by state. Raise QueueError."""
         ...
 
+    def dead_letters(self) -> int | None:
+        """Return the number of messages in the dead-letter queue; None without such a queue. Raise QueueError."""
+        ...
+
 
 class Archive(Protocol):
     """A store in which each object is written once."""

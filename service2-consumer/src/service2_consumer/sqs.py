@@ -1,5 +1,6 @@
 """The SQS adapter: receive, delete, change visibility, depth. Failed calls become QueueError."""
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ class SqsQueue:
     ) -> None:
         self._client = client
         self._url = url
+        self._dead_letter_url = ""
         self._receive = {
             "QueueUrl": url,
             "MaxNumberOfMessages": batch,
@@ -72,6 +74,38 @@ class SqsQueue:
             return {state: _whole_number(attributes, name) for state, name in _DEPTHS.items()}
         except SqsError as exc:
             raise QueueError(exc.cause) from exc
+
+    def dead_letters(self) -> int | None:
+        """Return how many messages the dead-letter queue holds, as SQS estimates them; None without such a queue.
+
+        Raise QueueError.
+        """
+        try:
+            url = self._dead_letter_url or self._find_dead_letter_queue()
+            if not url:
+                return None
+            self._dead_letter_url = url
+            wanted = [_DEPTHS["visible"], _DEPTHS["in_flight"]]
+            attributes = self._call("GetQueueAttributes", {"QueueUrl": url, "AttributeNames": wanted}).get("Attributes")
+            return sum(_whole_number(attributes, name) for name in wanted)
+        except SqsError as exc:
+            raise QueueError(exc.cause) from exc
+
+    def _find_dead_letter_queue(self) -> str:
+        """Return the URL of the dead-letter queue; empty without one. Raise SqsError.
+
+        It is in the queue's own account and region (SQS developer guide, "Using dead-letter queues"), so that its URL
+        differs in the name alone.
+        """
+        payload = {"QueueUrl": self._url, "AttributeNames": ["RedrivePolicy"]}
+        attributes = self._call("GetQueueAttributes", payload).get("Attributes") or {}
+        try:
+            policy = json.loads(attributes.get("RedrivePolicy") or "{}")
+            arn = str(policy.get("deadLetterTargetArn") or "")
+        except (AttributeError, TypeError, ValueError) as exc:
+            raise SqsError(MALFORMED_REPLY) from exc
+        name = arn.rpartition(":")[2]
+        return f"{self._url.rpartition('/')[0]}/{name}" if name else ""
 
     def _batch(self, action: str, receipts: Sequence[str], fields: Mapping[str, object]) -> list[str]:
         wanted = [{"Id": str(i), "ReceiptHandle": receipt, **fields} for i, receipt in enumerate(receipts)]

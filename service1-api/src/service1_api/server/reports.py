@@ -1,10 +1,11 @@
-"""Reports of requests that the server itself rejects: the application's metric, and one log line."""
+"""Reports of requests that the server itself rejects: the application's metrics, and one log line."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from service1_api.error_handlers import REJECTIONS
+from service1_api.error_handlers import METRICS
+from service1_api.metrics import Metrics
 from service1_api.problems import Problem
 from service1_api.request_log import caller_fields
 from service1_api.server.answers import Report
@@ -24,10 +25,11 @@ class _WithoutInput(logging.Filter):
 
 def report_to(application: Any, trusted_proxy_hops: int) -> Report:
     """Return a function that counts a rejection in the application's metrics and logs it."""
-    rejections = application.extensions[REJECTIONS]
+    metrics: Metrics = application.extensions[METRICS]
 
     def report(problem: Problem, trace_id: str, environ: Mapping[str, Any]) -> None:
-        rejections.labels(problem.code).inc()
+        metrics.requests_total.labels("none", str(problem.status)).inc()
+        metrics.rejections_total.labels(problem.code).inc()
         fields = {"status": problem.status, "code": problem.code, "trace_id": trace_id}
         log.info("request refused", extra=fields | caller_fields(environ, trusted_proxy_hops))
 

@@ -1,0 +1,1 @@
+"""What an operator watches: rules, objectives, dashboards, and what writes the derived files."""
