@@ -95,7 +95,7 @@ test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: m
 	@$(DEV)/python -m pytest -m faults $(PARALLEL_FAULTS) $(ARGS)
 
 .PHONY: test-system
-test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx, haproxy or Prometheus
+test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx, haproxy, Prometheus or Chromium
 	@$(DEV)/python -m pytest -m system $(PARALLEL) $(ARGS)
 
 .PHONY: test-images
@@ -180,6 +180,10 @@ clean-images: ## remove the images of TAG and what their build left behind
 .PHONY: pin-base
 pin-base: ## write the digest that the base image has now to infrastructure/base-image.txt
 	@$(BUILD) pin
+
+.PHONY: screenshots
+screenshots: setup .venvs/dev/.ready ## make the pictures of the page in docs/images/ again (needs chromium, chromedriver)
+	@cd ops && PYTHONPATH=.. ../$(DEV)/python -m tests.ui.screenshots
 
 # ---- upkeep ---------------------------------------------------------------------------------------------------------
 

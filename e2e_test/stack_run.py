@@ -27,7 +27,7 @@ class Run:
         self.process = subprocess.Popen(
             [PYTHON, "-m", "local_stack", "--directory", str(directory)],
             cwd=REPOSITORY,
-            env={**os.environ, **ports, **environment},
+            env={**os.environ, **ports, "UI_PORT": "", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 
@@ -45,6 +47,7 @@ class Shown:
     directory: Path
     message_id: str
     key: str
+    page: str
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +57,14 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     proxies = dict.fromkeys(names, f"http://127.0.0.1:{free_port()}")
     directory = tmp_path_factory.mktemp("shown")
     template = "{prefix}{date:%Y}/{sender}/{message_id}.json"
-    run = Run(directory, S3_PREFIX="emails/", S3_KEY_TEMPLATE=template, **proxies)
+    run = Run(directory, S3_PREFIX="emails/", S3_KEY_TEMPLATE=template, UI_PORT=str(free_port()), **proxies)
     try:
         message_id = json.loads(run.wait_line(r"answer +200 (\{.*\})$")[1])["message_id"]
         key = run.wait_line(r"object +s3://[^/]+/(\S+)$")[1]
         run.wait_line(r"stored +\d+ ms after it was accepted")
+        page = run.wait_line(r"^  (http://127\.0\.0\.1:\d+/login\?token=\S+)$")[1]
         run.wait_line(r"^accepted 1   stored 1   waiting 0   failed 0$")
-        yield Shown(run, directory, message_id, key)
+        yield Shown(run, directory, message_id, key, page)
         assert run.interrupt() == 0
     finally:
         run.end()
@@ -75,6 +79,18 @@ def test_a_run_keeps_its_token_to_this_user(shown: Shown) -> None:
     assert list(environment) == NAMES
     assert (shown.directory / "stack.env").stat().st_mode & 0o077 == 0
     assert environment["API_TOKEN"] not in "\n".join(shown.run.printed)
+
+
+def test_the_page_opens_at_its_address_and_shows_the_email(shown: Shown) -> None:
+    opener = build_opener(ProxyHandler({}), HTTPCookieProcessor())
+    opener.open(shown.page, timeout=60).close()
+    origin = shown.page.partition("/login")[0]
+    with opener.open(f"{origin}/search?q=id:{shown.message_id}", timeout=60) as answer:
+        assert "Happy new year!" in answer.read().decode()
+    with pytest.raises(HTTPError, match="401"):
+        build_opener(ProxyHandler({})).open(f"{origin}/", timeout=60)
+    log = (shown.directory / "log/ui.log").read_text()
+    assert shown.page.partition("token=")[2] not in log
 
 
 def test_a_second_run_on_the_same_state_is_refused(shown: Shown, runs: list[Run]) -> None:

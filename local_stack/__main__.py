@@ -65,15 +65,16 @@ def _options() -> Options:
             emulator_port=_port("EMULATOR_PORT", 4566),
             file_intake_port=_port("FILE_INTAKE_PORT", 8083),
             prometheus_port=_port("PROMETHEUS_PORT", 9090) if _wants_prometheus() else None,
+            ui_port=_port("UI_PORT", 8025) if os.environ.get("UI_PORT", "8025") not in ("", "0") else 0,
         )
     except ValueError as exc:
         parser.error(str(exc))
     ports = [options.api_port, options.consumer_port, options.emulator_port, options.file_intake_port]
-    ports += [options.prometheus_port] if options.prometheus_port else []
+    ports += [port for port in (options.prometheus_port, options.ui_port) if port]
     if len(set(ports)) < len(ports):
         parser.error(
-            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083), EMULATOR_PORT (4566) and, with PROMETHEUS=1, "
-            "PROMETHEUS_PORT (9090) must be different ports"
+            "PORT (8080), CONSUMER_PORT (8081), FILE_INTAKE_PORT (8083), EMULATOR_PORT (4566), UI_PORT (8025) "
+            "and, with PROMETHEUS=1, PROMETHEUS_PORT (9090) must be different ports"
         )
     return options
 
@@ -116,6 +117,9 @@ def _show_round_trip(stack: LocalStack) -> None:
     _say("The archive in the emulator's S3, and the same objects as files:\n")
     _say(f'  . {env_file}; aws s3 ls --recursive "s3://$S3_BUCKET_NAME/messages/"')
     _say(f"  {stack.options.directory / 'emulator' / 's3'}\n")
+    if stack.page_address:
+        _say("Look at archive, queues and figures in a browser; the address is a secret:\n")
+        _say(f"  {stack.page_address}\n")
     _say(f"Logs: {stack.options.directory / 'log'}   Metrics: {stack.environment['API_URL']}/metrics\n")
     if stack.options.prometheus_port:
         _say(f"Prometheus with the rules of monitoring/: http://127.0.0.1:{stack.options.prometheus_port}\n")

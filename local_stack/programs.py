@@ -29,6 +29,7 @@ class Options:
     emulator_port: int = 4566
     file_intake_port: int = 8083
     prometheus_port: int | None = None
+    ui_port: int = 0  # no page
     template_parameters: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict)
     service_programs: Path | None = None
@@ -118,6 +119,18 @@ class Programs:
         services = (options.api_port, options.consumer_port, options.file_intake_port)
         configured = prometheus.configuration(dict(zip(prometheus.SERVICES, services, strict=True)))
         return prometheus.new_prometheus(options.directory, options.prometheus_port, configured)
+
+    def page(self, resources: Mapping[str, str], secret: str) -> Process:
+        """Return a process of `pillarbox ui`, whose address has the secret."""
+        port = self._options.ui_port
+        return Process(
+            "ui",
+            (REPOSITORY / ".venvs/ops/bin/pillarbox", "ui", "--port", str(port)),
+            environment={**self._environment, **resources, "UI_TOKEN": secret},
+            directory=self._options.directory,
+            working_directory=REPOSITORY,
+            ready_url=f"http://127.0.0.1:{port}/ready",
+        )
 
     def _service(
         self, name: str, folder: str, command: tuple[str | Path, ...], port: int, settings: Mapping[str, str]

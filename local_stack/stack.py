@@ -1,6 +1,7 @@
 """The local stack: start the emulator, create the stack and the token, start the services, stop all in order."""
 
 import fcntl
+import secrets
 import shlex
 import signal
 from collections.abc import Callable
@@ -13,14 +14,21 @@ from local_stack.programs import Options, Programs
 
 _START_SECONDS = 60
 _STOP_SECONDS = 20
-_NAMES = ("prometheus", "service1-api", "service2-consumer", "file-intake", "emulator")  # in the order of stopping
-_ATTRIBUTES = ("prometheus", "api", "consumer", "file_intake", "emulator")  # of LocalStack, in the same order
+_NAMES = (
+    "ui",
+    "prometheus",
+    "service1-api",
+    "service2-consumer",
+    "file-intake",
+    "emulator",
+)  # in the order of stopping
+_ATTRIBUTES = ("page", "prometheus", "api", "consumer", "file_intake", "emulator")  # of LocalStack, in the same order
 
 
 class LocalStack:
-    """The running pipeline. Its processes are `emulator`, `api`, `consumer` and `file_intake`.
+    """The running pipeline. Its processes are `emulator`, `api`, `consumer`, `file_intake` and, with a port, `page`.
 
-    A test may kill and restart each of them.
+    A test may kill and restart each of them. `page_address` opens the page; it is empty if there is none.
     """
 
     def __init__(
@@ -40,6 +48,8 @@ class LocalStack:
         self.consumer: Process
         self.file_intake: Process
         self.prometheus: Process | None = None
+        self.page: Process
+        self.page_address = ""
 
     def start(self) -> None:
         """Start everything and return when the services are ready.
@@ -55,8 +65,9 @@ class LocalStack:
             (self.options.emulator_port, "EMULATOR_PORT"),
             (self.options.file_intake_port, "FILE_INTAKE_PORT"),
             (self.options.prometheus_port, "PROMETHEUS_PORT"),
+            (self.options.ui_port, "UI_PORT"),
         ):
-            if port is not None:
+            if port:
                 require_free_port(port, variable)
         self._announce("[1/4] starting the AWS emulator")
         self._start_emulator()
@@ -72,11 +83,13 @@ class LocalStack:
         self.file_intake.start()
         if self.prometheus:
             self.prometheus.start()
-        for process in filter(None, (self.api, self.consumer, self.file_intake, self.prometheus)):
+        if self.options.ui_port:
+            self._start_page()
+        for process in self._started()[:-1]:  # the emulator is ready
             process.wait_ready(_START_SECONDS)
 
     def stop(self) -> None:
-        """Stop Prometheus, the API, the consumers, then the emulator, which saves the queues when it ends."""
+        """Stop the page, Prometheus, the API, the consumers, then the emulator, which saves the queues when it ends."""
         if file_intake := getattr(self, "file_intake", None):
             file_intake.signal(signal.SIGTERM)  # it drains while the others do
         for process in self._started():
@@ -110,6 +123,12 @@ class LocalStack:
 
     def _started(self) -> list[Process]:
         return [process for name in _ATTRIBUTES if (process := getattr(self, name, None))]
+
+    def _start_page(self) -> None:
+        secret = secrets.token_urlsafe(24)
+        self.page = self._programs.page(self.environment, secret)
+        self.page.start()
+        self.page_address = f"http://127.0.0.1:{self.options.ui_port}/login?token={secret}"
 
     def _start_emulator(self) -> None:
         self.emulator.start()

@@ -48,6 +48,7 @@ PURE = {
         ("pillarbox_ops", name)
         for name in ("layout", "reasons", "records", "search", "attachments", "eml", "email_input")
     ),
+    *(("pillarbox_ops", f"ui.{name}") for name in ("file_parts", "plots", "series", "text")),
     *(("service2_consumer", name) for name in ("model", "record")),
     *(
         ("service2_consumer", f"intake.{path.stem}")
@@ -78,6 +79,7 @@ DISTRIBUTIONS = {"prometheus_client": "prometheus-client", "pydantic_settings": 
     "opentelemetry": "opentelemetry-sdk",  # one of three; a namespace package
     "pydantic_core": "pydantic",
     "werkzeug": "flask",
+    "markupsafe": "flask",
 }
 
 MODULES = [(package, path) for package, folder in PACKAGES.items() for path in sorted(folder.rglob("*.py"))]

@@ -15,7 +15,7 @@ from local_stack import sample
 from local_stack.processes import Process, StackError
 from local_stack.programs import DEFAULT_DIRECTORY, Options
 
-PORTS = ("PORT", "CONSUMER_PORT", "EMULATOR_PORT", "FILE_INTAKE_PORT")
+PORTS = ("PORT", "CONSUMER_PORT", "EMULATOR_PORT", "FILE_INTAKE_PORT", "UI_PORT")
 TRIP = sample.RoundTrip(200, '{"message_id": "1"}', "messages/1.json", {"email_data": {"email_subject": "Hi"}}, 0.042)
 
 
@@ -24,6 +24,7 @@ class FakeStack:
 
     def __init__(self) -> None:
         self.options = Options()
+        self.page_address = ""
         self.environment = {"API_URL": "http://127.0.0.1:1", "S3_BUCKET_NAME": "archive", "API_TOKEN": "secret-token"}
         self.calls: list[str] = []
         self.while_starting: Callable[[], object] = lambda: None
@@ -87,17 +88,28 @@ def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeStack:
 
 
 def test_ports_and_directory_have_defaults() -> None:
-    assert program._options() == Options(DEFAULT_DIRECTORY, 8080, 8081, 4566, 8083)
+    assert program._options() == Options(DEFAULT_DIRECTORY, 8080, 8081, 4566, 8083, ui_port=8025)
 
 
 def test_ports_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for number, name in enumerate(PORTS, start=9001):
         monkeypatch.setenv(name, str(number))
-    assert program._options() == Options(DEFAULT_DIRECTORY, 9001, 9002, 9003, 9004)
+    assert program._options() == Options(DEFAULT_DIRECTORY, 9001, 9002, 9003, 9004, ui_port=9005)
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "٨٠"])  # digits, but not of ASCII
-@pytest.mark.parametrize("variable", PORTS)
+@pytest.mark.parametrize("port", ["", "0"])
+def test_page_is_switched_off_by_an_empty_port_or_0(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    monkeypatch.setenv("UI_PORT", port)
+    assert program._options().ui_port == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "port"),
+    [
+        *((variable, port) for variable in PORTS for port in ("65536", "http", "-1", "٨٠")),  # digits, but not of ASCII
+        *((variable, "0") for variable in PORTS if variable != "UI_PORT"),
+    ],
+)
 def test_value_that_is_no_port_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, port: str
 ) -> None:
@@ -165,6 +177,16 @@ def test_round_trip_and_commands_are_shown_without_the_token(
     assert "           email_subject: Hi\n" in out
     assert "  stored   42 ms after it was accepted\n" in out
     assert "secret-token" not in out
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8025/login?token=the-secret", ""])
+def test_address_of_the_page_is_shown_if_there_is_one(
+    stack: FakeStack, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    stack.page_address = address
+    program.main()
+    assert ("in a browser" in (out := capsys.readouterr().out)) == bool(address)
+    assert f"\n  {address}\n" in out or not address
 
 
 def test_curl_command_posts_a_valid_email(stack: FakeStack, capsys: pytest.CaptureFixture[str]) -> None:

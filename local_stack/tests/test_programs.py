@@ -19,7 +19,12 @@ def test_aws_settings_of_the_user_reach_no_program(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-real-one")
     programs = Programs(Options(tmp_path, emulator_port=4600))
-    for process in (programs.emulator(), programs.api("a", 1, RESOURCES, {}), programs.consumer("c", 2, RESOURCES, {})):
+    for process in (
+        programs.emulator(),
+        programs.api("a", 1, RESOURCES, {}),
+        programs.consumer("c", 2, RESOURCES, {}),
+        programs.page({}, "x"),
+    ):
         aws = {name: value for name, value in environment_of(process).items() if name.startswith("AWS_")}
         assert aws == programs.aws | {"AWS_EC2_METADATA_DISABLED": "true"}
         assert aws["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4600"
@@ -38,6 +43,13 @@ def test_service_gets_its_resources_and_its_port_on_loopback(tmp_path: Path) -> 
     environment = environment_of(process)
     assert environment.items() >= RESOURCES.items()
     assert (environment["BIND_HOST"], environment["PORT"], environment["DRAIN_SECONDS"]) == ("127.0.0.1", "8099", "0")
+    assert process.ready_url == "http://127.0.0.1:8099/ready"
+
+
+def test_page_gets_the_resources_and_its_secret_not_by_its_arguments(tmp_path: Path) -> None:
+    process = Programs(Options(tmp_path, ui_port=8099)).page(RESOURCES, "the-secret")
+    assert environment_of(process).items() >= {**RESOURCES, "UI_TOKEN": "the-secret"}.items()
+    assert process._command[1:] == ["ui", "--port", "8099"]
     assert process.ready_url == "http://127.0.0.1:8099/ready"
 
 

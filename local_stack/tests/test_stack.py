@@ -4,6 +4,7 @@ import shlex
 import signal
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,9 @@ class FakePrograms(Programs):
     def consumer(self, name: str, port: int, resources: Mapping[str, str], settings: Mapping[str, str]) -> Process:
         return self._process(name, {**resources, "PORT": str(port), **settings})
 
+    def page(self, resources: Mapping[str, str], secret: str) -> Process:
+        return self._process("ui", {**resources, "UI_TOKEN": secret})
+
 
 @pytest.fixture(autouse=True)
 def provisioned(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
@@ -142,6 +146,22 @@ def test_what_was_started_is_stopped_if_a_service_does_not_start(stack: LocalSta
     ]
 
 
+def test_page_starts_last_stops_first_and_has_the_secret_of_its_address(
+    options: Options, programs: FakePrograms
+) -> None:
+    stack = LocalStack(replace(options, ui_port=free_port()), programs=programs)
+    with stack:
+        assert [call for call in programs.calls if call.startswith("start")][-1] == "start ui"
+        assert "ready ui" in programs.calls
+        assert isinstance(stack.page, FakeProcess)
+        secret = stack.page.settings["UI_TOKEN"]
+        assert len(secret) >= 32
+        assert stack.page_address == f"http://127.0.0.1:{stack.options.ui_port}/login?token={secret}"
+        assert secret not in (options.directory / "stack.env").read_text()
+        programs.calls.clear()
+    assert next(call for call in programs.calls if call.startswith("stop")) == "stop ui"
+
+
 def test_kill_services_spares_the_emulator(stack: LocalStack, programs: FakePrograms) -> None:
     with stack:
         programs.calls.clear()
@@ -198,11 +218,13 @@ def test_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         ("consumer_port", "CONSUMER_PORT"),
         ("emulator_port", "EMULATOR_PORT"),
         ("file_intake_port", "FILE_INTAKE_PORT"),
+        ("ui_port", "UI_PORT"),
     ],
 )
 def test_port_in_use_is_refused_with_its_variable(
     stack: LocalStack, programs: FakePrograms, field: str, variable: str
 ) -> None:
+    stack.options = replace(stack.options, ui_port=free_port())
     port = getattr(stack.options, field)
     with (
         socket.create_server(("127.0.0.1", port)),

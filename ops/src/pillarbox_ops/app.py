@@ -33,6 +33,11 @@ class App:
         """Return the pipeline to work on. Raise OpsError."""
         return self._resolved[0]
 
+    @property
+    def ui_token(self) -> str:
+        """Return the secret that whoever starts the page wants it to have; empty if it shall make one."""
+        return os.environ.get("UI_TOKEN", "")
+
     @cached_property
     def clients(self) -> Clients:
         """Return the AWS clients of the target."""

@@ -67,6 +67,13 @@ class Clients:
         """Return the client of STS."""
         return self._client("sts")
 
+    def endpoint(self, service: str) -> str:
+        """Return the endpoint that is set for a service; empty if it is the default of AWS."""
+        from pillarbox_aws.session import endpoint_url  # noqa: PLC0415  as boto3, see above
+
+        session = self.session._session  # noqa: SLF001  boto3 has no public way to its botocore session
+        return endpoint_url(session, service, self._variables) or ""
+
     def store(self, bucket: str) -> S3Store:
         """Return a bucket for reading many objects at once: obstore spends a tenth of boto3's CPU on each."""
         from pillarbox_aws.credentials import SessionCredentials  # noqa: PLC0415  as boto3, see above
@@ -86,6 +93,18 @@ class Clients:
             encryption={},
             ca_bundle=ca_bundle(session),
         )
+
+    def object(self, bucket: str, key: str, version: str) -> bytes:
+        """Return an object of any bucket, or of a version of it. Raise OpsError if it is not there."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        options: Any = {"VersionId": version} if version else {}
+        try:
+            return self.s3.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchVersion", "404"):
+                raise
+            raise OpsError(f"s3://{bucket}/{key} is not there any more") from None
 
     def stack_outputs(self, stack: str) -> dict[str, str]:
         """Return the outputs of a CloudFormation stack. Raise OpsError if there is no such stack."""

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check:check", "Check that this identity reaches and may use the pipeline."),
     "probe": ("probe:probe", "Check the pipeline, send one e-mail through it, and log the result: for a CronJob."),
     "completion": ("completion:completion", "Print the shell's completion script."),
+    "ui": ("ui:ui", "Serve a page on 127.0.0.1 to look at the pipeline and to mend it."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 

@@ -1,0 +1,62 @@
+"""The page as a client of Flask sees it after it opened the address: of an archive in memory, or of the emulator."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from pillarbox_ops.ui.access import Access
+from pillarbox_ops.ui.emails import Emails
+from pillarbox_ops.ui.services import Services
+from pillarbox_ops.ui.web import create_app
+
+from ..pipelines import Pipeline
+from .fake_archive import NOON, FakeArchive
+from .fake_services import FakeServices, running_services
+from .pages import Page
+from .running import services_of
+
+PORT = 8025
+
+
+@pytest.fixture
+def fakes(pipeline: Pipeline) -> Iterator[FakeServices]:
+    """Give services that archive at once what they take."""
+    with running_services(pipeline) as services:
+        yield services
+
+
+@pytest.fixture
+def new_page(pipeline: Pipeline, tmp_path: Path) -> Callable[..., Page]:
+    """Give a function that makes a page of the pipeline; keyword arguments are more variables."""
+
+    def new(**variables: str) -> Page:
+        services = services_of(pipeline.environment | variables, tmp_path)
+        access = Access(PORT)
+        return Page(_client(services, access), services, access)
+
+    return new
+
+
+@pytest.fixture
+def fake() -> FakeArchive:
+    """Give an archive in memory."""
+    return FakeArchive()
+
+
+@pytest.fixture
+def page(fake: FakeArchive, tmp_path: Path) -> Page:
+    """Give the page of the archive in memory at noon; it knows no queues."""
+    services = services_of({"AWS_REGION": "eu-west-1", "S3_BUCKET_NAME": fake.bucket}, tmp_path)
+    services.now = lambda: NOON
+    services.emails = Emails(fake.archive, services.now)
+    access = Access(PORT)
+    return Page(_client(services, access), services, access)
+
+
+def _client(services: Services, access: Access) -> FlaskClient:
+    client = create_app(services, access).test_client()
+    client.environ_base |= {"HTTP_HOST": f"127.0.0.1:{PORT}"}
+    client.get(f"/login?token={access.secret}", base_url=f"http://127.0.0.1:{PORT}")
+    return client
