@@ -77,7 +77,7 @@ run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone aga
 
 # One worker runs all tests of a file, because they share processes; files with slow tests come first. There are more
 # workers than cores, because many tests wait.
-PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+PARALLEL ?= --numprocesses=5 --dist=loadfile --no-loadscope-reorder
 
 # These load the machine themselves, so there are as many workers as the smallest runner has cores.
 PARALLEL_FAULTS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder

@@ -66,3 +66,22 @@ def test_exception_does_not_end_the_depth_thread() -> None:
     queue = FakeQueue(FakeClock())
     queue.depth = depth  # type: ignore[method-assign]
     assert refreshed(queue, Metrics(CollectorRegistry())) is None
+
+
+class _Ended(threading.Event):
+    """Ends after some waits, which it notes."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+        self._waits = waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return len(self.seconds) == self._waits
+
+
+def test_refreshes_are_frequent_at_first_and_every_30_seconds_then() -> None:
+    ended = _Ended(8)
+    watch_depth(FakeQueue(FakeClock()), Metrics(CollectorRegistry()), ended)
+    assert ended.seconds == [1, 2, 4, 8, 16, 30, 30, 30]
