@@ -79,6 +79,9 @@ run-consumer: .venvs/service2-consumer/.ready ## run service2-consumer alone aga
 # workers than cores, because many tests wait.
 PARALLEL ?= --numprocesses=5 --dist=loadfile --no-loadscope-reorder
 
+# Their programs (browsers, Java, an API server's clients) keep the cores busy.
+PARALLEL_SYSTEM ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+
 # These load the machine themselves, so there are as many workers as the smallest runner has cores.
 PARALLEL_FAULTS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
@@ -96,7 +99,7 @@ test-faults: setup .venvs/dev/.ready ## kill, cut and overload real processes: m
 
 .PHONY: test-system
 test-system: setup .venvs/dev/.ready ## run the tests that need kubectl, the aws CLI, Groovy, nginx, haproxy, Prometheus or Chromium
-	@$(DEV)/python -m pytest -m system $(PARALLEL) $(ARGS)
+	@$(DEV)/python -m pytest -m system $(PARALLEL_SYSTEM) $(ARGS)
 
 .PHONY: test-images
 test-images: setup .venvs/dev/.ready ## run the images of TAG: read-only, no capabilities, one e-mail through, a clean stop
