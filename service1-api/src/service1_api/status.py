@@ -21,8 +21,8 @@ from service1_api.problems import RETRY_AFTER_SECONDS, Problem
 from service1_api.request_log import context_of, current_request
 
 LONGEST_WAIT_SECONDS = 5
-NOT_SET = "STATUS_BUCKET is not set, so this service cannot read the archive"
-CANNOT_TELL = "with this layout of the archive an id alone does not tell where its e-mail lies"
+NOT_SET = "STATUS_BUCKET is not set, so this service cannot read the archive; an operator can: pillarbox find ID"
+CANNOT_TELL = "with this layout of the archive an id alone does not tell where its e-mail lies; pillarbox find ID looks for it"
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 0.8
