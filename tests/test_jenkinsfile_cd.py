@@ -125,7 +125,7 @@ def test_an_empty_tag_is_an_error_with_a_line_that_says_so(name: str, builds: di
         ("short tag", "must be a commit's SHA with 40 digits"),
         ("a shell's tag", "must be a commit's SHA with 40 digits"),
         ("unknown commit", "there is no commit 0000"),
-        ("feature branch", "neither of main nor of a release"),
+        ("feature branch", "neither on main nor in a release"),
         ("a job with another name", 'there is no environment "pillarbox"'),
         ("an environment without approvers", "has no APPROVERS"),
     ],
