@@ -9,7 +9,6 @@ _AVAILABILITY, _LATENCY = OBJECTIVES
 _API = f'container="service1-api",{CHOSEN}'
 _LATE_SECONDS = 60
 _SLOW_SECONDS = 2  # as the alarm on the load balancer
-_STALE_SECONDS = 1800  # as the alert TokenStale
 
 
 def _slo(name: str, slo: str) -> str:
@@ -102,7 +101,9 @@ def _flow() -> Row:
             Panel("Time from accepted to archived", "s", ages, "Of e-mails through the API.", _LATE_SECONDS),
             Panel("Waiting", "short", {queues: "{{container}}"}, "Messages in the queues that nobody has received."),
             Panel("Pods", "short", {pods: "{{deployment}}"}, "Available pods.", width=12),
-            Panel("Probe", "short", probes, "E-mails of the probe a second; no other panel counts them.", width=12),
+            Panel(
+                "Probe", "short", probes, "E-mails of the probe a second. The panel E-mails leaves them out.", width=12
+            ),
         ],
     )
 
@@ -139,7 +140,10 @@ def _sqs() -> Row:
         for name, text in (("publish_in_flight", "calls"), ("publish_waiting", "e-mails waiting"))
     }
     failures = _of_the_api("publish_failures", "cause")
-    token = f"max by (pod) (pillarbox_api_token_age_seconds{{{_API}}})"
+    token = {f"max by (pod) (pillarbox_api_token_age_seconds{{{_API}}})": "{{pod}}"} | {
+        f"max by (environment) (pillarbox_api_token_{name}_seconds{{{_API}}})": f"{text} {{{{environment}}}}"
+        for name, text in (("cache", "read again"), ("stale", "used no more"))
+    }
     payload = {quantile(0.99, "pillarbox_api_payload_put_seconds", _API): "p99"}
     return Row(
         "SQS and token",
@@ -148,7 +152,7 @@ def _sqs() -> Row:
             Panel("E-mails in a call", "short", {batch: "{{pod}}"}, "10 at the most.", maximum=10),
             Panel("Publishing", "short", gauges, "Calls in flight, and e-mails that wait for the next one."),
             Panel("Not confirmed", "short", failures, "E-mails without SQS's word.", stacked=True),
-            Panel("Token age", "s", {token: "{{pod}}"}, "It is read every 5 minutes.", _STALE_SECONDS),
+            Panel("Token age", "s", token, "And the ages at which it is read again and used no more."),
             Panel("Reads of the token", "short", _of_the_api("token_refreshes", "outcome"), "From SSM."),
             Panel("Large e-mails", "short", _of_the_api("payloads", "outcome"), "Stored beside the queue.", width=12),
             Panel("Time to store a large e-mail", "s", payload, "Retries included.", width=12),

@@ -24,7 +24,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with running_emulator(tmp_path_factory.mktemp("emulator")) as environment:
         made = Cloud(environment)
         made.client("logs").create_log_group(logGroupName=LOG_GROUP)
-        extra = {"Dashboard": "yes", "CertificateArn": CERTIFICATE}
+        extra = {"Dashboard": "yes", "CertificateArn": CERTIFICATE, "LatencyAlarmSeconds": "3.5"}
         notified = {"AlarmTopicArn": TOPIC_ARN}
         made.deploy("dev-alarms", "alarms.yaml", ApiLogGroupName=LOG_GROUP, **notified, **WATCHED)
         made.deploy("full-alarms", "alarms.yaml", **notified, **extra, **WATCHED | {"EnvironmentName": "full"})
@@ -102,7 +102,7 @@ def test_the_dashboard_is_made_on_request_and_shows_what_the_stacks_made(cloud: 
     places = [(w["x"] + x, w["y"] + y) for w in widgets for x in range(w["width"]) for y in range(w["height"])]
     assert len(places) == len(set(places))
     lines = [line["value"] for w in widgets for line in w["properties"].get("annotations", {}).get("horizontal", [])]
-    assert lines == [0.1, 2, 60]
+    assert lines == [0.1, 3.5, 60]
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ def test_the_overview_draws_the_objectives() -> None:
     assert drawn["Budget: requests without 5xx"] == drawn["Budget: archived within 60 s"] == 0
 
 
-def test_the_board_of_the_api_draws_what_is_slow_and_what_is_stale() -> None:
-    assert lines(api()) == {"Response time": 2, "Token age": 1800, "Memory by its limit": 0.9}
+def test_the_board_of_the_api_draws_what_is_slow_and_what_is_too_large() -> None:
+    assert lines(api()) == {"Response time": 2, "Memory by its limit": 0.9}
 
 
 def test_every_metric_of_the_api_is_on_its_board() -> None:

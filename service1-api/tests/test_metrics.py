@@ -21,7 +21,7 @@ def test_every_metric_has_the_prefix_of_the_service_and_a_description() -> None:
 def test_registry_contains_exactly_the_metrics() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    assert len(list(registry.collect())) == len(vars(metrics)) == 16
+    assert len(list(registry.collect())) == len(vars(metrics)) == 18
     assert all(isinstance(metric, Counter | Gauge | Histogram) for metric in vars(metrics).values())
 
 

@@ -112,6 +112,13 @@ def test_outage_of_ssm_is_logged_once_for_each_reason_and_once_when_it_ends(
     assert reasons == ["InvalidIdentityToken", "AccessDenied", "token loaded"]
 
 
+def test_the_ages_that_an_alert_compares_are_metrics_before_the_first_read() -> None:
+    registry = CollectorRegistry()
+    cache_of(FakeTokenSource(), FakeClock(), Metrics(registry))
+    assert registry.get_sample_value("pillarbox_api_token_cache_seconds") == CACHE_SECONDS
+    assert registry.get_sample_value("pillarbox_api_token_stale_seconds") == STALE_SECONDS
+
+
 def test_last_token_is_used_for_an_hour_while_ssm_fails() -> None:
     source, clock, registry = FakeTokenSource(), FakeClock(), CollectorRegistry()
     cache = cache_of(source, clock, Metrics(registry))

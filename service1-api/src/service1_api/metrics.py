@@ -60,6 +60,10 @@ class Metrics:
 
         help_text = "Time since the token was last read from SSM; above the cache time it is stale"
         self.token_age_seconds = gauge("token_age_seconds", help_text, multiprocess_mode="livemax")
+        help_text = "TOKEN_CACHE_SECONDS, the age at which the token is read again"
+        self.token_cache_seconds = gauge("token_cache_seconds", help_text, multiprocess_mode="livemax")
+        help_text = "TOKEN_STALE_SECONDS, the age up to which the token is used while SSM fails"
+        self.token_stale_seconds = gauge("token_stale_seconds", help_text, multiprocess_mode="livemax")
         self.token_refreshes_total = counter("token_refreshes_total", "Reads of the token from SSM", ["outcome"])
 
 

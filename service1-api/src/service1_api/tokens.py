@@ -56,6 +56,8 @@ class TokenCache:
         self._metrics = metrics
         self._cache_seconds = cache_seconds
         self._stale_seconds = stale_seconds
+        metrics.token_cache_seconds.set(cache_seconds)
+        metrics.token_stale_seconds.set(stale_seconds)
         self._clock = clock
         self._changed = threading.Condition()
         self._tokens: tuple[bytes, ...] = ()
