@@ -36,11 +36,12 @@ class Archive:
     def objects(self, span: Span) -> Iterator[StoredObject]:
         """Yield the objects whose e-mails may lie in a span, the oldest prefix first.
 
-        An object that holds one e-mail is compared with the span by its id; a batch is always included.
+        An object that holds one e-mail is compared with the span by its id, else by its date and write; a batch is
+        always included.
         """
         for prefix in self.layout.prefixes(span):
             for found in self.below(prefix):
-                if found.key.endswith(BATCH_SUFFIX) or found.timestamp in span:
+                if found.key.endswith(BATCH_SUFFIX) or self.layout.placed_at(found.key, found.modified_at) in span:
                     yield found
 
     def below(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:

@@ -108,8 +108,10 @@ class Day:
             known = self._known.get(stored.key)
             if known and anew:
                 found.append(known)
-            elif not known and (timestamp := stored.timestamp) in self.span:
-                found.append(Entry((timestamp, stored.key), stored))
+            elif not known:
+                timestamp = self._archive.layout.placed_at(stored.key, stored.modified_at)
+                if timestamp in self.span:
+                    found.append(Entry((timestamp, stored.key), stored))
         return found
 
 

@@ -11,6 +11,7 @@ from pillarbox_ops.ui.emails import PAGE, Row
 from pillarbox_ops.ui.services import Services
 
 _NEAREST_DAYS = 96  # that are looked through for one with e-mails
+_YEARS = range(2000, 2101)
 
 
 def archive_views(services: Services) -> Blueprint:
@@ -86,10 +87,12 @@ def _any(rows: list[Row]) -> bool:
 
 
 def _date(text: str) -> date:
+    """Return a day of an address; what is none, or of a year that no archive has, is not found."""
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         abort(404)
+    return found if found.year in _YEARS else abort(404)
 
 
 def _number(text: str) -> int:
