@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pillarbox.ids import parse_message_id, time_of
 from pillarbox.object_key import conflict_prefix
 from pillarbox_ops.errors import ExitCode, OpsError
-from pillarbox_ops.layout import BATCH_SUFFIX, Layout, Span, instant
+from pillarbox_ops.layout import BATCH_SUFFIX, Layout, Span, id_in, instant, time_in
 from pillarbox_ops.records import ArchivedEmail, StoredObject, parse
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ class Archive:
     def objects(self, span: Span) -> Iterator[StoredObject]:
         """Yield the objects whose e-mails may lie in a span, the oldest prefix first.
 
-        An object that holds one e-mail is compared with the span by its id; a batch is always included.
+        An object that holds one e-mail is compared with the span by the time of the id in its key. A batch is always
+        included, and so is an object without such a time, of a foreign producer: the caller compares its records.
         """
-        for prefix in self.layout.prefixes(span):
-            for found in self.below(prefix):
-                if found.key.endswith(BATCH_SUFFIX) or found.timestamp in span:
-                    yield found
+        for found in self._listed(self.layout.prefixes(span)):
+            timestamp = None if found.key.endswith(BATCH_SUFFIX) else time_in(found.key)
+            if timestamp is None or timestamp in span:
+                yield found
 
     def below(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
         """Yield the objects below a prefix in the order of their keys, from the one that follows the key `after`."""
@@ -51,6 +53,25 @@ class Archive:
         for page in pages:
             for entry in page.get("Contents", []):
                 yield _stored(entry)
+
+    def _listed(self, prefixes: Iterator[str]) -> Iterator[StoredObject]:
+        """Yield the objects below prefixes, in their order; the many small ones of shards are listed in parallel."""
+        if not self.layout.is_sharded:  # the list of a whole day may be too long to hold
+            for prefix in prefixes:
+                yield from self.below(prefix)
+            return
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+
+            def listing(prefix: str) -> Future[list[StoredObject]]:
+                return pool.submit(lambda: list(self.below(prefix)))
+
+            try:
+                waiting = deque(map(listing, islice(prefixes, _PARALLEL)))
+                while waiting:
+                    yield from waiting.popleft().result()
+                    waiting.extend(map(listing, islice(prefixes, 1)))
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def folders(self, prefix: str) -> list[str]:
         """Return the prefixes directly below a prefix that ends in a slash, without their slash, in order."""
@@ -139,12 +160,13 @@ class Archive:
     def _in_batches(self, message_id: str) -> Iterator[ArchivedEmail]:
         """Yield the records of an id from its hour's batches, the latest that may hold it first.
 
-        A batch is named after its earliest member; one that a client repeated hours later may lie in any of the hour.
+        A batch is named after the first of its sorted members, so one with a later name does not hold the id; one that
+        a client repeated hours later may lie in any of the hour.
         """
         candidates = []
         for found in self.below(self.layout.batches_of(message_id)):
             if found.key.endswith(BATCH_SUFFIX):
-                if found.timestamp > time_of(message_id):
+                if (id_in(found.key) or "") > message_id:
                     break
                 candidates.append(found)
         yield from (email for email in self.read_all(reversed(candidates)) if email.message_id == message_id)

@@ -3,6 +3,15 @@
 import sys
 from enum import IntEnum
 
+# Refusals of a whole batch by SQS that are due to a message in it; the others are then sent alone.
+OF_CONTENT = (
+    "BatchRequestTooLong",
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "InvalidAttributeValue",
+    "MissingParameter",  # of an empty body
+)
+
 
 class ExitCode(IntEnum):
     """The exit codes of every command."""

@@ -90,14 +90,18 @@ def parse(found: StoredObject, raw: bytes) -> list[ArchivedEmail]:
     """Return the records of an object. Raise ValueError, whose text quotes nothing, if it holds none.
 
     An object is inflated by its first two bytes, not by its name: some stores inflate what has a Content-Encoding. What
-    is no record but has an id in its key is a body that was stored unchanged (MESSAGE_VALIDATION=none).
+    is no record but has an id in its key is a body that was stored unchanged (MESSAGE_VALIDATION=none). Such a body may
+    be JSON with a `message_id` of its own, so the other parts of a record are required too.
     """
     lines = record_lines(found, raw)
     if found.key.endswith(BATCH_SUFFIX):
         return [_email(found, line) for line in lines]
     (text,) = lines
     try:
-        return [_email(found, text)]
+        email = _email(found, text)
+        if "processed_at" not in email.record or not ("email_data" in email.record or "body" in email.record):
+            raise ValueError("is not a record: no processed_at with email_data or body")
+        return [email]
     except ValueError:
         message_id = id_in(found.key)
         if not message_id:
