@@ -194,7 +194,9 @@ def _put_around_midnight(pipeline: Pipeline) -> set[str]:
         day = time_in(message_id) or received_at
         metadata = {"received_at": rfc3339(received_at)}
         pipeline.archive({}, message_id, f"messages/{day:%Y/%m/%d}/{message_id}.json", metadata=metadata)
-    return set(sent)
+    raw = f"6{FOREIGN[1:]}"  # without a time of receipt; it was written long after its day
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=f"messages/2025/03/10/{raw}.json", Body=b"a raw body")
+    return {*sent, raw}
 
 
 def test_consecutive_days_partition_the_archive(pipeline: Pipeline) -> None:
@@ -205,7 +207,7 @@ def test_consecutive_days_partition_the_archive(pipeline: Pipeline) -> None:
         query = Query(after=start, before=start + timedelta(days=1))
         emails = archive.read_all(archive.objects(query.span(NOON)))
         days.append([email.message_id for email in emails if query.matches(email)])
-    assert [len(day) for day in days] == [0, 0, 2, 3, 0]
+    assert [len(day) for day in days] == [0, 0, 3, 3, 0]
     assert {message_id for day in days for message_id in day} == ids
 
 
@@ -258,3 +260,10 @@ def test_shards_are_listed_at_the_same_time() -> None:
     layout = Layout("{prefix}{shard}/{date:%Y/%m/%d}/{message_id}.json", "messages/")
     archive = Archive(cast("Any", Bucket()), lambda: cast("Any", None), "bucket", layout)
     assert list(archive.objects(instant(NOON))) == []
+
+
+def test_an_object_of_a_foreign_producer_is_read_for_any_part_of_its_day(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    _put_around_midnight(pipeline)
+    minute = Span(MIDNIGHT - timedelta(minutes=1), MIDNIGHT)
+    assert FOREIGN in {email.message_id for email in archive.read_all(archive.objects(minute))}

@@ -6,6 +6,7 @@ from pillarbox.ids import message_id_at, time_of
 from pillarbox_ops.layout import Layout, Span, id_in, instant, time_in
 
 DEFAULT = "{prefix}{date:%Y/%m/%d}/{message_id}.json"
+FOREIGN_ID = "5c1b2f0e-1111-4222-8333-444455556666"
 NOON = datetime(2026, 11, 28, 12, 30, tzinfo=UTC)
 ID = message_id_at(NOON, bytes(10))
 
@@ -83,7 +84,7 @@ def test_the_id_in_a_key_tells_its_time(key: str) -> None:
     assert time_in(key) == time_of(ID)
 
 
-@pytest.mark.parametrize("key", ["health/service2-consumer", "m/2026/5c1b2f0e-1111-4222-8333-444455556666.json"])
+@pytest.mark.parametrize("key", ["health/service2-consumer", f"m/2026/{FOREIGN_ID}.json"])
 def test_a_key_without_a_uuidv7_has_no_time(key: str) -> None:
     assert time_in(key) is None
 
@@ -102,3 +103,47 @@ def test_a_year_of_shards_has_each_prefix_once() -> None:
     assert len(set(found)) == len(found) == 366 * 256 + 365 * 24 + 1
     assert layout.is_sharded
     assert not Layout("{prefix}{message_id}/{shard}", "messages/").is_sharded
+
+
+def _placed(template: str, key: str, hours: float) -> datetime:
+    return Layout(template, "messages/").placed_at(f"messages/{key}", NOON + timedelta(hours=hours))
+
+
+@pytest.mark.parametrize(
+    ("template", "folder"),
+    [
+        (DEFAULT, "2026/11/28"),
+        ("{prefix}{shard}/{date:%Y}/{date:%m}/{date:%d}/{message_id}.json", "ab/2026/11/28"),
+        ("{prefix}{date:%d.%m.%Y, %j %f %G%%}/{message_id}.json", "28.11.2026, 332 000000 2026%"),
+        ("{prefix}{date:%Y/%Y-%m-%d}/{message_id}.json", "2026/2026-11-28"),
+        ("{prefix}{sender}/{date:%Y%m%d}/{message_id}.json", "jane/20261128"),
+    ],
+)
+def test_a_write_on_another_day_is_moved_into_the_day_of_the_key(template: str, folder: str) -> None:
+    key = f"{folder}/{FOREIGN_ID}.json"
+    assert _placed(template, key, 1) == NOON + timedelta(hours=1)
+    assert _placed(template, key, 24) == datetime(2026, 11, 28, 23, 59, 59, 999_000, UTC)
+    assert _placed(template, key, -24) == datetime(2026, 11, 28, tzinfo=UTC)
+
+
+def test_an_hour_in_the_key_counts_too() -> None:
+    key = f"2026/11/28/12/{FOREIGN_ID}.json"
+    found = _placed("{prefix}{date:%Y/%m/%d/%H}/{message_id}.json", key, 1)
+    assert found == datetime(2026, 11, 28, 12, 59, 59, 999_000, UTC)
+
+
+@pytest.mark.parametrize(
+    ("template", "folder"),
+    [
+        ("{prefix}{message_id}.json", ""),
+        ("{prefix}{date:%Y/%m}/{message_id}.json", "2026/11/"),
+        (DEFAULT, "2026/13/41/"),
+        (DEFAULT, "other/"),
+    ],
+)
+def test_a_key_that_names_no_day_is_placed_by_its_write(template: str, folder: str) -> None:
+    assert _placed(template, f"{folder}{FOREIGN_ID}.json", 24) == NOON + timedelta(hours=24)
+
+
+def test_an_id_with_a_time_counts_more_than_the_folder() -> None:
+    assert _placed(DEFAULT, f"2026/11/27/{ID}.json", 24) == time_of(ID)

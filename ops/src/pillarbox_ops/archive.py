@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _PARALLEL = 32
+_LISTS = 16  # of shards at the same time
 _AHEAD = 4 * _PARALLEL  # objects that are read before their turn
 _AHEAD_BYTES = 16 * 1024 * 1024  # and their size as stored: parsed, they take some ten times as much
 
@@ -60,13 +62,13 @@ class Archive:
             for prefix in prefixes:
                 yield from self.below(prefix)
             return
-        with ThreadPoolExecutor(_PARALLEL) as pool:
+        with ThreadPoolExecutor(_LISTS) as pool:
 
             def listing(prefix: str) -> Future[list[StoredObject]]:
                 return pool.submit(lambda: list(self.below(prefix)))
 
             try:
-                waiting = deque(map(listing, islice(prefixes, _PARALLEL)))
+                waiting = deque(map(listing, islice(prefixes, _LISTS)))
                 while waiting:
                     yield from waiting.popleft().result()
                     waiting.extend(map(listing, islice(prefixes, 1)))
@@ -86,9 +88,13 @@ class Archive:
         """Return the records of an object. Raise OpsError if it cannot be read or holds none."""
         raw = self.raw(found.key)
         try:
-            return parse(found, raw)
+            emails = parse(found, raw)
         except ValueError as exc:
             raise OpsError(f"s3://{self.bucket}/{found.key} {exc}") from None
+        if time_in(found.key):
+            return emails
+        placed_at = self.layout.placed_at(found.key, found.modified_at)
+        return [replace(email, placed_at=placed_at) for email in emails]
 
     def raw(self, key: str) -> bytes:
         """Return an object's bytes. Raise OpsError."""

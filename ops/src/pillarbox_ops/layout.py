@@ -14,6 +14,7 @@ _BATCH_TEMPLATE = "{prefix}{date:%Y/%m/%d/%H}/"  # of service2-consumer with OBJ
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _COARSE = re.compile("(?:[^%]|%[^MSf])*")  # of the format of a date: what stays equal for an hour
 _HOUR = timedelta(hours=1)
+_DIGITS = {"Y": 4, "G": 4, "j": 3, "f": 6, "u": 1}  # of the directives of a date; the others have two
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Layout:
         self.keys = KeyTemplate(template, prefix)
         self.prefix = prefix
         self._head = _head_of(template)
+        self._dates = [_dates_of(found, prefix) for found in (template, _BATCH_TEMPLATE)]
 
     def prefixes(self, span: Span) -> Iterator[str]:
         """Yield the prefixes of the objects of a span, the oldest first, none of them below another one."""
@@ -71,6 +73,29 @@ class Layout:
     def batches_of(self, message_id: str) -> str:
         """Return the prefix of the batches that may hold an e-mail: those of the hour of its id."""
         return _BATCH_TEMPLATE.format(prefix=self.prefix, date=time_of(message_id))
+
+    def placed_at(self, key: str, modified_at: datetime) -> datetime:
+        """Return the time by which an object is listed: that of its id, else of its write, moved into its key's date.
+
+        The consumer dates the key of a foreign producer's message by its SentTimestamp; the write may follow on another
+        day.
+        """
+        timestamp, span = time_in(key), self._span_in(key)
+        if timestamp or span is None:
+            return timestamp or modified_at
+        return min(max(modified_at, span.start), span.end - timedelta(milliseconds=1))
+
+    def _span_in(self, key: str) -> Span | None:
+        """Return the day, or the hour, that a key names; None if its template does not have both year and day."""
+        for pattern in self._dates:
+            named = found.groupdict() if (found := pattern.match(key)) else {}
+            if named.keys() >= {"Y", "m", "d"}:
+                try:
+                    start = datetime.fromisoformat("{Y}-{m}-{d}T{H}:00Z".format_map({"H": "00"} | named))
+                except ValueError:
+                    continue
+                return Span(start, start + (_HOUR if "H" in named else 24 * _HOUR))
+        return None
 
     @property
     def is_sharded(self) -> bool:
@@ -113,6 +138,26 @@ def _head_of(template: str) -> str:
         if listed != (spec or ""):
             break
     return head
+
+
+def _dates_of(template: str, prefix: str) -> re.Pattern[str]:
+    """Return a pattern for the beginning of keys, up to the last date, with the groups Y, m, d and H."""
+    pattern = dated = ""
+    for literal, name, spec, _ in string.Formatter().parse(template):
+        pattern += re.escape(literal)
+        if name == "date":
+            for position, part in enumerate(re.split("%(.)", spec or "")):
+                is_directive = position % 2 == 1 and part != "%"
+                pattern += _directive(part, pattern) if is_directive else re.escape(part)
+            dated = pattern
+        elif name:
+            pattern += re.escape(prefix) if name == "prefix" else ".+?"
+    return re.compile(dated)
+
+
+def _directive(name: str, before: str) -> str:
+    digits = _DIGITS.get(name, 2)
+    return f"(?P<{name}>[0-9]{{{digits}}})" if name in "YmdH" and f"(?P<{name}>" not in before else f"[0-9]{{{digits}}}"
 
 
 def _shards(head: str) -> Iterator[str]:

@@ -32,7 +32,8 @@ class StoredObject:
 class ArchivedEmail:
     """One record and where it lies. What the record lacks, such as a sender where nothing is validated, is empty.
 
-    `size` counts the record's bytes, uncompressed. Its repr never shows the e-mail.
+    `size` counts the record's bytes, uncompressed. `placed_at` is the time of the write moved into the date of the key.
+    Its repr never shows the e-mail.
     """
 
     message_id: str
@@ -40,6 +41,7 @@ class ArchivedEmail:
     size: int
     stored_at: datetime
     record: Mapping[str, Any]
+    placed_at: datetime | None = None
 
     def __repr__(self) -> str:
         return f"ArchivedEmail(message_id={self.message_id!r}, key={self.key!r}, size={self.size})"
@@ -79,11 +81,11 @@ class ArchivedEmail:
 
     @property
     def received_at(self) -> datetime:
-        """Return when the pipeline received it: by its record, else by its id, else by its object."""
+        """Return when the pipeline received it: by its record, else by its id, else by its object's place."""
         try:
             return datetime.fromisoformat(str(self.metadata.get("received_at"))).astimezone(UTC)
         except ValueError:
-            return time_in(self.message_id) or self.stored_at
+            return time_in(self.message_id) or self.placed_at or self.stored_at
 
 
 def parse(found: StoredObject, raw: bytes) -> list[ArchivedEmail]:

@@ -15,12 +15,16 @@ _AGES = (0.05, 0.1, 0.25, 0.5)
 
 
 class FakeServices:
-    """Answers POST /api/message and GET /metrics. `url` is its address; the counts may be set."""
+    """Answers POST /api/message and GET /metrics. `url` is its address; the counts may be set.
+
+    `posted` has the Idempotency-Key and the fields of each POST.
+    """
 
     def __init__(self, pipeline: Pipeline | None = None) -> None:
         self.pipeline = pipeline
         self.accepted = self.stored = self.waiting = 0
         self.ages = [0] * (len(_AGES) + 1)
+        self.posted: list[tuple[str, dict[str, str]]] = []
         services = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,6 +33,7 @@ class FakeServices:
 
             def do_POST(self) -> None:
                 document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                services.posted.append((self.headers["Idempotency-Key"], document["data"]))
                 if self.headers["Authorization"] != f"Bearer {TOKEN}":
                     self._answer(401, b'{"code": "unauthorized", "title": "The token is missing or wrong"}')
                 elif not document["data"]["email_subject"].strip():

@@ -69,6 +69,15 @@ def test_any_other_form_is_refused(headers: dict[str, str]) -> None:
     assert _refusal("POST", **headers)
 
 
+@pytest.mark.parametrize("port_in_host", ["", ":80"])
+def test_at_port_80_the_port_may_be_left_out(port_in_host: str) -> None:
+    access = Access(80, "the-secret")
+    for name in ("127.0.0.1", "localhost", "[::1]"):
+        headers = Headers({"Origin": f"http://{name}{port_in_host}"})
+        assert refusal(access, "archive.day", "POST", headers, name + port_in_host) is None
+    assert refusal(access, "archive.day", "GET", Headers(), f"evil.example{port_in_host}")
+
+
 def _routes(page: Page) -> list[str]:
     rules = page.client.application.url_map.iter_rules()
     return [re.sub(r"<[^>]*>", "x", rule.rule) for rule in rules if rule.endpoint not in ("login", "ready", "static")]

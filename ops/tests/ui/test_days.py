@@ -116,6 +116,38 @@ def test_a_foreign_producers_object_is_placed_by_the_time_of_its_write(clock: _C
     assert _keys(Day(fake.archive, TODAY, clock)) == [first, foreign, last]
 
 
+@pytest.mark.parametrize(
+    ("template", "folder"),
+    [
+        ("{prefix}{date:%Y/%m/%d}/{message_id}.json", "2026/11/28"),
+        ("{prefix}{date:%Y/%m/%d/%H}/{message_id}.json", "2026/11/28/23"),
+        ("{prefix}{date:%Y-%m-%d}/{sender}/{message_id}.json", "2026-11-28/jane"),
+        ("{prefix}{sender}/{date:%Y/%m/%d}/{message_id}.json", "jane/2026/11/28"),
+    ],
+)
+def test_a_foreign_producers_object_is_of_the_day_in_its_key(template: str, folder: str, clock: _Clock) -> None:
+    fake = FakeArchive(template)
+    last = fake.put(43_100)
+    foreign = f"messages/{folder}/5c1b2f0e-1111-4222-8333-444455556666.json"
+    fake.keys[foreign] = (10, NOON + timedelta(seconds=43_201))
+    assert _keys(Day(fake.archive, TODAY, clock)) == [last, foreign]
+    assert _keys(Day(fake.archive, TODAY + timedelta(days=1), clock)) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "folder", "seconds"),
+    [
+        ("{prefix}{date:%Y/%m/%d}/{message_id}.json", "2026/11/28", 43_201),
+        ("{prefix}{message_id}.json", "", 0),  # each day lists it, and only the day of its write has it
+    ],
+)
+def test_a_day_with_a_foreign_producers_object_alone_is_found(template: str, folder: str, seconds: int) -> None:
+    fake = FakeArchive(template)
+    foreign = f"messages/{folder}/5c1b2f0e-1111-4222-8333-444455556666.json".replace("//", "/")
+    fake.keys[foreign] = (10, NOON + timedelta(seconds=seconds))
+    assert Days(fake.archive).nearest(TODAY + timedelta(days=2), -1, 5) == TODAY
+
+
 def test_the_nearest_day_with_objects_is_found_in_both_directions() -> None:
     fake = FakeArchive()
     for offset in (-20, 3):

@@ -1,5 +1,8 @@
+from datetime import timedelta
+
 import pytest
 
+from pillarbox_ops.records import StoredObject
 from pillarbox_ops.ui.emails import Emails, Reader, Row
 
 from .fake_archive import NOON, FakeArchive
@@ -92,3 +95,9 @@ def test_the_cache_is_bounded_by_the_bytes_of_its_records(fake: FakeArchive, mon
         for stored in objects:
             reader.rows([stored])
     assert fake.reads == keys * 2  # two of the four fit, so the oldest ones are read again
+
+
+def test_an_email_of_a_foreign_producer_is_listed_under_the_day_in_its_key(fake: FakeArchive) -> None:
+    key = "messages/2026/11/28/5c1b2f0e-1111-4222-8333-444455556666.json"
+    stored = StoredObject(key, 10, NOON + timedelta(hours=13))
+    assert _emails(fake).day_of(Row(stored, 0, None)) == TODAY

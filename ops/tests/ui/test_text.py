@@ -41,6 +41,12 @@ def test_a_line_has_no_line_breaks() -> None:
     assert text.line("  a\r\n\n b\tc ") == "a b c"
 
 
+def test_plain_text_is_one_line_without_tags_and_with_codes_for_what_is_hidden() -> None:
+    assert text.plain(" a\n<b>\u202e ", 80) == "a <b>\\u202e"
+    assert text.plain("x" * 80, 80) == "x" * 80
+    assert text.plain("x" * 81, 80) == "x" * 80 + "…"
+
+
 def test_a_snippet_of_html_has_the_words_without_tags_and_styles() -> None:
     html = "<html><style>p{color:red}</style><p>Dear <b>Sir</b> &amp;&lt; Madam</p><script>x()</script>"
     assert text.snippet(html) == "Dear Sir &amp;&lt; Madam"

@@ -50,10 +50,19 @@ def test_a_part_is_the_rows_alone_and_only_todays_newest_page_follows(page: Page
     assert "data-live" not in page.get(links(page.get("/"), "Older")[0]).text
 
 
-@pytest.mark.parametrize("day", ["2026-13-01", "x", "2026-11-28T00"])
+@pytest.mark.parametrize(
+    "day", ["2026-13-01", "x", "2026-11-28T00", "9999-12-31", "0001-01-01", "2101-01-01", "1999-12-31"]
+)
 def test_what_is_no_day_is_not_found(page: Page, day: str) -> None:
     page.get(f"/day/{day}", 404)
     page.get(f"/day?day={day}", 404)
+    page.get(f"/day/{day}/later", 404)
+    page.get(f"/day/{day}/earlier", 404)
+
+
+@pytest.mark.parametrize("day", ["2000-01-01", "2100-12-31"])
+def test_the_first_and_the_last_day_are_shown(page: Page, day: str) -> None:
+    page.get(f"/day/{day}")
 
 
 def test_a_chosen_day_is_shown(page: Page) -> None:
@@ -86,12 +95,19 @@ def test_a_search_finds_an_id_at_once(page: Page, fake: FakeArchive) -> None:
         ("after:soon", "expected a time"),
         ("larger:big", "expected a size"),
         ("id:7", "expected a message id"),
+        ("after:1d before:2d", "nothing can lie between after"),
+        ("id:019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10 after:1d before:2d", "nothing can lie between after"),
     ],
 )
 def test_a_wrong_word_is_named(page: Page, words: str, error: str) -> None:
     answer = page.get(f"/search?q={words}", 400)
     assert error in shown(answer)
     assert f'value="{words}"' in answer.text
+
+
+def test_the_title_of_a_search_has_no_tags_and_is_escaped(page: Page) -> None:
+    text = page.get("/search?q=%3Cb%3E" + "x" * 80).text
+    assert f"<title>&lt;b&gt;{'x' * 57}… \u2013 Pillarbox</title>" in text
 
 
 def test_a_search_without_words_explains_them(page: Page) -> None:

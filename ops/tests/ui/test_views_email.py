@@ -28,6 +28,12 @@ def test_an_email_is_shown_with_its_facts(page: Page, fake: FakeArchive) -> None
     assert "Trace id" in text
 
 
+def test_its_subject_is_the_title_as_text_without_tags(page: Page, fake: FakeArchive) -> None:
+    message_id = put(fake, NOON, 1, _fields(email_subject="<b>\u202e" + "x" * 100))
+    text = page.get(f"/email?id={message_id}").text
+    assert f"<title>&lt;b&gt;\\u202e{'x' * 76}… \u2013 Pillarbox</title>" in text
+
+
 def test_its_json_is_shown_and_saved(page: Page, fake: FakeArchive) -> None:
     message_id = put(fake, NOON, 1, _fields())
     assert '"email_subject": "Hello"' in shown(page.get(f"/email?id={message_id}&view=json"))

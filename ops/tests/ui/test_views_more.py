@@ -1,10 +1,22 @@
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from werkzeug.test import TestResponse
+
+from pillarbox.ids import parse_idempotency_key, time_of
 
 from ..pipelines import Pipeline
 from .fake_services import TOKEN, FakeServices
 from .pages import Page, shown
 
 FIELDS = {"email_sender": "jane@example.com", "email_subject": "From the form", "email_content": "One\r\ntwo"}
+
+
+def _message_id(answer: TestResponse) -> str:
+    (found,) = re.findall(r'name="message_id" value="([^"]+)"', answer.text)
+    return str(found)
 
 
 def test_a_sent_email_leads_to_its_page(new_page: Callable[..., Page], fakes: FakeServices, pipeline: Pipeline) -> None:
@@ -23,6 +35,44 @@ def test_a_refused_email_keeps_what_was_written_and_names_the_field(
     assert "must not be blank" in shown(answer)
     assert 'value="jane@example.com"' in answer.text
     assert 'aria-describedby="email_subject-problem"' in answer.text
+
+
+def test_a_form_that_is_sent_twice_is_the_same_email_under_the_same_id(
+    new_page: Callable[..., Page], fakes: FakeServices
+) -> None:
+    page = new_page(API_URL=fakes.url, API_TOKEN=TOKEN)
+    message_id = _message_id(page.get("/send"))
+    times = iter(datetime.now(UTC) + timedelta(seconds=seconds) for seconds in range(60, 1000, 60))
+    page.services.now = lambda: next(times)
+    for _ in range(2):
+        page.post("/send", 303, **FIELDS, message_id=message_id)
+    first, second = fakes.posted
+    assert first == second
+    assert first[0] == f'"{message_id}"'
+    assert int(first[1]["email_timestream"]) == int(time_of(message_id).timestamp())
+
+
+def test_the_id_stays_in_the_answer_with_problems_and_the_next_form_has_a_new_one(
+    new_page: Callable[..., Page], fakes: FakeServices
+) -> None:
+    page = new_page(API_URL=fakes.url, API_TOKEN=TOKEN)
+    message_id = _message_id(page.get("/send"))
+    refused = page.post("/send", 400, **FIELDS | {"email_subject": " "}, message_id=message_id)
+    assert _message_id(refused) == message_id
+    page.post("/send", 303, **FIELDS, message_id=message_id)
+    assert _message_id(page.get("/send")) != message_id
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x", "019b0a3c-8b8e-4c3a-9a51-0f2d4c6e8a10", "01890a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"]
+)
+def test_an_id_that_the_api_would_refuse_is_replaced(
+    new_page: Callable[..., Page], fakes: FakeServices, given: str
+) -> None:
+    page = new_page(API_URL=fakes.url, API_TOKEN=TOKEN)
+    page.post("/send", 303, **FIELDS, message_id=given)
+    ((sent, _),) = fakes.posted
+    assert parse_idempotency_key(sent, datetime.now(UTC)) != given
 
 
 def test_without_a_known_token_the_form_asks_for_it_and_never_shows_it(

@@ -35,7 +35,7 @@ def test_dead_letters_are_shown_with_their_reasons(page: Page, pipeline: Pipelin
     text = shown(answer)
     assert "All 5 redrivable 3" in text
     assert "Ada Park <ada@example.com>" in text
-    only = page.get("/queues/dead-letters" + links(answer, "invalid_json")[0])
+    only = page.get(links(answer, "invalid_json")[0])
     assert re.findall(r'class="reason[^"]*">(\w+)<', only.text) == ["invalid_json"]
 
 
@@ -100,6 +100,30 @@ def test_on_aws_a_look_is_asked_for_and_says_what_it_spends(page: Page, pipeline
     assert "waits" in shown(page.post("/queues/emails/receive"))
     assert "redrivable 2" in shown(page.post("/queues/dead-letters/receive"))
     assert "Delete 3 messages?" in shown(page.post("/queues/dead-letters/plan", action="delete", which="all"))
+
+
+def test_on_aws_the_reasons_are_buttons_and_lead_to_a_delete_by_reason(page: Page, pipeline: Pipeline) -> None:
+    put_letters(pipeline, redrivable=2, broken=1)
+    page.services.queues.is_free = False
+    every = page.post("/queues/dead-letters/receive")
+    assert "?reason=" not in "".join(links(every, ""))
+    tabs = re.findall(r'<button type="submit" formaction="([^"]+)"', every.text)
+    assert tabs == [f"/queues/dead-letters/receive{end}" for end in ("", "?reason=redrivable", "?reason=not_an_email")]
+    form = every.text.partition('aria-label="Reasons"')[2].partition("</form>")[0]
+    assert f'name="csrf" value="{page.access.derived("form")}"' in form
+    only = page.post(tabs[1])
+    assert re.findall(r'class="reason[^"]*">(\w+)<', only.text) == ["redrivable"] * 2
+    plan = only.text.partition('action="/queues/dead-letters/plan"')[2]
+    assert re.findall(r'name="reason" value="(\w+)"', plan) == ["redrivable"]
+    assert re.findall(r'name="action" value="(\w+)"', plan) == ["redrive", "delete"]
+    asked = page.post("/queues/dead-letters/plan", action="delete", which="all", reason="redrivable")
+    assert "Delete 2 messages?" in shown(asked)
+
+
+def test_a_redrive_says_when_an_email_can_be_stored_twice(page: Page, pipeline: Pipeline) -> None:
+    put_letters(pipeline, redrivable=1, broken=0)
+    asked = page.post("/queues/dead-letters/plan", action="redrive", which="all")
+    assert "with OBJECT_LAYOUT=batch a copy after a kill can be stored a second time" in shown(asked)
 
 
 def test_an_empty_queue_says_why(page: Page) -> None:

@@ -30,6 +30,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _HOURS = 12
+_DEFAULT_PORT = 80
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Access:
     @property
     def hosts(self) -> frozenset[str]:
         """Return the values of Host that lead here."""
-        return frozenset(f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]"))
+        # 80 is the default of HTTP (RFC 9110, section 4.2.1): browsers and werkzeug leave it out.
+        ends = (f":{self.port}", "") if self.port == _DEFAULT_PORT else (f":{self.port}",)
+        return frozenset(name + end for name in ("127.0.0.1", "localhost", "[::1]") for end in ends)
 
     def address(self, host: str = "127.0.0.1") -> str:
         """Return the address to open. It contains the secret."""

@@ -108,8 +108,10 @@ class Day:
             known = self._known.get(stored.key)
             if known and anew:
                 found.append(known)
-            elif not known and (timestamp := stored.timestamp) in self.span:
-                found.append(Entry((timestamp, stored.key), stored))
+            elif not known:
+                timestamp = self._archive.layout.placed_at(stored.key, stored.modified_at)
+                if timestamp in self.span:
+                    found.append(Entry((timestamp, stored.key), stored))
         return found
 
 
@@ -145,4 +147,5 @@ class Days:
         return None
 
     def _has_any(self, day: date) -> bool:
-        return next(self.archive.objects(span_of(day)), None) is not None
+        span, layout = span_of(day), self.archive.layout
+        return any(layout.placed_at(found.key, found.modified_at) in span for found in self.archive.objects(span))

@@ -105,7 +105,7 @@ class Emails:
 
     def day_of(self, row: Row) -> date:
         """Return the day under which a row is listed."""
-        return (time_in(row.stored.key) or row.stored.modified_at).astimezone(UTC).date()
+        return self.archive.layout.placed_at(row.stored.key, row.stored.modified_at).astimezone(UTC).date()
 
     def _walk(
         self, entries: Sequence[Entry], limit: int, wanted: Callable[[Row], bool], *, newest_first: bool = True

@@ -21,10 +21,17 @@ class Answer:
     problems: Mapping[str, str] | None = None
 
 
-def post(api_url: str, token: str, fields: Mapping[str, str]) -> Answer:
-    """Send an e-mail. Raise OpsError if no answer comes or it is none of the API's."""
+def post(api_url: str, token: str, fields: Mapping[str, str], message_id: str) -> Answer:
+    """Send an e-mail; equal fields under an equal UUIDv7 are stored once.
+
+    Raise OpsError if no answer comes or it is none of the API's.
+    """
     http = urllib3.PoolManager(timeout=urllib3.Timeout(_TIMEOUT_SECONDS), retries=False)
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    headers = {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {token}",
+        "Idempotency-Key": f'"{message_id}"',
+    }
     try:
         answer = http.request(
             "POST", f"{api_url.rstrip('/')}/api/message", body=json.dumps({"data": dict(fields)}), headers=headers

@@ -45,6 +45,12 @@ def line(text: object, limit: int = 300) -> Markup:
     return visible(re.sub(r"[ \t\r\n]+", " ", str(text)[: 4 * limit]).strip(), limit)
 
 
+def plain(text: object, limit: int) -> str:
+    """Return text for one line where tags have no meaning, as in a title. It is not escaped."""
+    shown = re.sub(r"[ \t\r\n]+", " ", str(text)[: 4 * limit]).strip()
+    return _HIDDEN.sub(lambda found: _code(found[0]), shown[:limit]) + ("…" if len(shown) > limit else "")
+
+
 def snippet(text: str) -> Markup:
     """Return the beginning of a content for a list; of HTML, the words without the tags."""
     start = text[: 8 * _SNIPPET]
@@ -106,6 +112,9 @@ def harmless(html: str) -> str:
 
 
 def _marked(character: str) -> Markup:
+    return Markup('<span class="ctl" title="U+{:04X}">{}</span>').format(ord(character), _code(character))
+
+
+def _code(character: str) -> str:
     code = ord(character)
-    shown = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    return Markup('<span class="ctl" title="U+{:04X}">{}</span>').format(code, shown)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -11,6 +11,7 @@ from pillarbox_ops.ui.emails import PAGE, Row
 from pillarbox_ops.ui.services import Services
 
 _NEAREST_DAYS = 96  # that are looked through for one with e-mails
+_YEARS = range(2000, 2101)
 
 
 def archive_views(services: Services) -> Blueprint:
@@ -45,11 +46,12 @@ def archive_views(services: Services) -> Blueprint:
             return render_template("search.html", words="", found=None, error="", span=None), 200
         try:
             query = parse_words(words, now)
+            span = query.span(now)
             before = _time(request.args.get("before"))
             found = finding.find(services.emails, query, now, before)
         except ValueError as exc:
             return render_template("search.html", words=words, found=None, error=str(exc), span=None), 400
-        return render_template("search.html", words=words, found=found, error="", span=query.span(now)), 200
+        return render_template("search.html", words=words, found=found, error="", span=span), 200
 
     return views
 
@@ -86,10 +88,12 @@ def _any(rows: list[Row]) -> bool:
 
 
 def _date(text: str) -> date:
+    """Return a day of an address; what is none, or of a year that no archive has, is not found."""
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         abort(404)
+    return found if found.year in _YEARS else abort(404)
 
 
 def _number(text: str) -> int:

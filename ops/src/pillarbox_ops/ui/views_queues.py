@@ -36,6 +36,13 @@ def queue_views(services: Services) -> Blueprint:
         letters = list(_scanned(queue.dead_letters)) if queue.dead_letters else services.queues.receive(queue)
         return _shown(services, queue, letters)
 
+    _add_mending(views, services)
+    return views
+
+
+def _add_mending(views: Blueprint, services: Services) -> None:
+    """Add the two steps of a redrive or a delete: its plan to confirm, and its work."""
+
     @views.post("/<name>/plan")
     def plan(name: str) -> tuple[str, int] | str:
         queue = _queue(services, name)
@@ -56,8 +63,6 @@ def queue_views(services: Services) -> Blueprint:
         if queue.dead_letters is None or plan.queue_name != name:
             abort(404)
         return render_template("done.html", queue=queue, done=carry_out(queue.dead_letters, plan))
-
-    return views
 
 
 def _shown(services: Services, queue: Queue, letters: Sequence[DeadLetter] | None) -> str:

@@ -25,7 +25,7 @@ def create_app(services: Services, access: Access) -> Flask:
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MAX_FORM_BYTES, MAX_FORM_MEMORY_SIZE=MAX_FORM_BYTES)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    for name in ("visible", "line", "snippet", "size", "count", "stamp", "age", "plural", "pretty", "who"):
+    for name in ("visible", "line", "plain", "snippet", "size", "count", "stamp", "age", "plural", "pretty", "who"):
         app.jinja_env.filters[name] = getattr(text, name)
     app.jinja_env.filters["attachments_of"] = attachments_of
     app.jinja_env.filters["quoted"] = lambda value: quote(str(value), safe="")
