@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,9 @@ import pytest
 from pillarbox_ops.app import App
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.output import Output
+from pillarbox_ops.target import Target, variable_names
+
+from .pipelines import Pipeline
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +53,45 @@ def test_a_token_that_cannot_be_looked_up_is_an_error_that_names_both_variables(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(OpsError, match=r"API_TOKEN is not set: .*SSM_PARAMETER_NAME"):
         App(Output("jsonl")).token()
+
+
+def test_white_space_around_a_token_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", " given\r\n")
+    assert App(Output("jsonl")).token() == "given"
+
+
+@pytest.mark.parametrize("token", ["one\ntwo", "t\u00f6ken", "one\x00", "one\u2028two"])
+def test_a_token_that_no_header_can_carry_is_an_error_that_does_not_show_it(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    app = App(Output("jsonl"))
+    app.__dict__["_resolved"] = (Target(api_token=token), {})
+    with pytest.raises(OpsError) as raised:
+        app.token()
+    assert str(raised.value) == "API_TOKEN has characters that a token cannot have"
+
+
+def test_the_parameters_token_is_checked_too(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"/{pipeline.name}/token"
+    pipeline.ssm.put_parameter(Name=name, Value="t\u00f6ken\nolder\n", Type="SecureString")
+    for variable, value in pipeline.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("SSM_PARAMETER_NAME", name)
+    monkeypatch.delenv("API_TOKEN", raising=False)
+    with pytest.raises(OpsError, match=f"^{name} has characters that a token cannot have$"):
+        App(Output("jsonl")).token()
+
+
+@pytest.mark.parametrize(("terminal", "said"), [(True, "reading .local/stack.env\n"), (False, "")])
+def test_reading_the_file_of_make_run_is_said_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, terminal: bool, said: str
+) -> None:
+    for name in variable_names():
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local/stack.env").write_text("S3_BUCKET_NAME=local\n")
+    err = io.StringIO()
+    monkeypatch.setattr(err, "isatty", lambda: terminal)
+    app = App(Output("jsonl", stderr=err))
+    assert app.target.bucket == app.target.bucket == "local"
+    assert err.getvalue() == said

@@ -62,3 +62,14 @@ def test_a_sample_shows_values_as_a_table_does(err: io.StringIO) -> None:
     columns = [Column(key, key) for key in ("id", "at", "size")]
     agreed(output, "delete 1 message", columns=columns, sample=[row], yes=True, dry_run=False)
     assert err.getvalue().splitlines()[1] == "  -  2026-11-20 10:00:00  0"
+
+
+def test_a_value_cannot_forge_a_line_and_is_cut(err: io.StringIO) -> None:
+    output = Output("jsonl", stdout=io.StringIO(), stderr=err)
+    rows = [{"about": "a@example.com\ndelete 1 message\r\x1b[2K"}, {"about": "x" * 500}]
+    agreed(output, "delete 2 messages", columns=[Column("about", "")], sample=rows, yes=True, dry_run=False)
+    assert err.getvalue().splitlines() == [
+        "delete 2 messages",
+        "  a@example.com\\x0adelete 1 message\\x0d\\x1b[2K",
+        "  " + "x" * 100,
+    ]

@@ -102,3 +102,20 @@ def test_a_reader_that_closes_the_pipe_ends_the_command_quietly() -> None:
 
 def test_the_version_is_that_of_the_package(run: Callable[..., Ran]) -> None:
     assert run("--version").out == "0.1.0\n"
+
+
+@pytest.mark.parametrize("error", [OpsError("a\x1b]0;t\x07\u202e\nb"), click.ClickException("a\x1b]0;t\x07\u202e\nb")])
+def test_an_error_holds_nothing_that_a_terminal_obeys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    _raising(monkeypatch, error)
+    shown = capsys.readouterr().err
+    assert "a\\x1b]0;t\\x07\\u202e" in shown
+    assert not set("\x1b\x07\u202e") & set(shown)
+
+
+def test_the_text_of_an_ops_error_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _raising(monkeypatch, OpsError("a\nb"))
+    assert capsys.readouterr().err == "pillarbox: a\\x0ab\n"

@@ -1,6 +1,9 @@
+import re
+
+import pytest
 from botocore.exceptions import ClientError
 
-from pillarbox_ops.errors import ExitCode, OpsError, explained, missing
+from pillarbox_ops.errors import ExitCode, OpsError, explained, kind_and_place, missing
 
 
 def test_the_exit_codes_are_those_that_help_names() -> None:
@@ -28,3 +31,10 @@ def test_errors_of_aws_and_of_this_package_are_explained_and_no_others() -> None
     assert explained(refused) == "AWS refused SendMessage: QueueDoesNotExist"
     assert explained(OpsError("the text")) == "the text"
     assert explained(ZeroDivisionError()) is None
+
+
+def test_the_kind_and_the_place_of_an_error_do_not_quote_it() -> None:
+    with pytest.raises(ValueError, match="hidden") as raised:
+        int("hidden")
+    assert re.fullmatch(r"ValueError at \S+/test_errors\.py:\d+", kind_and_place(raised.value))
+    assert kind_and_place(ValueError("hidden")) == "ValueError at ?"

@@ -99,3 +99,15 @@ def test_nothing_found_is_said(pipeline: Pipeline, capsys: pytest.CaptureFixture
     wanted = _wanted(pipeline)
     assert (wanted.found(2), wanted.found(0)) == (ExitCode.DONE, ExitCode.NOTHING_MATCHED)
     assert capsys.readouterr().err == "no dead letter matches\n"
+
+
+def test_a_look_that_did_not_see_all_is_done_in_part(
+    filled: Pipeline, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = _wanted(filled)
+    with wanted.scan(changes=False) as look:
+        number = len(list(look))
+        assert wanted.looked(number, look) == ExitCode.DONE
+        monkeypatch.setattr(scan, "MAX_HELD", number)
+        assert wanted.looked(number, look) == ExitCode.DONE_IN_PART
+    assert capsys.readouterr().err == "SQS gives no more while so many are looked at: the rest was not looked at\n"

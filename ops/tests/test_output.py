@@ -137,3 +137,11 @@ def test_a_lone_surrogate_can_be_written_in_each_form() -> None:
         Output(form, stdout=out).rows((Column("s", "S"),), [{"s": "\ud800"}])  # type: ignore[arg-type]
         out.seek(0)
         assert text in out.read()
+
+
+@pytest.mark.parametrize(("terminal", "shown"), [(True, "text\n"), (False, "")])
+def test_a_hint_is_for_a_terminal_only(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, shown: str) -> None:
+    err = io.StringIO()
+    monkeypatch.setattr(err, "isatty", lambda: terminal)
+    Output("jsonl", stderr=err).hint("text")
+    assert err.getvalue() == shown

@@ -1,9 +1,11 @@
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Sequence
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pillarbox.probe import PROBE_SENDER, is_probe
 from pillarbox_ops.checks import Result
@@ -126,13 +128,26 @@ def _raising(error: Exception) -> Callable[[str], Api]:
 
 def test_without_a_token_the_run_fails_with_the_reason() -> None:
     outcome, server = _run(connect=_raising(OpsError("API_TOKEN is not set")))
-    assert (outcome.ok, outcome.error, outcome.exception) == (False, "API_TOKEN is not set", None)
+    assert (outcome.ok, outcome.error) == (False, "API_TOKEN is not set")
     assert server.requests == []
 
 
-def test_an_error_that_nobody_expects_is_a_failure_too() -> None:
-    outcome, _ = _run(connect=_raising(ValueError("why")))
-    assert (outcome.ok, outcome.error, str(outcome.exception)) == (False, "ValueError", "why")
+def test_of_an_error_that_nobody_expects_only_the_kind_and_the_place_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outcome, _ = _run(connect=_raising(ValueError("Invalid header value b'Bearer tok'")))
+    assert not outcome.ok
+    assert re.fullmatch(r"ValueError at \S+/test_probe\.py:\d+", outcome.error)
+    outcome.log()
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert "Bearer" not in repr(vars(record))
+
+
+def test_what_aws_refused_is_said_as_other_commands_say_it() -> None:
+    refusal = ClientError({"Error": {"Code": "ParameterNotFound", "Message": "hidden"}}, "GetParameter")
+    outcome, _ = _run(connect=_raising(refusal))
+    assert outcome.error == "AWS refused GetParameter: ParameterNotFound"
 
 
 def test_the_run_ends_in_time_though_a_call_never_returns() -> None:

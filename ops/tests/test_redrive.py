@@ -219,7 +219,8 @@ class _Tasks:
         self.states: list[dict[str, Any]] = []
 
     def list_message_move_tasks(self, **_options: Any) -> dict[str, Any]:
-        return {"Results": [self.states.pop(0)]}
+        state = self.states.pop(0)
+        return {"Results": [state] if state else []}
 
     def get_queue_attributes(self, **_options: Any) -> dict[str, Any]:
         return {"Attributes": {"QueueArn": "arn:dlq"}}
@@ -233,7 +234,7 @@ class _Tasks:
 
 @pytest.mark.parametrize(
     ("rate", "options"),
-    [(None, {}), (0.5, {"MaxNumberOfMessagesPerSecond": 1}), (900.0, {"MaxNumberOfMessagesPerSecond": 500})],
+    [(None, {}), (1.5, {"MaxNumberOfMessagesPerSecond": 1}), (900.0, {"MaxNumberOfMessagesPerSecond": 500})],
 )
 def test_sqs_itself_moves_all_messages(rate: float | None, options: dict[str, int]) -> None:
     sqs: Any = _Tasks()
@@ -266,3 +267,11 @@ def test_a_move_task_is_followed_to_its_end() -> None:
     slept: list[float] = []
     assert wait_for_task(sqs, "url", slept.append) == EndedTask("FAILED", 3, "AccessDenied")
     assert slept == [2, 2]
+
+
+def test_a_move_task_that_is_not_listed_yet_is_waited_for() -> None:
+    sqs: Any = _Tasks()
+    sqs.states = [{}, {"Status": "COMPLETED", "ApproximateNumberOfMessagesMoved": 3}]
+    slept: list[float] = []
+    assert wait_for_task(sqs, "url", slept.append) == EndedTask("COMPLETED", 3, "")
+    assert slept == [2]

@@ -183,3 +183,8 @@ def test_what_is_not_archived_in_time_says_so() -> None:
         server.replies = [OK, (501, b"{}", {})]
         (sent,) = send_all(Api(server.url, "a-token"), [example()], Pace(None), Waiting(0, lambda _id: False))
     assert (sent.status, sent.problem) == ("not_archived", "not within 0 s")
+
+
+def test_a_token_that_no_header_can_carry_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(OpsError, match=r"^the token has characters that a token cannot have$"):
+        Api("http://127.0.0.1:9", "tok\n")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pillarbox_ops.errors import ExitCode, OpsError
-from pillarbox_ops.target import Target, merged, read_env_file, resolve, variable_names
+from pillarbox_ops.target import Target, default_env_file, merged, read_env_file, resolve, variable_names
 
 VARIABLES = {
     "AWS_REGION": "eu-west-1",
@@ -108,3 +108,23 @@ def test_each_variable_that_describes_a_pipeline_sets_a_field() -> None:
     assert {"SQS_QUEUE_URL", "S3_BUCKET_NAME", "API_TOKEN"} <= names
     found = Target.from_variables(dict(zip(names, names, strict=True)))
     assert {getattr(found, name) for name in Target.__dataclass_fields__} - {""} == names
+
+
+@pytest.mark.parametrize("name", sorted(variable_names() - {"AWS_REGION", "API_TOKEN"}))
+def test_a_variable_that_names_a_part_of_a_pipeline_keeps_the_file_of_make_run_from_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local/stack.env").write_text(f"{name}=local\nSQS_QUEUE_URL=local\n")
+    assert merged({name: "own"}, None) == {name: "own"}
+    assert default_env_file({name: "own"}) is None
+    assert default_env_file({name: "", "AWS_REGION": "eu-west-1", "API_TOKEN": "x"}) == Path(".local/stack.env")
+
+
+def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "stack.env"
+    path.write_bytes(b"A=\xff\n")
+    with pytest.raises(OpsError, match=r"stack\.env holds no variables: it is not in UTF-8") as raised:
+        read_env_file(path)
+    assert raised.value.exit_code is ExitCode.USAGE

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pillarbox_ops.errors import OpsError
-from pillarbox_ops.tokens import TokenParameter, fingerprint, new_token
+from pillarbox_ops.tokens import TokenParameter, checked, fingerprint, new_token
 
 PARAMETER = TokenParameter("/name", 3, "key", "Standard", datetime(2026, 11, 20, tzinfo=UTC), ("c", "b", "a", "b"))
 
@@ -37,3 +37,14 @@ def test_new_tokens_are_long_and_differ() -> None:
 def test_no_repr_shows_a_token() -> None:
     parameter = TokenParameter("/name", 3, "key", "Standard", datetime(2026, 11, 20, tzinfo=UTC), ("hidden",))
     assert "hidden" not in repr(parameter)
+
+
+def test_a_token_that_a_header_can_carry_is_given_back() -> None:
+    assert checked("aZ09_-.~+/=", "API_TOKEN") == "aZ09_-.~+/="
+
+
+@pytest.mark.parametrize("token", ["a\n", "a\tb", "\x7f", "\u00e9"])
+def test_another_token_is_an_error_that_names_its_source_and_not_the_token(token: str) -> None:
+    with pytest.raises(OpsError) as raised:
+        checked(token, "/name")
+    assert str(raised.value) == "/name has characters that a token cannot have"

@@ -15,7 +15,7 @@ from pillarbox_ops.errors import OpsError, missing
 from pillarbox_ops.layout import Layout
 from pillarbox_ops.output import Output
 from pillarbox_ops.target import Target
-from pillarbox_ops.tokens import tokens_in
+from pillarbox_ops.tokens import checked, tokens_in
 
 
 @dataclass
@@ -53,16 +53,20 @@ class App:
         return Archive(self.clients.s3, lambda: self.clients.store(bucket), bucket, layout)
 
     def token(self) -> str:
-        """Return API_TOKEN, or the newest token of the SSM parameter. Raise OpsError if there is none."""
-        if self.target.api_token:
-            return self.target.api_token
+        """Return API_TOKEN, or the newest token of the SSM parameter, without white space around it.
+
+        Raise OpsError if there is none, or if no header of HTTP can carry it.
+        """
+        own = self.target.api_token.strip()
+        if own:
+            return checked(own, "API_TOKEN")
         name = self.target.token_parameter
         if not name:
             raise missing("API_TOKEN", "a token of the API; or SSM_PARAMETER_NAME, the parameter that holds it")
         tokens = tokens_in(self.clients.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"])
         if not tokens:
             raise OpsError(f"{name} holds no token")
-        return tokens[0]
+        return checked(tokens[0], name)
 
     def of_environment(self, environment: str) -> App:
         """Return an App with the same output that works on the stack of another environment."""
@@ -70,6 +74,9 @@ class App:
 
     @cached_property
     def _resolved(self) -> tuple[Target, dict[str, str]]:
+        default = None if self.env_file or self.environment else targets.default_env_file(os.environ)
+        if default:
+            self.output.hint(f"reading {default}")
         return targets.resolve(
             os.environ, env_file=self.env_file, environment=self.environment, stack_outputs=_stack_outputs
         )

@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from pillarbox_ops.errors import ExitCode, OpsError
-from pillarbox_ops.output import Column, Output, cell
+from pillarbox_ops.output import Column, Output, cell, safe
 
 SAMPLE = 5
+_LONGEST_CELL = 100
 
 
 def agreed(
@@ -28,7 +29,7 @@ def agreed(
     """
     output.note(f"would {what}" if dry_run else what)
     for row in sample[:SAMPLE]:
-        output.note("  " + "  ".join(cell(row.get(column.key)) for column in columns))
+        output.note("  " + "  ".join(_shown(row.get(column.key)) for column in columns))
     if dry_run:
         return False
     if yes:
@@ -38,3 +39,8 @@ def agreed(
     if not click.confirm("Do it?", err=True):
         raise OpsError("nothing was changed")
     return True
+
+
+def _shown(value: object) -> str:
+    """Return a value of a sample. A line end in it is escaped too, for it could forge a line of the question."""
+    return safe(cell(value))[:_LONGEST_CELL]

@@ -1,6 +1,7 @@
 """`pillarbox`: the group of all commands. A command's module is imported only when that command runs."""
 
 import importlib
+import io
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -80,18 +81,26 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:
-        exc.show()
+        shown = io.StringIO()
+        exc.show(file=shown)
+        _say(shown.getvalue().rstrip("\n"), keep="\n")
         return ExitCode.USAGE if isinstance(exc, click.UsageError) else ExitCode.FAILED
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nstopped", err=True)
         return _INTERRUPTED
     except OpsError as exc:
-        click.echo(f"pillarbox: {exc}", err=True)
+        _say(f"pillarbox: {exc}")
         return exc.exit_code
     except Exception as exc:
         text = explained(exc)
         if text is None:
             raise
-        click.echo(f"pillarbox: {text}", err=True)
+        _say(f"pillarbox: {text}")
         return ExitCode.FAILED
     return int(code or 0)
+
+
+def _say(text: str, keep: str = "") -> None:
+    from pillarbox_ops.output import safe  # noqa: PLC0415  slow to import, and --help needs none of it
+
+    click.echo(safe(text, keep), err=True)

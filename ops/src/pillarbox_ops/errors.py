@@ -38,6 +38,15 @@ def missing(variable: str, what: str) -> OpsError:
     )
 
 
+def kind_and_place(exc: BaseException) -> str:
+    """Return the type of an exception and where it was raised: its text may quote a token or an e-mail."""
+    place = exc.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    line = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
+    return f"{type(exc).__name__} at {line}"
+
+
 def explained(exc: Exception) -> str | None:
     """Return what an OpsError or an error of an AWS library means; None for any other error."""
     if isinstance(exc, OpsError):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from pillarbox import strict_json
+from pillarbox_ops import private_file
 from pillarbox_ops.eml import eml, mbox_entry
-from pillarbox_ops.errors import ExitCode, OpsError
+from pillarbox_ops.errors import OpsError
 from pillarbox_ops.records import ArchivedEmail
 
 Form: TypeAlias = Literal["jsonl", "mbox", "eml"]
@@ -36,37 +37,27 @@ def export_stream(emails: Iterable[ArchivedEmail], form: str, stream: BinaryIO) 
 
 
 def export_file(emails: Iterable[ArchivedEmail], form: str, path: Path) -> int:
-    """Write e-mails into a new file, which appears when it is complete; return their number. Raise OpsError."""
-    if path.exists():
-        raise OpsError(f"{path} is there already; name another file", ExitCode.USAGE)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as stream:
-            number = export_stream(emails, form, stream)
-        if number:
-            part.rename(path)
-        return number
-    except OSError as exc:
-        raise OpsError(f"{part} cannot be written: {exc.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    """Write e-mails into a new file of mode 600, which appears when it is complete; return their number.
+
+    Raise OpsError.
+    """
+    with private_file.whole(path) as stream:
+        return export_stream(emails, form, stream)
 
 
 def export_folder(emails: Iterable[ArchivedEmail], folder: Path) -> int:
     """Write each e-mail as ID.eml into a folder; return their number. A file of the same e-mail is replaced.
 
-    Raise OpsError.
+    A new folder has mode 700, each file 600. Raise OpsError.
     """
-    number = 0
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, email in enumerate(emails, 1):  # noqa: B007  counts a stream
-            path = folder / f"{file_name(email.message_id)}.eml"
-            part = path.with_suffix(".part")
-            part.write_bytes(eml(email))
-            part.replace(path)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise OpsError(f"{folder} cannot be written to: {exc.strerror}") from None
+    number = 0
+    for number, email in enumerate(emails, 1):  # noqa: B007  counts a stream
+        with private_file.whole(folder / f"{file_name(email.message_id)}.eml", replace=True) as stream:
+            stream.write(eml(email))
     return number
 
 

@@ -41,14 +41,17 @@ class Wanted:
         return self.app.target.need("files_queue_url" if self.files else "queue_url")
 
     @contextmanager
-    def scan(self, *, again: bool = False) -> Iterator[Scan]:
-        """Give a look through the queue, and unless it is a second one say what it cannot see."""
+    def scan(self, *, again: bool = False, changes: bool = True) -> Iterator[Scan]:
+        """Give a look through the queue, and unless it is a second one say what it cannot see.
+
+        A command that changes nothing calls `looked` at the end: another run of it would not see the rest.
+        """
         hidden = 0 if again else self.queue.hidden()
         if hidden:
             self.app.output.note(f"{hidden} more are hidden now: another look, or a command that was killed, has them")
         with self.queue.scan(self.hold_seconds) as scan:
             yield scan
-            if scan.is_full:
+            if changes and scan.is_full:
                 self.app.output.note("SQS gives no more while so many are looked at: run it again for the rest")
 
     def survey(self, accepts: Callable[[DeadLetter], bool], dumped: Path | None = None) -> Survey:
@@ -70,6 +73,14 @@ class Wanted:
             return ExitCode.DONE
         self.app.output.note("no dead letter matches")
         return ExitCode.NOTHING_MATCHED
+
+    def looked(self, number: int, scan: Scan) -> int:
+        """Return the exit code of a command that only looked and found so many; say if there may be others."""
+        code = self.found(number)
+        if not scan.is_full:
+            return code
+        self.app.output.note("SQS gives no more while so many are looked at: the rest was not looked at")
+        return ExitCode.DONE_IN_PART
 
     def report(self, done: str, result: Moved, expected: int) -> int:
         """Say what was done to how many and return the exit code.

@@ -103,6 +103,11 @@ class Output:
         """Write a line to standard error."""
         print(safe(text, keep="\n"), file=self._stderr, flush=True)
 
+    def hint(self, text: str) -> None:
+        """Write a line to standard error if that is a terminal; a script does not need it."""
+        if self._stderr.isatty():
+            self.note(text)
+
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Progress]:
         """Give a progress bar on standard error, or nothing visible if that is no terminal.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pillarbox.probe import PROBE_SENDER, new_probe_id
 from pillarbox.strict_json import JsonValue
-from pillarbox_ops.errors import OpsError
+from pillarbox_ops.errors import OpsError, explained, kind_and_place
 
 if TYPE_CHECKING:
     from pillarbox_ops.checks import Result
@@ -37,7 +37,6 @@ class Outcome:
     accepted_ms: int | None = None
     archived_ms: int | None = None
     error: str = ""
-    exception: BaseException | None = None
 
     @property
     def ok(self) -> bool:
@@ -57,7 +56,7 @@ class Outcome:
             logger.info("probe succeeded", extra=fields)
         else:
             error = self.error or f"failed checks: {len(self.checks_failed)}"
-            logger.error("probe failed", extra=fields | {"error": error}, exc_info=self.exception)
+            logger.error("probe failed", extra=fields | {"error": error})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +83,8 @@ class Probe:
     def _guarded(self, outcome: Outcome) -> None:
         try:
             self._run(outcome)
-        except OpsError as exc:
-            outcome.error = str(exc)
         except Exception as exc:  # noqa: BLE001  the top of a run: the log line says what ended it
-            outcome.error, outcome.exception = type(exc).__name__, exc
+            outcome.error = explained(exc) or kind_and_place(exc)
 
     def _run(self, outcome: Outcome) -> None:
         deadline = self.clock() + self.seconds

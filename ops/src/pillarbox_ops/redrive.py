@@ -31,6 +31,8 @@ MAX_ATTRIBUTES = 10
 _MAX_TASK_RATE = 500  # messages a second, of StartMessageMoveTask
 _TASK_POLL_SECONDS = 2
 _NO_MOVE_TASK = ("UnsupportedOperation", "InvalidAction")
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
+MIN_TASK_RATE = 1
 
 
 @dataclass(slots=True)
@@ -139,9 +141,10 @@ class EndedTask:
 def start_move_task(sqs: SQSClient, url: str, rate: float | None) -> str | None:
     """Tell SQS to move all messages of a dead-letter queue back; return the task's handle.
 
+    A rate is at least MIN_TASK_RATE messages a second; SQS takes whole numbers up to 500, so it may move fewer.
     Return None where the service cannot, as emulators. Raise ClientError for any other refusal.
     """
-    options: Any = {"MaxNumberOfMessagesPerSecond": min(_MAX_TASK_RATE, max(1, int(rate)))} if rate else {}
+    options: Any = {"MaxNumberOfMessagesPerSecond": min(_MAX_TASK_RATE, int(rate))} if rate else {}
     try:
         return sqs.start_message_move_task(SourceArn=_arn(sqs, url), **options)["TaskHandle"]
     except ClientError as exc:
@@ -151,12 +154,13 @@ def start_move_task(sqs: SQSClient, url: str, rate: float | None) -> str | None:
 
 
 def wait_for_task(sqs: SQSClient, url: str, sleep: Callable[[float], None] = time.sleep) -> EndedTask:
-    """Return how the newest move task of a dead-letter queue ended, once it has."""
+    """Return how the newest move task of a dead-letter queue ended, once it is listed and has ended."""
     arn = _arn(sqs, url)
     while True:
-        (task,) = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
+        tasks = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=1)["Results"]
+        task = tasks[0] if tasks else {}
         status = task.get("Status", "")
-        if status not in ("RUNNING", "CANCELLING"):
+        if tasks and status not in ("RUNNING", "CANCELLING"):
             return EndedTask(status, task.get("ApproximateNumberOfMessagesMoved", 0), task.get("FailureReason", ""))
         sleep(_TASK_POLL_SECONDS)
 

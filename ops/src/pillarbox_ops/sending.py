@@ -18,6 +18,7 @@ from pillarbox.ids import new_message_id
 from pillarbox.strict_json import JsonValue
 from pillarbox_ops.errors import OpsError
 from pillarbox_ops.pace import Pace
+from pillarbox_ops.tokens import checked
 
 AT_ONCE = 16
 _TIMEOUT = urllib3.Timeout(connect=5, read=40)  # the API answers a queue that fails within half a minute
@@ -43,7 +44,7 @@ class Sent:
 
 
 class Api:
-    """The API at one base URL, with a token."""
+    """The API at one base URL, with a token. Raise OpsError for a token that no header of HTTP can carry."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Api:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = base_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._headers = {"Authorization": f"Bearer {checked(token, 'the token')}", "Content-Type": "application/json"}
         self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT, maxsize=AT_ONCE)
         self._clock = clock
         self._sleep = sleep

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pillarbox_ops.errors import OpsError, explained
+from pillarbox_ops.errors import OpsError, explained, missing
 from pillarbox_ops.latest import Latest, last_archived
 from pillarbox_ops.scraping import NotRoutedError, scrape
 
@@ -34,6 +34,9 @@ _COUNTS = {
 _AGE_WINDOW = timedelta(minutes=10)  # SQS sends its metrics every minute or later
 _NAMESPACES = ("pillarbox", "pillarbox-consumer")  # of k8s/base
 _KUBECTL_SECONDS = 10
+
+
+_NAMED = (*QUEUES.values(), "bucket", "api_url", "consumer_url", "file_intake_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,11 @@ class Status:
 def read_status(app: App, now: datetime, kube_context: str | None = None) -> Status:
     """Return the state of an app's pipeline.
 
-    Replicas are asked only of a cluster that is named: kubectl's own choice may be another environment's.
+    Replicas are asked only of a cluster that is named: kubectl's own choice may be another environment's. Raise
+    OpsError if neither that nor a queue, a bucket or a URL is named.
     """
+    if not kube_context and not any(getattr(app.target, name) for name in _NAMED):
+        raise missing("SQS_QUEUE_URL", "the URL of the queue, and no other variable names a part of a pipeline")
     status = Status()
     for name, attribute in QUEUES.items():
         url: str = getattr(app.target, attribute)

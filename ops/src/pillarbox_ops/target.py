@@ -110,6 +110,10 @@ class Target:
         return cls(**values | {"environment": environment})
 
 
+# Variables that say how to reach a pipeline, not which one it is.
+_OF_ANY_PIPELINE = {"AWS_REGION", "API_TOKEN"}
+
+
 def variable_names() -> set[str]:
     """Return the names of the variables that describe a pipeline."""
     return {variable for variable, _ in _NAMES.values()}
@@ -121,9 +125,11 @@ def read_env_file(path: Path) -> dict[str, str]:
     Raise OpsError if the file cannot be read or a line is none of these; nothing is evaluated.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as exc:
         raise OpsError(f"{path} cannot be read: {exc.strerror}", ExitCode.USAGE) from None
+    except UnicodeDecodeError:
+        raise OpsError(f"{path} holds no variables: it is not in UTF-8", ExitCode.USAGE) from None
     variables: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         try:
@@ -140,18 +146,23 @@ def read_env_file(path: Path) -> dict[str, str]:
     return variables
 
 
+def default_env_file(environ: Mapping[str, str]) -> Path | None:
+    """Return `.local/stack.env` if it exists and no variable names a part of a pipeline; else None."""
+    if any(environ.get(name) for name in variable_names() - _OF_ANY_PIPELINE):
+        return None
+    return DEFAULT_ENV_FILE if DEFAULT_ENV_FILE.is_file() else None
+
+
 def merged(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
     """Return the variables to read: those of the file, and the process's own before them.
 
-    Without a file it is `.local/stack.env` if that exists and the process names neither queue nor bucket.
+    Without a file it is the one of `default_env_file`, whose variables come before the process's own.
     """
     own = dict(environ)
-    if env_file is None:
-        names_a_pipeline = own.get("SQS_QUEUE_URL") or own.get("S3_BUCKET_NAME")
-        if names_a_pipeline or not DEFAULT_ENV_FILE.is_file():
-            return own
-        return own | read_env_file(DEFAULT_ENV_FILE)
-    return read_env_file(env_file) | own
+    if env_file is not None:
+        return read_env_file(env_file) | own
+    default = default_env_file(environ)
+    return own | read_env_file(default) if default else own
 
 
 def resolve(

@@ -59,6 +59,13 @@ def fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 
 
+def checked(token: str, source: str) -> str:
+    """Return a token that a header of HTTP can carry. Raise OpsError, which names the source, for any other."""
+    if not (token.isascii() and token.isprintable()):
+        raise OpsError(f"{source} has characters that a token cannot have", ExitCode.USAGE)
+    return token
+
+
 def tokens_in(text: str) -> tuple[str, ...]:
     """Return the tokens of a parameter's value as service1-api reads them: blank lines are none."""
     return tuple(line.strip() for line in text.splitlines() if line.strip())

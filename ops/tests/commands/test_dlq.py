@@ -3,8 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from pillarbox_ops import scan
+from pillarbox_ops.dead_letters import DeadLetter
+from pillarbox_ops.dumps import line_of
 from pillarbox_ops.errors import ExitCode
 
 from ..letters import ID, SECRET, bodies, email
@@ -60,7 +63,17 @@ def test_a_queue_with_more_than_can_be_looked_at_is_said(
     mixed: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "MAX_HELD", 5)
-    assert "run it again for the rest" in run("dlq", "ls").err
+    assert "run it again for the rest" in run("dlq", "redrive", "--force", "--dry-run").err
+
+
+@pytest.mark.parametrize("command", [("ls",), ("dump", "--to", "dump.jsonl")])
+def test_a_look_that_did_not_see_all_is_done_in_part(
+    mixed: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(scan, "MAX_HELD", 5)
+    ran = run("dlq", *command)
+    assert (ran.code, "the rest was not looked at" in ran.err) == (ExitCode.DONE_IN_PART, True)
+    assert "run it again" not in ran.err
 
 
 def test_show_prints_attributes_and_the_body_only_when_asked(mixed: Pipeline, run: Run) -> None:
@@ -134,3 +147,31 @@ def test_an_empty_dump_leaves_no_file(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "dump.jsonl"
     assert run("dlq", "dump", "--to", str(path)).code == ExitCode.NOTHING_MATCHED
     assert not path.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), EndpointConnectionError(endpoint_url="http://127.0.0.1:9")])
+def test_a_dump_that_ends_early_leaves_no_file(
+    mixed: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException
+) -> None:
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    written: list[str] = []
+
+    def ending(letter: DeadLetter) -> str:
+        if written:
+            assert [path.name for path in folder.iterdir()] == ["dump.jsonl.part"]
+            raise error
+        written.append(letter.body)
+        return line_of(letter)
+
+    monkeypatch.setattr("pillarbox_ops.commands.dlq.line_of", ending)
+    assert run("dlq", "dump", "--to", str(folder / "dump.jsonl")).code in (ExitCode.FAILED, 130)
+    assert (len(written), list(folder.iterdir())) == (1, [])
+    assert len(bodies(mixed, mixed.dlq_url)) == 5
+
+
+def test_a_queue_that_cannot_be_read_leaves_no_dump(run: Run, pipeline: Pipeline, tmp_path: Path) -> None:
+    folder = tmp_path / "dumps"
+    folder.mkdir()
+    ran = run("dlq", "dump", "--to", str(folder / "dump.jsonl"), SQS_DLQ_URL=f"{pipeline.dlq_url}-missing")
+    assert (ran.code, list(folder.iterdir())) == (ExitCode.FAILED, [])

@@ -139,3 +139,18 @@ def test_what_is_gone_before_it_is_moved_is_counted(mixed: Pipeline, run: Run, m
     )
     ran = run("dlq", "redrive", "--reason", "redrivable")
     assert (ran.code, "moved 0 of 3; 3 not there any more" in ran.err) == (ExitCode.FAILED, True)
+
+
+def test_sqs_is_not_asked_for_a_rate_that_it_does_not_have(
+    mixed: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = _with_move_tasks(monkeypatch, {})
+    ran = run("dlq", "redrive", "--yes", "--rate", "0.2")
+    assert (ran.code, "give a higher --rate, or --force" in " ".join(ran.err.split())) == (ExitCode.USAGE, True)
+    assert (started, len(bodies(mixed, mixed.dlq_url))) == ([], 5)
+    assert "Below 1 only with a condition, --from or --force" in " ".join(run("dlq", "redrive", "--help").out.split())
+
+
+def test_a_low_rate_is_kept_where_the_messages_are_moved_from_here(mixed: Pipeline, run: Run) -> None:
+    assert run("dlq", "redrive", "--reason", "invalid_json", "--yes", "--rate", "0.2").code == 0
+    assert bodies(mixed, mixed.queue_url) == ["poison"]

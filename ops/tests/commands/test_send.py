@@ -102,3 +102,13 @@ def test_the_token_is_the_first_of_the_parameter(run: Run, api: FakeServer, pipe
 def test_without_an_address_or_a_token_it_says_what_is_missing(run: Run, api: FakeServer) -> None:
     assert "API_URL is not set" in run("send", API_TOKEN="a-token").err
     assert "API_TOKEN is not set" in run("send", API_URL=api.url).err
+
+
+def test_a_token_with_a_line_end_is_sent_without_it_and_another_wrong_one_is_not_shown(run: Run) -> None:
+    with serving() as api:
+        api.replies = [(200, b"{}", {})]
+        assert run("send", API_URL=api.url, API_TOKEN="tok\n").code == 0
+        ran = run("send", API_URL=api.url, API_TOKEN="tok\nen")
+    assert [request.headers["Authorization"] for request in api.requests] == ["Bearer tok"]
+    assert ran.code == ExitCode.USAGE
+    assert ran.err == "pillarbox: API_TOKEN has characters that a token cannot have\n"

@@ -87,3 +87,17 @@ def test_watch_looks_again_until_it_is_interrupted(run: Run, monkeypatch: pytest
 
 def _paths(server: FakeServer) -> list[str]:
     return [request.path for request in server.requests]
+
+
+def test_without_a_pipeline_it_is_an_error_and_not_an_empty_document(run: Run) -> None:
+    ran = run("status", SQS_QUEUE_URL="", SQS_DLQ_URL="", S3_BUCKET_NAME="")
+    assert (ran.code, ran.out) == (ExitCode.USAGE, "")
+    assert "SQS_QUEUE_URL is not set" in ran.err
+
+
+@pytest.mark.parametrize("named", ["API_URL", "CONSUMER_URL", "FILE_INTAKE_URL"])
+def test_one_url_is_enough(run: Run, named: str) -> None:
+    with serving() as server:
+        server.replies = [(200, CONSUMER.encode(), {})]
+        ran = run("status", **{"SQS_QUEUE_URL": "", "SQS_DLQ_URL": "", "S3_BUCKET_NAME": "", named: server.url})
+    assert (ran.code, len(ran.rows), _paths(server)) == (ExitCode.DONE, 1, ["/metrics"])

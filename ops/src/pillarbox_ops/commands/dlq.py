@@ -35,13 +35,13 @@ def dlq() -> None:
 @with_app
 @with_letters
 def ls(app: App, wanted: Wanted) -> int:
-    """List dead letters."""
+    """List dead letters. The exit code is 4 if there are more than SQS gives to one look, 120000."""
     now = datetime.now(UTC)
-    with wanted.scan() as scan:
+    with wanted.scan(changes=False) as scan:
         rows = (letter.row(now) for letter in wanted.letters(scan))
         if app.output.format == "table":
             rows = (row | {"age": timedelta(seconds=row["age_seconds"])} for row in rows)
-        return wanted.found(app.output.rows(COLUMNS, rows))
+        return wanted.looked(app.output.rows(COLUMNS, rows), scan)
 
 
 @dlq.command()
@@ -68,21 +68,22 @@ def show(app: App, message_id: str, *, files: bool, content: bool) -> int:
 @with_app
 @with_letters
 def dump(app: App, wanted: Wanted, *, to: Path | None, content: bool) -> int:
-    """Save dead letters as JSON lines, exactly; `redrive --from FILE` sends them. They stay where they are."""
+    """Save dead letters as JSON lines, exactly; `redrive --from FILE` sends them. They stay where they are.
+
+    FILE appears when it is complete. The exit code is 4 if there are more than SQS gives to one look, 120000.
+    """
     if (to is None) == (not content):
         raise click.UsageError("either --to FILE or --content: the lines hold what is in the e-mails")
     number = 0
-    with nullcontext() if to is None else private_file.create(to) as file, wanted.scan() as scan:
+    with nullcontext() if to is None else private_file.whole(to) as file, wanted.scan(changes=False) as scan:
         for number, letter in enumerate(wanted.letters(scan), 1):  # noqa: B007  counts a stream
             if file:
-                file.write(line_of(letter) + "\n")
+                file.write(line_of(letter).encode() + b"\n")
             else:
                 app.output.text(line_of(letter))
     if to and number:
         app.output.note(f"{number} dead letters saved to {to}")
-    elif to:
-        to.unlink()
-    return wanted.found(number)
+    return wanted.looked(number, scan)
 
 
 @dlq.command()

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from pillarbox_ops.app import App
     from pillarbox_ops.letter_work import Wanted
 
+_RATE = "So many a second at most. Below 1 only with a condition, --from or --force: SQS itself takes no less."
+
 
 @click.command()
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="So many a second at most.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help=_RATE)
 @click.option("--force", is_flag=True, help="Also move messages that the consumer will refuse again.")
 @click.option(
     "--from", "dumped", type=click.Path(path_type=Path), metavar="FILE", help="Send the messages of a dump instead."
@@ -82,6 +84,11 @@ def _redrive(app: App, wanted: Wanted, found: Survey, rate: float | None, dumped
 def _redrive_all(app: App, wanted: Wanted, rate: float | None, *, wait: bool) -> int:
     from pillarbox_ops import redrive as tasks  # noqa: PLC0415  imports botocore
 
+    if rate and rate < tasks.MIN_TASK_RATE:
+        raise click.UsageError(
+            f"without a condition SQS moves the messages, at {tasks.MIN_TASK_RATE} a second or more: give a higher "
+            "--rate, or --force, which moves all of them from here"
+        )
     with wanted.scan() as scan:
         some = survey(scan, lambda _letter: True, SAMPLE, datetime.now(UTC))
     if not some.ids:

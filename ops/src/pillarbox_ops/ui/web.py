@@ -7,7 +7,7 @@ from flask import Flask, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from pillarbox_ops.attachments import attachments_of
-from pillarbox_ops.errors import OpsError, explained
+from pillarbox_ops.errors import OpsError, explained, kind_and_place
 from pillarbox_ops.ui import text
 from pillarbox_ops.ui.access import Access, guard
 from pillarbox_ops.ui.services import Services
@@ -58,9 +58,5 @@ def _unknown(error: Exception) -> tuple[str, int]:
     known = explained(error)
     if known:
         return _page(502, "This does not work at present", known)
-    place = error.__traceback__
-    while place and place.tb_next:
-        place = place.tb_next
-    line = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-    _log.error("defect: %s at %s", type(error).__name__, line)
+    _log.error("defect: %s", kind_and_place(error))
     return _page(500, "A defect of this program", f"{type(error).__name__}; its place is in the log.")
