@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from pillarbox.ids import message_id_at
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES
 from pillarbox_ops.dead_letters import Attributes, DeadLetter, attributes_size, entry_of
-from pillarbox_ops.errors import OF_CONTENT
+from pillarbox_ops.errors import content_refusal
 from pillarbox_ops.pace import Pace
 from pillarbox_ops.scan import Scan, results_of
 
@@ -86,8 +86,8 @@ class Sender:
         try:
             reply = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
         except ClientError as exc:
-            code = str(exc.response["Error"]["Code"])
-            if not code.endswith(OF_CONTENT):
+            code = content_refusal(exc)
+            if code is None:
                 raise
             if len(letters) == 1:
                 return {letters[0].sqs_message_id: code}

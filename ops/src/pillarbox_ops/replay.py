@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pillarbox.ids import message_id_at
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Envelope, encode_body, sqs_size_bytes
 from pillarbox.payload import SIZE_ATTRIBUTE, Pointer, payload_key
-from pillarbox_ops.errors import OF_CONTENT
+from pillarbox_ops.errors import content_refusal
 from pillarbox_ops.pace import Pace
 from pillarbox_ops.records import ArchivedEmail
 from pillarbox_ops.replay_journal import Journal
@@ -128,13 +128,11 @@ class Replay:
 
     def _sent(self, batch: Sequence[Outgoing]) -> dict[str, str]:
         """Send a batch, one by one if SQS refuses it for its content; return the ids that were not taken with codes."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415  slow to import
-
         try:
             return self._taken(batch)
-        except ClientError as exc:
-            code = str(exc.response["Error"]["Code"])
-            if not code.endswith(OF_CONTENT):
+        except Exception as exc:
+            code = content_refusal(exc)
+            if code is None:
                 raise
             if len(batch) == 1:
                 return {batch[0].message_id: code}
