@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -33,6 +34,13 @@ AMZN = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled
 def receiver() -> Iterator[Receiver]:
     with receiving() as found:
         yield found
+
+
+class Linked(NamedTuple):
+    """A received message."""
+
+    attributes: dict[str, str]
+    trace_header: str = ""
 
 
 def tracer_to(url: str, chosen: Sampling = ALL) -> OtelTracer:
@@ -249,3 +257,16 @@ def test_the_reason_of_each_failed_attempt_is_logged_at_debug_only(
     others = [line.name for line in caplog.records if line.name != "pillarbox_otel.sdk"]
     assert bool(others) is reasons
     assert all(name.startswith("opentelemetry.") for name in others)
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(None, 1000), ("7", 7), ("", 1001)])
+def test_a_span_keeps_a_link_to_each_email_of_a_batch(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, limit: str | None, kept: int
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    if limit is not None:
+        monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", limit)
+    tracer = OtelTracer(open_recorder("service", "1", ALL, os.environ), queue="emails", bucket="archive")
+    tracer.received([Linked({"traceparent": SAMPLED})] * 1001, 0.1)
+    tracer.close()
+    assert [len(span.links) for span in receiver.spans] == [kept]

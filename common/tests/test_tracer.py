@@ -1,14 +1,16 @@
 """Which spans begin where, how they hang together, and which of them are exported."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from common.testing.spans import BUCKET, QUEUE, Spans
 from pillarbox import trace
-from pillarbox.tracing import UNTRACED, RequestHeaders, Span
+from pillarbox.tracing import UNTRACED, RequestHeaders, Span, Tracer
 from pillarbox_otel import conventions
+from pillarbox_otel.tracer import OtelTracer
 
 SAMPLED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 UNSAMPLED = "00-5bf92f3577b34da6a3ce929d0e0e4736-10f067aa0ba902b7-00"
@@ -203,3 +205,53 @@ def test_closing_the_tracer_closes_its_recorder() -> None:
     spans = Spans()
     spans.tracer().close()
     assert spans.closed
+
+
+class Failing:
+    """A recorder that fails at everything, with a text that must not be logged."""
+
+    keeps_failures = True
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def fail(*_args: object) -> None:
+            raise RuntimeError("jane@example.com")
+
+        return fail
+
+
+def test_an_error_of_tracing_fails_no_work_and_is_logged_once_for_each_operation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tracer: Tracer = OtelTracer(Failing(), queue=QUEUE, bucket=BUCKET)
+    for _ in range(3):
+        request = tracer.request(*POST, RequestHeaders(SAMPLED, "vendor=1"))
+        assert (request.traceparent, request.tracestate) == (SAMPLED, "vendor=1")
+        for span in (
+            tracer.create(request, "an id"),
+            tracer.send([]),
+            tracer.process(Received(), "an id"),
+            tracer.put([]),
+            request,
+        ):
+            span.end()
+        tracer.received([Received()], 1.0)
+        tracer.close()
+    operations = [line.operation for line in caplog.records]  # type: ignore[attr-defined]
+    assert operations == ["request", "create", "send", "process", "put", "received", "close"]
+    assert {line.cause for line in caplog.records} == {"RuntimeError"}  # type: ignore[attr-defined]
+    assert "jane" not in caplog.text
+
+
+def test_a_span_that_cannot_be_recorded_ends_all_the_same(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = Spans()
+
+    def fail(*_args: object) -> None:
+        raise RuntimeError("jane@example.com")
+
+    monkeypatch.setattr(spans, "record", fail)
+    tracer = spans.tracer()
+    for _ in range(3):
+        tracer.put([]).end()
+    assert [line.operation for line in caplog.records] == ["end"]  # type: ignore[attr-defined]

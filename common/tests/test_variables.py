@@ -46,6 +46,7 @@ def test_one_trace_in_a_hundred_is_sampled_unless_the_environment_says_otherwise
 
 def test_a_complete_environment_has_no_problem() -> None:
     more = {"OTEL_BSP_MAX_QUEUE_SIZE": "4096", "OTEL_EXPORTER_OTLP_TIMEOUT": "2.5", "OTEL_TRACES_EXPORTER": "otlp"}
+    more |= {"OTEL_SPAN_LINK_COUNT_LIMIT": "0", "OTEL_ATTRIBUTE_COUNT_LIMIT": "", "OTEL_BSP_SCHEDULE_DELAY": ""}
     assert variables.problems(ENDPOINT | more) == []
 
 
@@ -62,13 +63,44 @@ def test_a_complete_environment_has_no_problem() -> None:
         ("OTEL_TRACES_SAMPLER_ARG", "nan"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "2.5"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "inf"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "1e3"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "511"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "99999999999999999999"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2049"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "-1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "inf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "nan"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "-1"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "many"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "1.5"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "inf"),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "-2"),
+        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "x"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-3"),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "1k"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_variable_and_not_the_value(name: str, value: str) -> None:
     (line,) = variables.problems(ENDPOINT | {name: value})
     assert line.startswith(f"{name}: expected ")
     assert f'"{value}"' not in line
+
+
+@pytest.mark.parametrize(
+    ("queue_size", "batch_size", "wrong"),
+    [
+        ("16", "16", []),
+        ("16", "17", ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]),
+        ("511", "", ["OTEL_BSP_MAX_QUEUE_SIZE"]),
+        ("", "2048", []),
+        ("4096", "2049", []),
+    ],
+)
+def test_a_batch_is_no_larger_than_the_queue(queue_size: str, batch_size: str, wrong: list[str]) -> None:
+    sizes = {"OTEL_BSP_MAX_QUEUE_SIZE": queue_size, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": batch_size}
+    assert [line.partition(":")[0] for line in variables.problems(ENDPOINT | sizes)] == wrong
 
 
 def test_missing_packages_are_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,13 @@ def test_the_lag_is_the_mean_of_what_was_stored(app: App, monkeypatch: pytest.Mo
         assert read_status(app, NOW).services == [ServiceState("file-intake", {"mean_lag_seconds": 0.75})]
 
 
+def test_a_gauge_that_is_not_known_yet_is_left_out(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as server:
+        server.replies = [(200, b"pillarbox_consumer_store_healthy NaN\npillarbox_consumer_in_flight 0\n", {})]
+        monkeypatch.setenv("FILE_INTAKE_URL", server.url)
+        assert read_status(app, NOW).services == [ServiceState("file-intake", {"in_flight": 0})]
+
+
 def test_a_target_without_a_bucket_has_no_last_email(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("S3_BUCKET_NAME")
     status = read_status(app, NOW)

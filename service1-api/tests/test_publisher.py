@@ -9,6 +9,7 @@ import pytest
 
 from common.testing.waiting import eventually
 from pillarbox.message import MAX_MESSAGE_BYTES
+from pillarbox.tracing import NoTracer, Span, Traced, Untraced
 from service1_api.outgoing import Message, MessageRefusedError, OverloadedError, PublishError, QueueUnavailableError
 from service1_api.publisher import MIN_BACKLOG, Publisher
 
@@ -239,3 +240,33 @@ def test_contention_sends_each_message_once_and_returns_each_result_to_its_calle
     with ThreadPoolExecutor(max_workers=32) as pool:
         assert all(pool.map(publish, range(2000)))
     assert sorted(body for call in queue.calls for body in call) == sorted(map(str, range(2000)))
+
+
+class FailingSpan(Untraced):
+    """Breaks the promise to raise nothing."""
+
+    def end(self, *, status: int | None = None) -> None:
+        raise RuntimeError("end")
+
+
+class FailingTracer(NoTracer):
+    """Breaks the same promise when a call to the queue begins or ends."""
+
+    fails_at = "begin"
+
+    def send(self, emails: Sequence[Traced]) -> Span:
+        if self.fails_at == "begin":
+            raise RuntimeError("begin")
+        return FailingSpan()
+
+
+@pytest.mark.parametrize("fails_at", ["begin", "end"])
+def test_an_error_of_tracing_keeps_no_place_for_a_call(fails_at: str) -> None:
+    tracer = FailingTracer()
+    tracer.fails_at = fails_at
+    options = {"deadline_seconds": 10, "attempt_seconds": 1, "max_waiting": 10}
+    publisher = Publisher(FakeQueue(), new_metrics(), **options, tracer=tracer)  # type: ignore[arg-type]
+    for _ in range(2 * len(MIN_BACKLOG)):
+        with pytest.raises(RuntimeError, match=fails_at):
+            publisher.publish([message("a")])
+    assert publisher._in_flight == 0

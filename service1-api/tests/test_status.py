@@ -285,14 +285,10 @@ def test_answer_to_an_email_says_where_its_status_is(service: Service) -> None:
     assert service.client.get(response.headers["Location"], headers=BEARER).get_json()["code"] == "not_archived"
 
 
-@pytest.mark.parametrize("reason", [NOT_SET, CANNOT_TELL])
-def test_status_that_cannot_be_told_is_501_and_no_answer_leads_there(reason: str) -> None:
-    service = Service(status=reason)
-    response = service.client.get(location_of(new_message_id()), headers=BEARER)
+def test_status_route_that_is_off_is_501() -> None:
+    response = Service(status=NOT_SET).client.get(location_of(new_message_id()), headers=BEARER)
     assert (response.status_code, response.get_json()["code"]) == (501, "status_unavailable")
-    assert response.get_json()["detail"] == reason
-    posted = service.client.post("/api/message", json={"data": EMAIL, "token": TOKEN})
-    assert (posted.status_code, "Location" in posted.headers) == (200, False)
+    assert response.get_json()["detail"] == NOT_SET
 
 
 def test_wait_ends_with_the_drain_of_the_application() -> None:
@@ -319,3 +315,19 @@ def test_an_email_whose_id_only_looks_like_that_of_a_probe_is_found() -> None:
     rig.on_pause = lambda: rig.archive.objects.update({key_of(message_id): ARCHIVED})
     assert rig.ask(message_id).status_code == 404
     assert rig.ask(message_id, "wait=5").status_code == 200
+
+
+def test_without_a_template_only_a_probe_is_found_and_any_other_id_is_501() -> None:
+    archive, message_id = FakeArchive(), new_probe_id()
+    archive.objects[probe_key(message_id)] = ARCHIVED
+    service = Service(status=StatusSource(archive, None))
+    answers = [service.client.get(location_of(i), headers=BEARER) for i in (message_id, new_message_id())]
+    assert [answer.status_code for answer in answers] == [200, 501]
+    assert (answers[1].get_json()["code"], answers[1].get_json()["detail"]) == ("status_unavailable", CANNOT_TELL)
+    assert service.client.get(location_of(new_probe_id()), headers=BEARER).status_code == 404
+
+
+@pytest.mark.parametrize("status", [NOT_SET, StatusSource(FakeArchive(), None)], ids=["off", "no template"])
+def test_no_answer_leads_to_a_status_that_cannot_be_told(status: StatusSource | str) -> None:
+    posted = Service(status=status).client.post("/api/message", json={"data": EMAIL, "token": TOKEN})
+    assert (posted.status_code, "Location" in posted.headers) == (200, False)

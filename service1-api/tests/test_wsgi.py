@@ -11,6 +11,7 @@ import pytest
 
 from pillarbox import logs
 from pillarbox.ids import new_message_id
+from pillarbox.probe import new_probe_id, probe_key
 from pillarbox.settings import load_or_exit
 from pillarbox_aws.credentials import SessionCredentials
 from service1_api.settings import Settings
@@ -141,6 +142,19 @@ def test_status_that_cannot_be_told_is_501(
     answer = client.get(f"/api/messages/{new_message_id()}", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status_code == 501
     assert reason in answer.get_json()["detail"]
+
+
+@pytest.mark.parametrize("layout", [{"OBJECT_LAYOUT": "batch"}, {"S3_KEY_TEMPLATE": "{prefix}{sender}/{message_id}"}])
+def test_status_of_a_probe_is_found_in_every_layout(
+    wsgi: ModuleType, environment: pytest.MonkeyPatch, aws: AwsStub, layout: dict[str, str]
+) -> None:
+    message_id = new_probe_id()
+    for name, value in ({"STATUS_BUCKET": "archive"} | layout).items():
+        environment.setenv(name, value)
+    aws.objects[f"/archive/{probe_key(message_id)}"] = b"12345"
+    client = wsgi.build(load_or_exit(Settings)).test_client()
+    answer = client.get(f"/api/messages/{message_id}", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, answer.get_json()["size"]) == (200, 5)
 
 
 @pytest.mark.parametrize("deadline_seconds", [4, 10, 60])

@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
+from pillarbox.tracing import Untraced
 from service2_consumer.in_flight import MAX_HIDDEN_SECONDS, InFlightMessages
 from service2_consumer.metrics import Metrics
 from service2_consumer.model import InFlightMessage
@@ -123,3 +124,19 @@ def test_every_call_records_progress() -> None:
     holder.in_flight.release(holder.messages)
     assert len(beats) == 3
     assert holder.in_flight.seconds_until_extension(0) == float("inf")
+
+
+class FailingSpan(Untraced):
+    """Breaks the promise to raise nothing."""
+
+    def end(self, *, status: int | None = None) -> None:
+        raise RuntimeError("end")
+
+
+def test_messages_whose_spans_cannot_end_are_forgotten_all_the_same() -> None:
+    holder = Holder(3)
+    for message in holder.messages:
+        message.span = FailingSpan()
+    with pytest.raises(RuntimeError, match="end"):
+        holder.in_flight.acknowledge(holder.messages)
+    assert (len(holder.queue.deleted), holder.value("in_flight"), holder.in_flight.release_all()) == (3, 0, 0)

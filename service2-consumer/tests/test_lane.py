@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import threading
 
 import pytest
@@ -54,6 +55,7 @@ def test_lane_without_a_queue_fails_the_check_and_keeps_running() -> None:
     for _ in range(5):
         harness.lane.run_once()
     assert not harness.lane.checked
+    assert harness.value("polls_total", outcome="error") == 5
     assert harness.archive.probes == 0
     assert harness.clock.seconds - harness.lane.last_beat_seconds == pytest.approx(harness.clock.waits[-1])
 
@@ -249,6 +251,16 @@ def test_outage_that_needs_an_operator_is_logged_as_error(
     assert harness.queue.deleted == [sent]
     assert [r.levelname for r in caplog.records if r.message.startswith("S3 ")] == ["ERROR", "INFO"]
     assert harness.value("store_failures_total", cause=cause) > 5
+
+
+def test_store_healthy_is_unknown_until_the_store_was_tried() -> None:
+    harness = LaneHarness()
+    harness.queue.failing = "AWS.SimpleQueueService.NonExistentQueue"
+    harness.lane.run_once()
+    assert math.isnan(harness.value("store_healthy"))
+    harness.queue.failing = ""
+    harness.lane.run_once()
+    assert harness.value("store_healthy") == 1
 
 
 def test_store_healthy_is_0_during_an_outage(harness: LaneHarness) -> None:

@@ -120,3 +120,20 @@ def test_a_reserved_sender_alone_or_an_id_alone_makes_no_probe() -> None:
         record = recorder().record(message(encode_body(email(email_sender=sender)), Envelope(message_of)), NOW)
         assert record.key == f"messages/2026/12/10/{message_of}.json"
         assert not record.is_probe
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_probe_is_told_from_customers_without_validation(raw: bool) -> None:
+    probe = message_id(1)[:-12] + PROBE_NODE
+    sent = encode_body(email(email_sender=PROBE_SENDER))
+    unvalidated = recorder(validates=False, raw=raw)
+    assert unvalidated.record(message(sent, Envelope(probe)), NOW).key == f"health/probe/2026/12/10/{probe}.json"
+    for body, sent_id in (
+        (sent, message_id(1)),
+        (encode_body(email()), probe),
+        ("no JSON", probe),
+        ("[1]", probe),
+        ('{"email_sender": null}', probe),
+    ):
+        record = unvalidated.record(message(body, Envelope(sent_id)), NOW)
+        assert record.key == f"messages/2026/12/10/{sent_id}.json"

@@ -114,7 +114,15 @@ def test_object_failing_alone_is_logged_with_its_ids(reports: Reports) -> None:
 
 def test_a_probe_is_counted_apart(reports: Reports) -> None:
     probe = replace(upload(message(2)), key="health/probe/x.json")
-    reports.telemetry.stored(uploads(stored=[upload(message(1)), probe], duplicate=[probe]), START)
-    counted = {name: reports.value(f"{name}_total") for name in ("stored", "duplicates", "probes", "stored_bytes")}
-    assert counted == {"stored": 1, "duplicates": 0, "probes": 2, "stored_bytes": 5}
+    reports.telemetry.stored(uploads(stored=[upload(message(1)), probe]), START)
+    counted = {name: reports.value(f"{name}_total") for name in ("stored", "probes", "stored_bytes")}
+    assert counted == {"stored": 1, "probes": 1, "stored_bytes": 5}
     assert reports.value("age_seconds_count") == 1
+
+
+def test_a_probe_that_was_stored_before_is_reported_as_other_emails_are(reports: Reports) -> None:
+    probe = replace(upload(message(2)), key="health/probe/x.json")
+    reports.telemetry.stored(uploads(duplicate=[probe], conflict=[probe]), START)
+    counted = {name: reports.value(f"{name}_total") for name in ("probes", "duplicates", "conflicts")}
+    assert counted == {"probes": 0, "duplicates": 1, "conflicts": 1}
+    assert [line.levelname for line in reports.caplog.records] == ["INFO", "WARNING"]

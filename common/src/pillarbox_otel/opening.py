@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from pillarbox.settings import EXIT_WRONG_SETTINGS
-from pillarbox.tracing import NoTracer, Tracer
+from pillarbox.tracing import NO_TRACER, Tracer
 from pillarbox_otel import variables
 
 
@@ -19,7 +19,7 @@ def check_or_exit(environ: Mapping[str, str]) -> None:
 def open_tracer(service: str, version: str, *, queue_url: str, bucket: str, environ: Mapping[str, str]) -> Tracer:
     """Return the tracer of a process. Call it after the fork, and after `check_or_exit`."""
     if not variables.is_on(environ):
-        return NoTracer()
+        return NO_TRACER
     from pillarbox_otel.sdk import open_recorder  # noqa: PLC0415  # not imported while traces are off
     from pillarbox_otel.tracer import OtelTracer  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.trace import (
@@ -28,9 +28,10 @@ from opentelemetry.trace import (
 from pillarbox import trace
 from pillarbox_otel import conventions
 from pillarbox_otel.spans import Work
-from pillarbox_otel.variables import Sampling
+from pillarbox_otel.variables import LINK_LIMIT, Sampling
 
 CLOSE_SECONDS = 3.0
+MAX_LINKS = 1000  # the SDK's default is 128; an object of a batch has BATCH_MAX_MESSAGES e-mails
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +96,14 @@ class _GivenIds(IdGenerator):
 
 
 class SdkRecorder:
-    """Records spans with the SDK. Its threads start with it, so make it after the fork."""
+    """Records spans with the SDK. Its threads start with it, so make it after the fork.
 
-    def __init__(self, exporter: SpanExporter, chosen: Sampling, resource: Resource) -> None:
+    A span keeps the last `max_links` links; with None OTEL_SPAN_LINK_COUNT_LIMIT says how many.
+    """
+
+    def __init__(
+        self, exporter: SpanExporter, chosen: Sampling, resource: Resource, *, max_links: int | None = MAX_LINKS
+    ) -> None:
         self.keeps_failures = chosen.base != "always_off"
         self._sampler = _SAMPLERS[chosen.base](chosen.ratio)
         self._parent_based = chosen.parent_based
@@ -109,6 +115,7 @@ class SdkRecorder:
             resource=resource,
             shutdown_on_exit=False,
             id_generator=self._ids,
+            span_limits=SpanLimits(max_links=max_links),
         )
         provider.add_span_processor(self._processor)
         self._tracer = provider.get_tracer(conventions.SCOPE)
@@ -158,7 +165,8 @@ def open_recorder(service: str, version: str, chosen: Sampling, environ: Mapping
     attributes = {"service.version": version}
     if not environ.get("OTEL_SERVICE_NAME") and "service.name=" not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         attributes["service.name"] = service
-    return SdkRecorder(OTLPSpanExporter(), chosen, Resource.create(attributes))
+    max_links = None if LINK_LIMIT in environ else MAX_LINKS
+    return SdkRecorder(OTLPSpanExporter(), chosen, Resource.create(attributes), max_links=max_links)
 
 
 def _parent(work: Work) -> Context:

@@ -14,13 +14,23 @@ _PARENT_BASED = "parentbased_"
 SAMPLERS = (*_BASES, *(f"{_PARENT_BASED}{base}" for base in _BASES))
 DEFAULT_SAMPLER = "parentbased_traceidratio"
 DEFAULT_RATIO = 0.01
-# The SDK takes its default for a number that it cannot read, with a traceback in the log.
-_NUMBERS = (
-    "OTEL_BSP_SCHEDULE_DELAY",
-    "OTEL_BSP_MAX_QUEUE_SIZE",
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+# The SDK takes its default for a number that it cannot read, or raises. Empty: its default.
+_QUEUE_SIZE, _BATCH_SIZE = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+_SIZES = {_QUEUE_SIZE: 2048, _BATCH_SIZE: 512}
+_WHOLE_NUMBERS = (*_SIZES, "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT")
+_LARGEST = 2**31 - 1
+_SECONDS = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
+_LONGEST_SECONDS = _LARGEST // 1000  # a socket takes no more
+LINK_LIMIT = "OTEL_SPAN_LINK_COUNT_LIMIT"
+_LIMITS = (  # empty: no limit
+    LINK_LIMIT,
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
 )
 
 
@@ -56,12 +66,36 @@ def problems(environ: Mapping[str, str]) -> list[str]:
         for name in _ENDPOINTS
         if not environ.get(name, "http://").startswith(("http://", "https://")) and environ[name]
     ]
-    found += [f"{name}: expected a number above 0" for name in _NUMBERS if not _is_positive(environ.get(name) or "1")]
+    found += _wrong_numbers(environ)
     try:
         sampling(environ)
     except ValueError as exc:
         found.append(str(exc))
     return found
+
+
+def _wrong_numbers(environ: Mapping[str, str]) -> list[str]:
+    found = [
+        f"{name}: expected a whole number from 1 to {_LARGEST}"
+        for name in _WHOLE_NUMBERS
+        if not _is_whole(environ.get(name) or "1", 1)
+    ]
+    if not found and _size(environ, _BATCH_SIZE) > _size(environ, _QUEUE_SIZE):
+        found.append(
+            f"{_BATCH_SIZE}: expected at most {_QUEUE_SIZE}, which is {_SIZES[_QUEUE_SIZE]} unless set"
+            if environ.get(_BATCH_SIZE)
+            else f"{_QUEUE_SIZE}: expected at least {_BATCH_SIZE}, which is {_SIZES[_BATCH_SIZE]} unless set"
+        )
+    found += [
+        f"{name}: expected a number of seconds above 0 and up to {_LONGEST_SECONDS}"
+        for name in _SECONDS
+        if not _is_duration(environ.get(name) or "1")
+    ]
+    return found + [
+        f"{name}: expected a whole number from 0 to {_LARGEST}"
+        for name in _LIMITS
+        if not _is_whole(environ.get(name, "").strip() or "0", 0)
+    ]
 
 
 def sampling(environ: Mapping[str, str]) -> Sampling:
@@ -82,9 +116,20 @@ def _first(environ: Mapping[str, str], names: tuple[str, ...], default: str) -> 
     return next((value for name in names if (value := environ.get(name))), default)
 
 
-def _is_positive(text: str) -> bool:
+def _size(environ: Mapping[str, str], name: str) -> int:
+    return int(environ.get(name) or _SIZES[name])
+
+
+def _is_whole(text: str, smallest: int) -> bool:
     try:
-        return float(text) > 0
+        return smallest <= int(text) <= _LARGEST
+    except ValueError:
+        return False
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return 0 < float(text) <= _LONGEST_SECONDS
     except ValueError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -171,7 +172,8 @@ def _consumer_figures(url: str) -> dict[str, float]:
 
 
 def _known(**figures: float | None) -> dict[str, float]:
-    return {name: value for name, value in figures.items() if value is not None}
+    """Return the figures that have a value; a gauge is NaN until the service knows."""
+    return {name: value for name, value in figures.items() if value is not None and not math.isnan(value)}
 
 
 def _replicas(context: str) -> dict[str, str]:

@@ -79,7 +79,7 @@ def create_app(
     error_handlers.register(app, metrics)
     limits = {"max_bytes": max_request_bytes, "max_in_flight": max_requests_in_flight}
     parser = RequestParser(tokens, metrics, **limits, max_inflated_bytes=max_inflated_bytes)
-    located = not isinstance(status, str)
+    located = isinstance(status, StatusSource) and status.template is not None
     messages = message_routes(parser, publisher, metrics, tracer, max_payload_bytes=max_payload_bytes, located=located)
     places = Places(requests=STATUS_REQUESTS, waiting=STATUS_WAITING)
     for routes in (messages, status_routes(parser.authorize, status, places, Waiting(draining))):

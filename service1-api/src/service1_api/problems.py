@@ -54,7 +54,9 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "headers_too_large": ProblemType(431, "The headers are too large", "Send fewer or shorter headers"),
     "internal_error": ProblemType(500, "The service failed", "Report the `trace_id`; retry with an Idempotency-Key"),
     "status_unavailable": ProblemType(
-        501, "This service cannot tell the status of an e-mail", "Let an operator look into the archive: `pillarbox find ID`"
+        501,
+        "This service cannot tell the status of an e-mail",
+        "Let an operator look into the archive: `pillarbox find ID`",
     ),
     "overloaded": ProblemType(503, "The service is busy", "Retry after `Retry-After` seconds"),
     "queue_unavailable": ProblemType(

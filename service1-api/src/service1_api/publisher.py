@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES
-from pillarbox.tracing import NO_TRACER, Tracer
+from pillarbox.tracing import NO_TRACER, UNTRACED, Span, Tracer
 from service1_api.metrics import Metrics
 from service1_api.outgoing import (
     Message,
@@ -165,16 +165,14 @@ class Publisher:
     def _send_batch(self, batch: list[_Entry], request: _Request) -> None:
         results: Sequence[PublishError | None] = [QueueUnavailableError("internal_error")] * len(batch)
         messages = [entry.message for entry in batch]
-        span, started = self._tracer.send(messages), self._clock()
+        span: Span = UNTRACED
+        started = self._clock()
         try:
+            span = self._tracer.send(messages)
             results = self._queue.send(messages, request.deadline)
         except PublishError as exc:
             results = [exc] * len(batch)
         finally:  # a bug in the adapter must not leave the other callers waiting
-            for result in results:
-                if result:
-                    span.fail(result.cause)
-            span.end()
             self._metrics.publish_seconds.observe(self._clock() - started)
             self._metrics.publish_batch_size.observe(len(batch))
             with self._lock:
@@ -183,6 +181,10 @@ class Publisher:
                 request.sending = False
                 self._settle(batch, results)
                 self._wake_next()
+            for result in results:
+                if result:
+                    span.fail(result.cause)
+            span.end()
 
     def _settle(self, batch: list[_Entry], results: Sequence[PublishError | None]) -> None:
         """Hand out the results. If one message caused the rejection of a whole call, each is sent again, alone."""

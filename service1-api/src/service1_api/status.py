@@ -22,7 +22,9 @@ from service1_api.request_log import context_of, current_request
 
 LONGEST_WAIT_SECONDS = 5
 NOT_SET = "STATUS_BUCKET is not set, so this service cannot read the archive; an operator can: pillarbox find ID"
-CANNOT_TELL = "with this layout of the archive an id alone does not tell where its e-mail lies; pillarbox find ID looks for it"
+CANNOT_TELL = (
+    "with this layout of the archive an id alone does not tell where its e-mail lies; pillarbox find ID looks for it"
+)
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 0.8
@@ -59,10 +61,17 @@ class ReadsArchive(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StatusSource:
-    """The archive, and how its keys are built; they must not depend on the sender."""
+    """The archive, and how its keys are built; `template` is None if an id alone does not tell the key."""
 
     archive: ReadsArchive
-    template: KeyTemplate
+    template: KeyTemplate | None
+
+    def keys(self, message_id: str) -> list[str]:
+        """Return where an e-mail may lie, nowhere if its id does not tell. Probes have keys of their own."""
+        keys = [probe_key(message_id)] if is_probe_id(message_id) else []
+        if self.template:
+            keys.append(self.template.key(message_id, time_of(message_id), ""))
+        return keys
 
 
 class Places:
@@ -150,9 +159,9 @@ class _Views:
             return self._answer(source, canonical, wait_seconds(current.environ.get("HTTP_PREFER")))
 
     def _answer(self, source: StatusSource, message_id: str, seconds: int) -> Response:
-        keys = [source.template.key(message_id, time_of(message_id), "")]
-        if is_probe_id(message_id):
-            keys.insert(0, probe_key(message_id))
+        keys = source.keys(message_id)
+        if not keys:
+            raise Problem("status_unavailable", CANNOT_TELL)
 
         def look() -> ArchivedObject | None:
             return next(filter(None, map(source.archive.find, keys)), None)

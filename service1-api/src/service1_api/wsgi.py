@@ -31,7 +31,7 @@ from service1_api.publisher import Publisher
 from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.server import FLAG
 from service1_api.settings import STATUS_REQUESTS, Settings
-from service1_api.status import CANNOT_TELL, NOT_SET, StatusSource
+from service1_api.status import NOT_SET, StatusSource
 from service1_api.tokens import TokenCache
 
 _SQS_CONNECTIONS = 8
@@ -160,14 +160,12 @@ def _payloads(settings: Settings, session: botocore.session.Session, credentials
 
 def _status(settings: Settings, session: boto3.Session) -> StatusSource | str:
     """Return where the status of an e-mail is found, or why it is not."""
-    template = KeyTemplate(settings.status_key_template, settings.status_prefix)
     if not settings.status_bucket:
         return NOT_SET
-    if settings.status_object_layout == "batch" or template.depends_on_sender:
-        return CANNOT_TELL
-    return StatusSource(
-        S3Archive(lambda: session.client("s3", config=_ARCHIVE_CONFIG), settings.status_bucket), template
-    )
+    template = KeyTemplate(settings.status_key_template, settings.status_prefix)
+    id_tells_key = settings.status_object_layout == "message" and not template.depends_on_sender
+    archive = S3Archive(lambda: session.client("s3", config=_ARCHIVE_CONFIG), settings.status_bucket)
+    return StatusSource(archive, template if id_tells_key else None)
 
 
 def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:

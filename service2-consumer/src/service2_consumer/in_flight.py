@@ -134,6 +134,7 @@ class InFlightMessages:
     def _forget(self, messages: Sequence[InFlightMessage]) -> None:
         before = len(self._messages)
         for message in messages:
-            message.span.end()
             self._messages.pop(message.receipt, None)
         self._metrics.in_flight.dec(before - len(self._messages))
+        for message in messages:
+            message.span.end()

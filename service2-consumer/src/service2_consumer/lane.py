@@ -150,6 +150,7 @@ class Lane:
             self._beat()
             self._transfers.check()
         except QueueError as exc:
+            self._metrics.polls.labels("error").inc()
             self._pause_for_queue(exc)
         except StoreError as exc:
             self._telemetry.attempts_failed([exc])

@@ -23,7 +23,8 @@ class Metrics:
         self.received = counter("received_total", "Messages received, redeliveries included")
         self.stored = counter("stored_total", "Messages stored for the first time")
         self.probes = counter(
-            "probes_total", "E-mails of the probe that were stored; no other metric of storing has them"
+            "probes_total",
+            "E-mails of the probe stored for the first time: not in stored_total, stored_bytes_total or age_seconds",
         )
         self.duplicates = counter("duplicates_total", "Messages whose e-mail was already in S3")
         self.conflicts = counter(
@@ -42,7 +43,11 @@ class Metrics:
         self.deleted = counter("deleted_total", "Messages deleted from the queue, after they were stored")
         self.delete_failures = counter("delete_failures_total", "Deletes that failed; SQS delivers the message again")
         self.stored_bytes = counter("stored_bytes_total", "Bytes written to S3")
-        self.polls = counter("polls_total", "Receives, by outcome: messages, empty or error", ["outcome"])
+        self.polls = counter(
+            "polls_total",
+            "Receives, by outcome: messages, empty or error; also each failed check of the queue",
+            ["outcome"],
+        )
 
     def _time_calls(self, histogram: "partial[Histogram]") -> None:
         help_text = "Duration of a receive, including its long poll"
@@ -53,7 +58,10 @@ class Metrics:
 
     def _show_state(self, gauge: "partial[Gauge]") -> None:
         self.in_flight = gauge("in_flight", "Messages received and not yet deleted or released")
-        self.store_healthy = gauge("store_healthy", "1 while S3 takes writes, 0 while it fails and messages are kept")
+        self.store_healthy = gauge(
+            "store_healthy", "1 while S3 takes writes, 0 while it fails and messages are kept; NaN until it was tried"
+        )
+        self.store_healthy.set(math.nan)
         self.set_aside = gauge("set_aside", "Messages set aside: their object fails while the store works")
         self.lanes_full = gauge(
             "lanes_full", "Lanes that receive nothing until objects set aside are stored or released"

@@ -10,7 +10,7 @@ from pillarbox import strict_json, trace
 from pillarbox.ids import time_of
 from pillarbox.message import Envelope, decode_email, email_sha256, message_id_in, rfc3339
 from pillarbox.object_key import KeyTemplate
-from pillarbox.probe import is_probe, probe_key
+from pillarbox.probe import is_probe, is_probe_id, probe_key
 from pillarbox.s3_events import ObjectCreated
 from pillarbox.strict_json import JsonError, JsonValue
 from service2_consumer.intake.email_file import EmailFile
@@ -52,7 +52,8 @@ class Recorder:
             email = _email(raw)
             digest, sender, content = email_sha256(email), str(email["email_sender"]), {"email_data": email}
         else:
-            digest, sender, content = hashlib.sha256(raw).hexdigest(), "", {"body": _text(raw)}
+            sender = _sender(raw) if is_probe_id(message_id) else ""
+            digest, content = hashlib.sha256(raw).hexdigest(), {"body": _text(raw)}
         if self._raw:
             body, content_type = raw, "text/plain; charset=utf-8"
         else:
@@ -143,6 +144,15 @@ def _email(raw: bytes) -> dict[str, JsonValue]:
         return decode_email(raw)
     except JsonError as exc:
         raise PoisonError(exc.reason, str(exc)) from None
+
+
+def _sender(raw: bytes) -> str:
+    """Return the sender if a body of any kind is an e-mail; empty if not."""
+    try:
+        email = strict_json.loads(raw)
+    except JsonError:
+        return ""
+    return str(email.get("email_sender", "")) if isinstance(email, dict) else ""
 
 
 def _text(raw: bytes) -> str:

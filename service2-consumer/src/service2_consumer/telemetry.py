@@ -30,8 +30,9 @@ class Telemetry:
 
     def stored(self, uploads: Mapping[Outcome, Sequence[Upload]], now: datetime) -> None:
         """Report the objects that one attempt has stored, and their messages; each conflict is logged."""
-        self._metrics.probes.inc(sum(upload.is_probe for outcome in Outcome for upload in uploads[outcome]))
-        uploads = {outcome: [u for u in uploads[outcome] if not u.is_probe] for outcome in Outcome}
+        customers = [upload for upload in uploads[Outcome.STORED] if not upload.is_probe]
+        self._metrics.probes.inc(len(uploads[Outcome.STORED]) - len(customers))
+        uploads = {**uploads, Outcome.STORED: customers}
         ids = {outcome: [i for upload in uploads[outcome] for i in upload.message_ids] for outcome in Outcome}
         self._metrics.stored.inc(len(ids[Outcome.STORED]))
         self._metrics.duplicates.inc(len(ids[Outcome.DUPLICATE]))
