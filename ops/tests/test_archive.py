@@ -1,16 +1,21 @@
 import gzip
+import itertools
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
 from pillarbox.ids import message_id_at
+from pillarbox.message import rfc3339
 from pillarbox_ops.archive import Archive, checked_id
 from pillarbox_ops.aws import Clients
 from pillarbox_ops.errors import OpsError
-from pillarbox_ops.layout import Layout, Span, instant
+from pillarbox_ops.layout import Layout, Span, instant, time_in
 from pillarbox_ops.records import StoredObject
+from pillarbox_ops.search import Query
 
 from .pipelines import Pipeline
 
@@ -26,6 +31,10 @@ def _archive(pipeline: Pipeline, template: str = DEFAULT) -> Archive:
     clients = Clients("eu-west-1", pipeline.environment)
     layout = Layout(template, "messages/")
     return Archive(clients.s3, lambda: clients.store(pipeline.bucket), pipeline.bucket, layout)
+
+
+FOREIGN = "5c1b2f0e-1111-4222-8333-444455556666"  # tells no time; an object that it names is dated by nothing
+MIDNIGHT = datetime(2025, 3, 11, tzinfo=UTC)
 
 
 def _put(pipeline: Pipeline, archive: Archive, message_id: str, sender: str = "jane") -> str:
@@ -170,3 +179,91 @@ def test_a_wrong_id_is_an_error_and_upper_case_is_not() -> None:
     assert checked_id(_id(0).upper()) == _id(0)
     with pytest.raises(OpsError, match="is not a UUIDv7"):
         checked_id("5c1b2f0e-1111-4222-8333-444455556666")
+
+
+def _put_around_midnight(pipeline: Pipeline) -> set[str]:
+    """Archive e-mails whose id, receipt and write lie on different days, and return their ids."""
+    sent = {
+        message_id_at(MIDNIGHT - timedelta(milliseconds=200), bytes(10)): MIDNIGHT + timedelta(milliseconds=200),
+        message_id_at(MIDNIGHT + timedelta(milliseconds=1), bytes(10)): MIDNIGHT - timedelta(seconds=1),
+        message_id_at(MIDNIGHT, bytes(10)): MIDNIGHT - timedelta(days=3),
+        FOREIGN: MIDNIGHT - timedelta(seconds=1),
+        f"4{FOREIGN[1:]}": MIDNIGHT,
+    }
+    for message_id, received_at in sent.items():
+        day = time_in(message_id) or received_at
+        metadata = {"received_at": rfc3339(received_at)}
+        pipeline.archive({}, message_id, f"messages/{day:%Y/%m/%d}/{message_id}.json", metadata=metadata)
+    raw = f"6{FOREIGN[1:]}"  # without a time of receipt; it was written long after its day
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=f"messages/2025/03/10/{raw}.json", Body=b"a raw body")
+    return {*sent, raw}
+
+
+def test_consecutive_days_partition_the_archive(pipeline: Pipeline) -> None:
+    archive, days = _archive(pipeline), []
+    ids = _put_around_midnight(pipeline)
+    for day in range(-3, 2):
+        start = MIDNIGHT + timedelta(days=day)
+        query = Query(after=start, before=start + timedelta(days=1))
+        emails = archive.read_all(archive.objects(query.span(NOON)))
+        days.append([email.message_id for email in emails if query.matches(email)])
+    assert [len(day) for day in days] == [0, 0, 3, 3, 0]
+    assert {message_id for day in days for message_id in day} == ids
+
+
+def test_an_email_is_found_in_a_batch_that_is_named_after_an_id_without_a_time(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    wanted = message_id_at(MIDNIGHT, bytes(10))  # long before the objects are written
+    names = ["0000000e-1111-4222-8333-444455556666", FOREIGN]
+    keys = [f"messages/2025/03/11/00/{name}-{'f' * 64}.jsonl.gz" for name in names]
+    for key, members in zip(keys, ([names[0], wanted], names[1:]), strict=True):
+        body = "".join(json.dumps({"message_id": member}) + "\n" for member in members)
+        pipeline.s3.put_object(Bucket=pipeline.bucket, Key=key, Body=body.encode())
+    found = archive.find(wanted)
+    assert found is not None
+    assert found.key == keys[0]
+
+
+def test_the_shards_of_a_day_are_listed_before_those_of_the_next_day(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline, "{prefix}{shard}/{date:%Y/%m/%d}/{message_id}.json")
+    ids = [_id(day * 24 * 60, tail) for day in (0, 1) for tail in range(8)]
+    keys = [_put(pipeline, archive, message_id) for message_id in ids]
+    found = [entry.key for entry in archive.objects(Span(NOON, NOON + timedelta(days=1, hours=1)))]
+    assert found == sorted(keys[:8]) + sorted(keys[8:])
+
+
+def test_a_listing_of_shards_that_is_not_read_to_its_end_stops(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline, "{prefix}{shard}/{date:%Y/%m/%d}/{message_id}.json")
+    key = _put(pipeline, archive, _id(0))
+    objects = archive.objects(Span(NOON, NOON + timedelta(days=300)))
+    assert next(objects).key == key
+    objects.close()  # type: ignore[attr-defined]  # a generator; it returns only when its threads have ended
+
+
+def test_shards_are_listed_at_the_same_time() -> None:
+    class Bucket:
+        """Answers the first LIST only after the eighth has begun."""
+
+        def __init__(self) -> None:
+            self.begun = itertools.count(1)
+            self.eighth = threading.Event()
+
+        def get_paginator(self, _operation: str) -> Any:
+            return self
+
+        def paginate(self, **_options: Any) -> list[Any]:
+            if next(self.begun) == 8:
+                self.eighth.set()
+            assert self.eighth.wait(60)
+            return []
+
+    layout = Layout("{prefix}{shard}/{date:%Y/%m/%d}/{message_id}.json", "messages/")
+    archive = Archive(cast("Any", Bucket()), lambda: cast("Any", None), "bucket", layout)
+    assert list(archive.objects(instant(NOON))) == []
+
+
+def test_an_object_of_a_foreign_producer_is_read_for_any_part_of_its_day(pipeline: Pipeline) -> None:
+    archive = _archive(pipeline)
+    _put_around_midnight(pipeline)
+    minute = Span(MIDNIGHT - timedelta(minutes=1), MIDNIGHT)
+    assert FOREIGN in {email.message_id for email in archive.read_all(archive.objects(minute))}

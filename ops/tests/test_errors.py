@@ -3,7 +3,7 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
-from pillarbox_ops.errors import ExitCode, OpsError, explained, kind_and_place, missing
+from pillarbox_ops.errors import ExitCode, OpsError, content_refusal, explained, kind_and_place, missing
 
 
 def test_the_exit_codes_are_those_that_help_names() -> None:
@@ -38,3 +38,16 @@ def test_the_kind_and_the_place_of_an_error_do_not_quote_it() -> None:
         int("hidden")
     assert re.fullmatch(r"ValueError at \S+/test_errors\.py:\d+", kind_and_place(raised.value))
     assert kind_and_place(ValueError("hidden")) == "ValueError at ?"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ClientError({"Error": {"Code": "AWS.X.MissingParameter"}}, "SendMessageBatch"), "AWS.X.MissingParameter"),
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "SendMessageBatch"), None),
+        (ClientError({}, "SendMessageBatch"), None),
+        (ValueError("MissingParameter"), None),
+    ],
+)
+def test_a_refusal_for_the_content_of_a_batch_is_told_from_other_errors(error: Exception, expected: str | None) -> None:
+    assert content_refusal(error) == expected

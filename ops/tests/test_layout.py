@@ -89,6 +89,22 @@ def test_a_key_without_a_uuidv7_has_no_time(key: str) -> None:
     assert time_in(key) is None
 
 
+def test_a_date_finer_than_an_hour_is_no_part_of_the_prefix() -> None:
+    found = _prefixes("{prefix}{date:%Y/%m/%d/%H/%M}/{message_id}.json", 1)
+    assert found == ["messages/2026/11/28/12/", "messages/2026/11/28/13/"]
+    assert _prefixes("{prefix}{date:%f}/{message_id}.json", 1)[:1] == ["messages/"]
+    assert _prefixes("{prefix}{date:%%%Y}/{message_id}.json", 0.1)[:1] == ["messages/%2026/"]
+
+
+def test_a_year_of_shards_has_each_prefix_once() -> None:
+    # Comparing each prefix with all the others would take hours here.
+    layout = Layout("{prefix}{shard}/{date:%Y/%m/%d}/{message_id}.json", "messages/")
+    found = list(layout.prefixes(Span(NOON, NOON + timedelta(days=365))))
+    assert len(set(found)) == len(found) == 366 * 256 + 365 * 24 + 1
+    assert layout.is_sharded
+    assert not Layout("{prefix}{message_id}/{shard}", "messages/").is_sharded
+
+
 def _placed(template: str, key: str, hours: float) -> datetime:
     return Layout(template, "messages/").placed_at(f"messages/{key}", NOON + timedelta(hours=hours))
 

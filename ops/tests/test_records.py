@@ -8,13 +8,21 @@ from pillarbox.ids import time_of
 from pillarbox_ops.records import ArchivedEmail, StoredObject, parse
 
 ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
+FOREIGN = "5c1b2f0e-1111-4222-8333-444455556666"
 WRITTEN = datetime(2026, 11, 28, 12, tzinfo=UTC)
 RECORD = {
     "message_id": ID,
+    "processed_at": "2026-11-28T12:00:00Z",
     "email_data": {"email_subject": "Hello", "email_sender": "jane@example.com", "email_content": "Text"},
     "attachments": [{"name": "a.pdf"}, "no object"],
     "metadata": {"received_at": "2026-11-28T11:59:59Z"},
 }
+# Bodies of producers that look like a record.
+LOOKALIKES = (
+    json.dumps({"message_id": FOREIGN}),
+    json.dumps({"message_id": FOREIGN, "email_data": {}, "body": "text"}),
+    json.dumps({"message_id": FOREIGN, "processed_at": "2026-11-28T12:00:00Z"}),
+)
 
 
 def _object(key: str = f"messages/2026/11/28/{ID}.json") -> StoredObject:
@@ -53,7 +61,7 @@ def test_numbers_past_64_bits_keep_their_digits() -> None:
     assert _email({**RECORD, "email_data": {"n": 2**70}}).fields == {"n": 2**70}
 
 
-@pytest.mark.parametrize("body", ["plain text", '{"no": "id"}', "[1]", "\udcff"])
+@pytest.mark.parametrize("body", ["plain text", '{"no": "id"}', "[1]", "\udcff", *LOOKALIKES])
 def test_a_body_that_was_stored_unchanged_is_the_content_of_a_record(body: str) -> None:
     (email,) = parse(_object(), body.encode(errors="surrogateescape"))
     assert email.message_id == ID
@@ -74,8 +82,8 @@ def test_damaged_gzip_is_an_error(raw: bytes) -> None:
 
 
 def test_the_time_of_receipt_comes_from_the_id_or_the_object_if_the_record_has_none() -> None:
-    assert _email({"message_id": ID}).received_at == time_of(ID)
-    assert _email({"message_id": "5c1b2f0e-1111-4222-8333-444455556666"}).received_at == WRITTEN
+    assert _email({**RECORD, "metadata": {}}).received_at == time_of(ID)
+    assert _email({**RECORD, "message_id": FOREIGN, "metadata": {}}).received_at == WRITTEN
 
 
 def test_repr_does_not_show_the_email() -> None:
@@ -85,3 +93,8 @@ def test_repr_does_not_show_the_email() -> None:
 def test_an_object_is_dated_by_its_key_or_by_its_write() -> None:
     assert _object().timestamp.year == 2025
     assert _object("messages/readme.txt").timestamp == WRITTEN
+
+
+def test_a_record_without_validation_has_its_body_as_content() -> None:
+    record = {"message_id": ID, "processed_at": "2026-11-28T12:00:00Z", "body": "", "metadata": {}}
+    assert (_email(record).record, _email(record).content) == (record, "")

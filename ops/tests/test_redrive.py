@@ -109,7 +109,9 @@ def test_the_failures_of_a_batch_are_told_by_message() -> None:
     assert _sender(queue).send([_letter("a"), _letter("b"), _letter("c")]) == {"b": "InternalError"}
 
 
-@pytest.mark.parametrize("code", ["InvalidMessageContents", "AWS.SimpleQueueService.BatchRequestTooLong"])
+@pytest.mark.parametrize(
+    "code", ["InvalidMessageContents", "AWS.SimpleQueueService.BatchRequestTooLong", "MissingParameter"]
+)
 def test_a_batch_that_is_refused_for_one_message_is_sent_one_by_one(code: str) -> None:
     queue = Queue(code, {}, code, {})
     assert _sender(queue).send([_letter("a", "1"), _letter("b", "2"), _letter("c", "3")]) == {"b": code}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, decode_body
 from pillarbox.payload import pointer_in
@@ -23,11 +24,15 @@ class _Queue:
 
     def __init__(self, refused: dict[str, tuple[str, bool]] | None = None, *, once: bool = False) -> None:
         self.calls: list[list[Any]] = []
+        self.refused_body = ""
+        self.error_code = "AWS.SimpleQueueService.MissingParameter"
         self._refused = refused or {}
         self._once = once
 
     def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Any]) -> Any:  # noqa: N803  boto3's names
         self.calls.append(list(Entries))
+        if self.refused_body and any(entry["MessageBody"] == self.refused_body for entry in Entries):
+            raise ClientError({"Error": {"Code": self.error_code}}, "SendMessageBatch")
         reply: dict[str, list[Any]] = {"Successful": [], "Failed": []}
         for entry in Entries:
             message_id = entry["MessageAttributes"]["message_id"]["StringValue"]
@@ -101,6 +106,29 @@ def test_what_sqs_never_takes_is_counted_and_named(sender_fault: bool, calls: in
     sender.send(_emails(3), notes.append)
     assert (sender.result.sent, sender.result.failed, len(queue.calls)) == (2, 1, calls)
     assert notes == [f"{id_at(0, 1)} was not sent: Refused"]
+
+
+def test_a_batch_that_is_refused_for_one_message_is_sent_without_it() -> None:
+    queue, notes = _Queue(), list[str]()
+    queue.refused_body = "bad"
+    sender, _ = _replay(queue)
+    bodies = ["one", "bad", "two"]
+    sender.send(
+        [email_of({"message_id": id_at(0, n), "email_data": {}, "body": body}) for n, body in enumerate(bodies)],
+        notes.append,
+    )
+    assert (sender.result.sent, sender.result.failed) == (2, 1)
+    assert [len(call) for call in queue.calls] == [3, 1, 1, 1]
+    assert notes == [f"{id_at(0, 1)} was not sent: AWS.SimpleQueueService.MissingParameter"]
+
+
+def test_a_batch_that_is_refused_for_another_cause_ends_the_replay() -> None:
+    queue = _Queue()
+    queue.refused_body, queue.error_code = "one", "AccessDenied"
+    sender, _ = _replay(queue)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sender.send([email_of({"email_data": {}, "body": "one"})], print)
+    assert len(queue.calls) == 1
 
 
 def test_a_large_email_goes_by_the_bucket() -> None:

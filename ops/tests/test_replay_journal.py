@@ -38,3 +38,18 @@ def test_another_file_is_not_taken_for_a_journal(tmp_path: Path, content: bytes)
         Journal(path, "url")
     assert raised.value.exit_code is ExitCode.USAGE
     assert path.read_bytes() == content
+
+
+def test_a_journal_that_cannot_be_written_is_an_error_when_it_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(OpsError, match="cannot be written as a journal") as raised, Journal(tmp_path / "a/b", "url"):
+        pass
+    assert raised.value.exit_code is ExitCode.USAGE
+
+
+def test_a_journal_of_nothing_leaves_no_file_but_keeps_one_that_was_there(tmp_path: Path) -> None:
+    with Journal(tmp_path / "new", "url"):
+        pass
+    (tmp_path / "old").touch()
+    with Journal(tmp_path / "old", "url"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]

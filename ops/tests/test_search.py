@@ -1,13 +1,17 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from pillarbox.ids import message_id_at
+from pillarbox_ops.layout import Span
 from pillarbox_ops.records import ArchivedEmail
 from pillarbox_ops.search import Query, parse_size, parse_time, parse_words
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
-ID = "019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10"
+RECEIVED = NOW - timedelta(hours=2)
+ID = message_id_at(RECEIVED, bytes(10))
 
 
 def _email(
@@ -109,3 +113,44 @@ def test_a_query_without_times_looks_at_the_last_seven_days() -> None:
     assert NOW - timedelta(days=7) in span
     assert NOW - timedelta(days=7, seconds=1) not in span
     assert NOW + timedelta(hours=23) in span  # an id may be five minutes ahead
+
+
+def test_the_time_of_the_id_counts_and_not_that_of_the_receipt() -> None:
+    email = replace(_email(), message_id=message_id_at(NOW, bytes(10)))  # received two hours before
+    assert Query(after=NOW, before=NOW + timedelta(seconds=1)).matches(email)
+    assert not Query(before=NOW).matches(email)
+
+
+def test_an_id_without_a_time_counts_by_the_time_of_receipt() -> None:
+    email = replace(_email(), message_id="5c1b2f0e-1111-4222-8333-444455556666")
+    assert Query(after=RECEIVED, before=RECEIVED + timedelta(seconds=1)).matches(email)
+    assert not Query(before=RECEIVED).matches(email)
+
+
+def test_a_query_that_ends_long_ago_looks_at_the_seven_days_before() -> None:
+    end = NOW - timedelta(days=30)
+    assert Query(before=end).span(NOW) == Span(end - timedelta(days=7), end)
+
+
+def test_a_span_ends_one_day_ahead_and_begins_no_earlier_than_any_id() -> None:
+    query = Query(after=datetime(1, 1, 1, tzinfo=UTC), before=datetime(2099, 1, 1, tzinfo=UTC))
+    assert query.span(NOW) == Span(datetime(1970, 1, 1, tzinfo=UTC), NOW + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(after=NOW, before=NOW),
+        Query(after=NOW, before=NOW - timedelta(days=1)),
+        Query(after=NOW + timedelta(days=2)),
+        Query(before=datetime(1, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_span_in_which_nothing_can_lie_is_an_error(query: Query) -> None:
+    with pytest.raises(ValueError, match="nothing can lie between after"):
+        query.span(NOW)
+
+
+def test_a_query_within_a_span_has_its_times() -> None:
+    span = Span(NOW, NOW + timedelta(hours=1))
+    assert Query(subject=("a",)).within(span) == Query(subject=("a",), after=span.start, before=span.end)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pillarbox.ids import parse_message_id, time_of
 from pillarbox.object_key import conflict_prefix
 from pillarbox_ops.errors import ExitCode, OpsError
-from pillarbox_ops.layout import BATCH_SUFFIX, Layout, Span, instant
+from pillarbox_ops.layout import BATCH_SUFFIX, Layout, Span, id_in, instant, time_in
 from pillarbox_ops.records import ArchivedEmail, StoredObject, parse
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 _PARALLEL = 32
+_LISTS = 16  # of shards at the same time
 _AHEAD = 4 * _PARALLEL  # objects that are read before their turn
 _AHEAD_BYTES = 16 * 1024 * 1024  # and their size as stored: parsed, they take some ten times as much
 
@@ -36,13 +39,13 @@ class Archive:
     def objects(self, span: Span) -> Iterator[StoredObject]:
         """Yield the objects whose e-mails may lie in a span, the oldest prefix first.
 
-        An object that holds one e-mail is compared with the span by its id, else by its date and write; a batch is
-        always included.
+        An object that holds one e-mail is compared with the span by the time of the id in its key. A batch is always
+        included, and so is an object without such a time, of a foreign producer: the caller compares its records.
         """
-        for prefix in self.layout.prefixes(span):
-            for found in self.below(prefix):
-                if found.key.endswith(BATCH_SUFFIX) or self.layout.placed_at(found.key, found.modified_at) in span:
-                    yield found
+        for found in self._listed(self.layout.prefixes(span)):
+            timestamp = None if found.key.endswith(BATCH_SUFFIX) else time_in(found.key)
+            if timestamp is None or timestamp in span:
+                yield found
 
     def below(self, prefix: str, *, after: str = "") -> Iterator[StoredObject]:
         """Yield the objects below a prefix in the order of their keys, from the one that follows the key `after`."""
@@ -52,6 +55,25 @@ class Archive:
         for page in pages:
             for entry in page.get("Contents", []):
                 yield _stored(entry)
+
+    def _listed(self, prefixes: Iterator[str]) -> Iterator[StoredObject]:
+        """Yield the objects below prefixes, in their order; the many small ones of shards are listed in parallel."""
+        if not self.layout.is_sharded:  # the list of a whole day may be too long to hold
+            for prefix in prefixes:
+                yield from self.below(prefix)
+            return
+        with ThreadPoolExecutor(_LISTS) as pool:
+
+            def listing(prefix: str) -> Future[list[StoredObject]]:
+                return pool.submit(lambda: list(self.below(prefix)))
+
+            try:
+                waiting = deque(map(listing, islice(prefixes, _LISTS)))
+                while waiting:
+                    yield from waiting.popleft().result()
+                    waiting.extend(map(listing, islice(prefixes, 1)))
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def folders(self, prefix: str) -> list[str]:
         """Return the prefixes directly below a prefix that ends in a slash, without their slash, in order."""
@@ -66,9 +88,13 @@ class Archive:
         """Return the records of an object. Raise OpsError if it cannot be read or holds none."""
         raw = self.raw(found.key)
         try:
-            return parse(found, raw)
+            emails = parse(found, raw)
         except ValueError as exc:
             raise OpsError(f"s3://{self.bucket}/{found.key} {exc}") from None
+        if time_in(found.key):
+            return emails
+        placed_at = self.layout.placed_at(found.key, found.modified_at)
+        return [replace(email, placed_at=placed_at) for email in emails]
 
     def raw(self, key: str) -> bytes:
         """Return an object's bytes. Raise OpsError."""
@@ -140,12 +166,13 @@ class Archive:
     def _in_batches(self, message_id: str) -> Iterator[ArchivedEmail]:
         """Yield the records of an id from its hour's batches, the latest that may hold it first.
 
-        A batch is named after its earliest member; one that a client repeated hours later may lie in any of the hour.
+        A batch is named after the first of its sorted members, so one with a later name does not hold the id; one that
+        a client repeated hours later may lie in any of the hour.
         """
         candidates = []
         for found in self.below(self.layout.batches_of(message_id)):
             if found.key.endswith(BATCH_SUFFIX):
-                if found.timestamp > time_of(message_id):
+                if (id_in(found.key) or "") > message_id:
                     break
                 candidates.append(found)
         yield from (email for email in self.read_all(reversed(candidates)) if email.message_id == message_id)

@@ -3,6 +3,15 @@
 import sys
 from enum import IntEnum
 
+# Refusals of a whole batch by SQS that are due to a message in it; the others are then sent alone.
+_OF_CONTENT = (
+    "BatchRequestTooLong",
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "InvalidAttributeValue",
+    "MissingParameter",  # of an empty body
+)
+
 
 class ExitCode(IntEnum):
     """The exit codes of every command."""
@@ -36,6 +45,15 @@ def kind_and_place(exc: BaseException) -> str:
         place = place.tb_next
     line = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
     return f"{type(exc).__name__} at {line}"
+
+
+def content_refusal(exc: Exception) -> str | None:
+    """Return the code of a refusal of a whole batch by SQS that is due to a message in it; None for any other error."""
+    botocore = sys.modules.get("botocore.exceptions")
+    if botocore is None or not isinstance(exc, botocore.ClientError):
+        return None
+    code = str(exc.response.get("Error", {}).get("Code", ""))
+    return code if code.endswith(_OF_CONTENT) else None
 
 
 def explained(exc: Exception) -> str | None:

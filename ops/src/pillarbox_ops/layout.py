@@ -12,6 +12,7 @@ from pillarbox.object_key import KeyTemplate
 BATCH_SUFFIX = ".jsonl.gz"
 _BATCH_TEMPLATE = "{prefix}{date:%Y/%m/%d/%H}/"  # of service2-consumer with OBJECT_LAYOUT=batch
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_COARSE = re.compile("(?:[^%]|%[^MSf])*")  # of the format of a date: what stays equal for an hour
 _HOUR = timedelta(hours=1)
 _DIGITS = {"Y": 4, "G": 4, "j": 3, "f": 6, "u": 1}  # of the directives of a date; the others have two
 
@@ -44,14 +45,21 @@ class Layout:
 
     def prefixes(self, span: Span) -> Iterator[str]:
         """Yield the prefixes of the objects of a span, the oldest first, none of them below another one."""
-        seen: list[str] = []
+        seen: set[str] = set()
+        lengths: set[int] = set()  # few, for most parts of a date have a fixed width
+        last = ["", ""]
         hour = span.start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         while hour < span.end:
-            for head in (self._head, _BATCH_TEMPLATE):
+            for number, head in enumerate((self._head, _BATCH_TEMPLATE)):
+                dated = head.format(prefix=self.prefix, date=hour, shard="")
+                if dated == last[number]:
+                    continue
+                last[number] = dated
                 for shard in _shards(head):
                     found = head.format(prefix=self.prefix, date=hour, shard=shard)
-                    if not found.startswith(tuple(seen)):
-                        seen.append(found)
+                    if not any(found[:length] in seen for length in lengths):
+                        seen.add(found)
+                        lengths.add(len(found))
                         yield found
             hour += _HOUR
 
@@ -90,6 +98,11 @@ class Layout:
         return None
 
     @property
+    def is_sharded(self) -> bool:
+        """Return whether the objects of a day lie below 256 prefixes."""
+        return "{shard}" in self._head
+
+    @property
     def date_folders(self) -> int | None:
         """Return how many folders of dates stand between prefix and the rest of a key; None if keys begin otherwise."""
         if not self._head.startswith("{prefix}{date:") or not self._head.endswith("/"):
@@ -118,7 +131,12 @@ def _head_of(template: str) -> str:
         head += literal
         if name not in ("prefix", "date", "shard"):
             break
-        head += f"{{{name}:{spec}}}" if spec else f"{{{name}}}"
+        coarse = _COARSE.match(spec or "")
+        listed = coarse[0] if coarse else ""
+        if listed or not spec:
+            head += f"{{{name}:{listed}}}" if listed else f"{{{name}}}"
+        if listed != (spec or ""):
+            break
     return head
 
 

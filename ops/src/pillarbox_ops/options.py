@@ -65,8 +65,10 @@ def with_selection(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--sender", multiple=True, metavar="TEXT", help="Part of the sender. May be given more than once.")
     @click.option("--subject", multiple=True, metavar="TEXT", help="Part of the subject.")
     @click.option("--text", multiple=True, metavar="TEXT", help="Part of subject, sender or content.")
-    @click.option("--after", type=Time(), help="Received since: 2026-12-01, 2026-12-01T14:30Z or 2h. Default: 7d.")
-    @click.option("--before", type=Time(), help="Received before.")
+    @click.option(
+        "--after", type=Time(), help="Since, by the time in the id: 2026-12-01, 2026-12-01T14:30Z or 2h. Default: 7d."
+    )
+    @click.option("--before", type=Time(), help="Before, by the time in the id; at most one day ahead.")
     @click.option("--larger", type=Size(), help="Record of more bytes than 500, 10k or 2M.")
     @click.option("--smaller", type=Size(), help="Record of fewer bytes.")
     @click.option("--limit", type=click.IntRange(min=1), help="At most so many e-mails, the oldest first.")
@@ -75,6 +77,10 @@ def with_selection(command: Callable[..., Any]) -> Callable[..., Any]:
         query = Query(**{name: options.pop(name) for name in _CONDITIONS})
         if ids and query != Query():
             raise click.UsageError("give ids or conditions, not both")
+        try:
+            query.span(datetime.now(UTC))
+        except ValueError as exc:
+            raise click.UsageError(str(exc)) from None
         return command(app, selection=Selection(query, tuple(map(checked_id, ids)), limit), **options)
 
     return wrapped

@@ -32,7 +32,8 @@ class StoredObject:
 class ArchivedEmail:
     """One record and where it lies. What the record lacks, such as a sender where nothing is validated, is empty.
 
-    `size` counts the record's bytes, uncompressed. Its repr never shows the e-mail.
+    `size` counts the record's bytes, uncompressed. `placed_at` is the time of the write moved into the date of the key.
+    Its repr never shows the e-mail.
     """
 
     message_id: str
@@ -40,6 +41,7 @@ class ArchivedEmail:
     size: int
     stored_at: datetime
     record: Mapping[str, Any]
+    placed_at: datetime | None = None
 
     def __repr__(self) -> str:
         return f"ArchivedEmail(message_id={self.message_id!r}, key={self.key!r}, size={self.size})"
@@ -79,25 +81,29 @@ class ArchivedEmail:
 
     @property
     def received_at(self) -> datetime:
-        """Return when the pipeline received it: by its record, else by its id, else by its object."""
+        """Return when the pipeline received it: by its record, else by its id, else by its object's place."""
         try:
             return datetime.fromisoformat(str(self.metadata.get("received_at"))).astimezone(UTC)
         except ValueError:
-            return time_in(self.message_id) or self.stored_at
+            return time_in(self.message_id) or self.placed_at or self.stored_at
 
 
 def parse(found: StoredObject, raw: bytes) -> list[ArchivedEmail]:
     """Return the records of an object. Raise ValueError, whose text quotes nothing, if it holds none.
 
     An object is inflated by its first two bytes, not by its name: some stores inflate what has a Content-Encoding. What
-    is no record but has an id in its key is a body that was stored unchanged (MESSAGE_VALIDATION=none).
+    is no record but has an id in its key is a body that was stored unchanged (MESSAGE_VALIDATION=none). Such a body may
+    be JSON with a `message_id` of its own, so the other parts of a record are required too.
     """
     lines = record_lines(found, raw)
     if found.key.endswith(BATCH_SUFFIX):
         return [_email(found, line) for line in lines]
     (text,) = lines
     try:
-        return [_email(found, text)]
+        email = _email(found, text)
+        if "processed_at" not in email.record or not ("email_data" in email.record or "body" in email.record):
+            raise ValueError("is not a record: no processed_at with email_data or body")
+        return [email]
     except ValueError:
         message_id = id_in(found.key)
         if not message_id:

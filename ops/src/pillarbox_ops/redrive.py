@@ -1,7 +1,8 @@
 """Moves dead letters back to their queue: a copy first, the delete last, so that a kill between them loses nothing.
 
-A copy under the same id is stored once, however often it is sent. A message without a valid `message_id` attribute
-gets one here, made from its SQS id and the time of its first sending, for a copy has a new SQS id.
+A copy under the same id is stored once, however often it is sent; with OBJECT_LAYOUT=batch a copy after a kill can be
+stored a second time in another batch, where each line carries its message_id. A message without a valid `message_id`
+attribute gets one here, made from its SQS id and the time of its first sending, for a copy has a new SQS id.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 from pillarbox.ids import message_id_at
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES
 from pillarbox_ops.dead_letters import Attributes, DeadLetter, attributes_size, entry_of
+from pillarbox_ops.errors import content_refusal
 from pillarbox_ops.pace import Pace
 from pillarbox_ops.scan import Scan, results_of
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MAX_ATTRIBUTES = 10
-# Refusals of a whole batch that are due to a message in it; the others are then sent alone.
-_OF_CONTENT = ("BatchRequestTooLong", "InvalidMessageContents", "InvalidParameterValue", "InvalidAttributeValue")
 _MAX_TASK_RATE = 500  # messages a second, of StartMessageMoveTask
 _TASK_POLL_SECONDS = 2
 _NO_MOVE_TASK = ("UnsupportedOperation", "InvalidAction")
@@ -86,8 +86,8 @@ class Sender:
         try:
             reply = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
         except ClientError as exc:
-            code = str(exc.response["Error"]["Code"])
-            if not code.endswith(_OF_CONTENT):
+            code = content_refusal(exc)
+            if code is None:
                 raise
             if len(letters) == 1:
                 return {letters[0].sqs_message_id: code}

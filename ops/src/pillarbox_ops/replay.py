@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pillarbox.ids import message_id_at
 from pillarbox.message import MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Envelope, encode_body, sqs_size_bytes
 from pillarbox.payload import SIZE_ATTRIBUTE, Pointer, payload_key
+from pillarbox_ops.errors import content_refusal
 from pillarbox_ops.pace import Pace
 from pillarbox_ops.records import ArchivedEmail
 from pillarbox_ops.replay_journal import Journal
@@ -126,6 +127,18 @@ class Replay:
             yield message
 
     def _sent(self, batch: Sequence[Outgoing]) -> dict[str, str]:
+        """Send a batch, one by one if SQS refuses it for its content; return the ids that were not taken with codes."""
+        try:
+            return self._taken(batch)
+        except Exception as exc:
+            code = content_refusal(exc)
+            if code is None:
+                raise
+            if len(batch) == 1:
+                return {batch[0].message_id: code}
+            return {name: code for message in batch for name, code in self._sent([message]).items()}
+
+    def _taken(self, batch: Sequence[Outgoing]) -> dict[str, str]:
         """Send a batch, again what SQS fails to take, and return the ids that it did not take with its codes."""
         left = dict(enumerate(batch))
         codes: dict[int, str] = {}

@@ -14,7 +14,8 @@ from pillarbox_ops.errors import ExitCode, OpsError
 class Journal:
     """The ids that a replay has sent, one a line, so that a broken one can be resumed; without a path none is kept.
 
-    A kill between a send and its line repeats ten e-mails at the most, and an archive stores none of them twice.
+    A kill between a send and its line repeats ten e-mails at the most. An archive stores none of them twice, except
+    that with OBJECT_LAYOUT=batch a copy can be stored a second time in another batch.
     """
 
     def __init__(self, path: Path | None, queue_url: str) -> None:
@@ -36,10 +37,13 @@ class Journal:
         return message_id in self._sent
 
     def __enter__(self) -> Self:
+        """Open the file, so that one that cannot be written is known before anything is sent. Raise OpsError."""
         if self._path:
-            self._file = self._path.open("a")
-            if not self._sent and not self._path.stat().st_size:
-                self._write([self._title])
+            try:
+                self._is_new = not self._path.exists()
+                self._file = self._path.open("a")
+            except OSError as exc:
+                raise OpsError(f"{self._path} cannot be written as a journal: {exc.strerror}", ExitCode.USAGE) from None
         return self
 
     def __exit__(
@@ -47,12 +51,14 @@ class Journal:
     ) -> None:
         if self._path:
             self._file.close()
+            if self._is_new and not self._path.stat().st_size:
+                self._path.unlink()  # nothing was sent
 
     def add(self, message_ids: Sequence[str]) -> None:
         """Note ids as sent, on the disk."""
         self._sent.update(message_ids)
         if self._path and message_ids:
-            self._write(message_ids)
+            self._write(message_ids if self._path.stat().st_size else [self._title, *message_ids])
 
     def _write(self, lines: Sequence[str]) -> None:
         self._file.write("".join(f"{line}\n" for line in lines))

@@ -3,13 +3,16 @@
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
-from pillarbox_ops.layout import Span
+from pillarbox_ops.layout import Span, time_in
 from pillarbox_ops.records import ArchivedEmail
 
 DEFAULT_DAYS = 7
 WORDS = ("from", "subject", "id", "after", "before", "larger", "smaller")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # no id is earlier
+_AHEAD = timedelta(days=1)  # an id may be a little ahead of this clock
 _RELATIVE = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SIZE = re.compile(r"(\d{1,12})\s*([km]?)(?:i?b)?", re.IGNORECASE)
@@ -22,7 +25,8 @@ _TOKEN = re.compile(r'(?:(\w+):)?(?:"([^"]*)"|(\S+))')
 class Query:
     """Conditions that all must hold. Texts are compared without regard to case; a tuple needs each of its texts.
 
-    Sizes are in bytes of the record. Without `after` it begins seven days back.
+    Sizes are in bytes of the record. Without `after` it begins seven days back. Times are compared with the time of the
+    id, which the archive's keys follow too; with the time of receipt only for an id without a time.
     """
 
     sender: tuple[str, ...] = ()
@@ -35,8 +39,22 @@ class Query:
     smaller: int | None = None
 
     def span(self, now: datetime) -> Span:
-        """Return the span of time to look in."""
-        return Span(self.after or now - timedelta(days=DEFAULT_DAYS), self.before or now + timedelta(days=1))
+        """Return the span of time to look in: it ends a day after `now` at the latest, where nothing can lie yet.
+
+        Without `after` it begins seven days before `before` or `now`. Raise ValueError if it would be empty.
+        """
+        end = min(self.before or now + _AHEAD, now + _AHEAD)
+        start = max(self.after or min(now, max(end, _EPOCH)) - timedelta(days=DEFAULT_DAYS), _EPOCH)
+        if start >= end:
+            raise ValueError(
+                f"nothing can lie between after ({_shown(start)}) and before ({_shown(end)}): "
+                "after must be the earlier one, and before is at most one day ahead"
+            )
+        return Span(start, end)
+
+    def within(self, span: Span) -> Self:
+        """Return the query with the times of a span."""
+        return replace(self, after=span.start, before=span.end)
 
     def matches(self, email: ArchivedEmail) -> bool:
         """Return whether an e-mail meets the conditions. `text` looks at subject, sender and content."""
@@ -46,7 +64,7 @@ class Query:
             return False
         if self.smaller is not None and email.size >= self.smaller:
             return False
-        timestamp = email.received_at
+        timestamp = time_in(email.message_id) or email.received_at
         if (self.after and timestamp < self.after) or (self.before and timestamp >= self.before):
             return False
         sender, subject = email.sender.casefold(), email.subject.casefold()
@@ -106,6 +124,10 @@ def parse_size(text: str) -> int:
     if not found:
         raise ValueError(f"expected a size such as 500, 10k or 2M, got {text!r}")
     return int(found[1]) * _FACTORS[found[2].lower()]
+
+
+def _shown(timestamp: datetime) -> str:
+    return f"{timestamp:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _has(text: str, wanted: tuple[str, ...]) -> bool:

@@ -73,8 +73,9 @@ class Reading:
                     yield email
 
     def _by_query(self) -> Iterator[ArchivedEmail]:
-        query = self._selection.query
-        objects = self._archive.objects(query.span(self._now))
+        span = self._selection.query.span(self._now)
+        query = self._selection.query.within(span)
+        objects = self._archive.objects(span)
         with self._output.progress("reading", None) as progress:
             listed = listed_ahead(objects, progress.expect)
             yield from filter(query.matches, self._archive.read_all(listed, progress.advance, self._failed))

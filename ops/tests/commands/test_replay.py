@@ -117,3 +117,42 @@ def test_nothing_matched_sends_nothing(run: Run, other_queue: str) -> None:
 )
 def test_a_queue_and_a_choice_must_be_named(run: Run, arguments: tuple[str, ...]) -> None:
     assert run("replay", *arguments).code == ExitCode.USAGE
+
+
+def test_a_journal_that_cannot_be_written_is_told_before_the_question(
+    run: Run, pipeline: Pipeline, other_queue: str
+) -> None:
+    ran = run("replay", archived(pipeline), "--to-queue", other_queue, "--resume", "nowhere/journal")
+    assert ran.code == ExitCode.USAGE
+    assert "nowhere/journal cannot be written as a journal" in ran.err
+    assert "send 1 e-mails" not in ran.err
+
+
+def test_a_dry_run_leaves_no_journal(run: Run, pipeline: Pipeline, other_queue: str, tmp_path: Path) -> None:
+    arguments = ("replay", archived(pipeline), "--to-queue", other_queue, "--resume", "journal")
+    assert run(*arguments, "--dry-run").code == ExitCode.DONE
+    assert not (tmp_path / "journal").exists()
+
+
+def test_a_message_that_sqs_refuses_is_reported_and_the_others_are_sent(
+    run: Run, pipeline: Pipeline, other_queue: str
+) -> None:
+    sent, refused = archived(pipeline, 0), id_at(1)
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=f"messages/2026/11/28/{refused}.json", Body=b"")
+    ran = run("replay", *DAY, "--to-queue", other_queue, "--yes")
+    assert ran.code == ExitCode.DONE_IN_PART
+    assert ran.rows == [{"sent": 1, "too_large": 0, "failed": 1}]
+    assert f"{refused} was not sent: " in ran.err
+    assert _ids(_received(pipeline, other_queue)) == [sent]
+
+
+def test_times_between_which_nothing_can_lie_are_a_wrong_usage(run: Run, other_queue: str) -> None:
+    ran = run("replay", "--after", "1d", "--before", "2d", "--to-queue", other_queue, "--yes")
+    assert ran.code == ExitCode.USAGE
+    assert "nothing can lie between after" in ran.err
+
+
+@pytest.mark.parametrize("command", [("replay",), ("dlq", "redrive")])
+def test_the_help_says_when_a_copy_can_be_stored_twice(run: Run, command: tuple[str, ...]) -> None:
+    text = " ".join(run(*command, "--help").out.split())
+    assert "with OBJECT_LAYOUT=batch a copy after a kill can be stored a second time in another batch" in text

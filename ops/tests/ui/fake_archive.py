@@ -89,4 +89,10 @@ class FakeArchive:
 def _record(message_id: str, timestamp: datetime, sender: str, **fields: Any) -> bytes:
     email = {"email_subject": message_id[-4:], "email_sender": sender, "email_content": "text"} | fields
     metadata = {"received_at": timestamp.isoformat()}
-    return json.dumps({"message_id": message_id, "email_data": email, "metadata": metadata}).encode()
+    record = {
+        "message_id": message_id,
+        "processed_at": timestamp.isoformat(),
+        "email_data": email,
+        "metadata": metadata,
+    }
+    return json.dumps(record).encode()

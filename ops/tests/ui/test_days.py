@@ -134,10 +134,17 @@ def test_a_foreign_producers_object_is_of_the_day_in_its_key(template: str, fold
     assert _keys(Day(fake.archive, TODAY + timedelta(days=1), clock)) == []
 
 
-def test_a_day_with_a_foreign_producers_object_alone_is_found() -> None:
-    fake = FakeArchive()
-    foreign = "messages/2026/11/28/5c1b2f0e-1111-4222-8333-444455556666.json"
-    fake.keys[foreign] = (10, NOON + timedelta(seconds=43_201))
+@pytest.mark.parametrize(
+    ("template", "folder", "seconds"),
+    [
+        ("{prefix}{date:%Y/%m/%d}/{message_id}.json", "2026/11/28", 43_201),
+        ("{prefix}{message_id}.json", "", 0),  # each day lists it, and only the day of its write has it
+    ],
+)
+def test_a_day_with_a_foreign_producers_object_alone_is_found(template: str, folder: str, seconds: int) -> None:
+    fake = FakeArchive(template)
+    foreign = f"messages/{folder}/5c1b2f0e-1111-4222-8333-444455556666.json".replace("//", "/")
+    fake.keys[foreign] = (10, NOON + timedelta(seconds=seconds))
     assert Days(fake.archive).nearest(TODAY + timedelta(days=2), -1, 5) == TODAY
 
 

@@ -95,6 +95,8 @@ def test_a_search_finds_an_id_at_once(page: Page, fake: FakeArchive) -> None:
         ("after:soon", "expected a time"),
         ("larger:big", "expected a size"),
         ("id:7", "expected a message id"),
+        ("after:1d before:2d", "nothing can lie between after"),
+        ("id:019b0a3c-8b8e-7c3a-9a51-0f2d4c6e8a10 after:1d before:2d", "nothing can lie between after"),
     ],
 )
 def test_a_wrong_word_is_named(page: Page, words: str, error: str) -> None:

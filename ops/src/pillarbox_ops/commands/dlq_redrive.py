@@ -38,7 +38,9 @@ def redrive(app: App, wanted: Wanted, *, rate: float | None, force: bool, dumped
     """Move dead letters back to their queue.
 
     Without a condition SQS moves all messages. With one, only messages that the consumer can store are moved, unless
-    their reason is named or --force is given. It can be repeated: an e-mail is stored once.
+    their reason is named or --force is given. It can be repeated: an e-mail is stored once; with
+    OBJECT_LAYOUT=batch a copy after a kill can be stored a second time in another batch, where each line carries its
+    message_id.
     """
     if not (wanted.selection or wanted.maximum or dumped or force):
         return _redrive_all(app, wanted, rate, wait=wait)

@@ -16,7 +16,7 @@ from pillarbox_ops.errors import ExitCode, OpsError
 from pillarbox_ops.options import with_app, with_change, with_selection
 from pillarbox_ops.pace import Pace
 from pillarbox_ops.records import ArchivedEmail, StoredObject
-from pillarbox_ops.replay import Replay
+from pillarbox_ops.replay import Replay, Replayed
 from pillarbox_ops.replay_journal import Journal
 from pillarbox_ops.selection import Reading, Selection
 
@@ -57,8 +57,9 @@ def replay(
     """Send archived e-mails to a queue again: another consumer's, or another environment's.
 
     The messages are those that the API writes: the e-mail's fields with the attributes message_id, received_at, source
-    and traceparent. So an archive that holds them stores none twice. Of an e-mail that came as a file its fields are
-    sent, without the list of attachments. E-mails too large for SQS go by PAYLOAD_BUCKET, or are left out.
+    and traceparent. So an archive that holds them stores none twice; with OBJECT_LAYOUT=batch a copy after a kill can
+    be stored a second time in another batch (each line carries its message_id). Of an e-mail that came as a file its
+    fields are sent, without the list of attachments. E-mails too large for SQS go by PAYLOAD_BUCKET, or are left out.
     """
     if bool(to_queue) == bool(to_environment):
         raise click.UsageError("say where to: --to-queue URL or --to-environment NAME")
@@ -75,18 +76,14 @@ def replay(
     if queue_url == app.target.queue_url:
         app.output.note("this is the pipeline's own queue: its archive holds these e-mails, and will count duplicates")
     what = f"send {len(chosen.objects)} e-mails to {queue_url}"
-    if not agreed(app.output, what, columns=COLUMNS[:4], sample=chosen.sample, yes=app.yes, dry_run=app.dry_run):
-        return reading.exit_code(len(chosen.objects))
     with journal:
+        if not agreed(app.output, what, columns=COLUMNS[:4], sample=chosen.sample, yes=app.yes, dry_run=app.dry_run):
+            return reading.exit_code(len(chosen.objects))
         sender = Replay(
             there.clients.sqs, queue_url, pace=Pace(rate), journal=journal, store_payload=_payload_store(there)
         )
         gone = _send(app, chosen, sender)
-    result = sender.result
-    app.output.document({"sent": result.sent, "too_large": result.too_large, "failed": result.failed + gone})
-    if result.too_large or result.failed or gone:
-        return ExitCode.DONE_IN_PART if result.sent else ExitCode.FAILED
-    return reading.exit_code(result.sent)
+    return _report(app, sender.result, gone) or reading.exit_code(sender.result.sent)
 
 
 def _choose(emails: Iterator[ArchivedEmail], journal: Journal) -> _Chosen:
@@ -117,6 +114,14 @@ def _send(app: App, chosen: _Chosen, sender: Replay) -> int:
     with app.output.progress("sending", len(chosen.objects)) as progress:
         sender.send(again(), app.output.note)
     return len(chosen.objects) - len(seen)
+
+
+def _report(app: App, result: Replayed, gone: int) -> ExitCode:
+    """Print what was done, with `gone` e-mails that could not be read again, and return the exit code of it."""
+    app.output.document({"sent": result.sent, "too_large": result.too_large, "failed": result.failed + gone})
+    if result.too_large or result.failed or gone:
+        return ExitCode.DONE_IN_PART if result.sent else ExitCode.FAILED
+    return ExitCode.DONE
 
 
 def _payload_store(there: App) -> Callable[[str, bytes], str] | None:

@@ -147,4 +147,5 @@ class Days:
         return None
 
     def _has_any(self, day: date) -> bool:
-        return next(self.archive.objects(span_of(day)), None) is not None
+        span, layout = span_of(day), self.archive.layout
+        return any(layout.placed_at(found.key, found.modified_at) in span for found in self.archive.objects(span))

@@ -46,11 +46,12 @@ def archive_views(services: Services) -> Blueprint:
             return render_template("search.html", words="", found=None, error="", span=None), 200
         try:
             query = parse_words(words, now)
+            span = query.span(now)
             before = _time(request.args.get("before"))
             found = finding.find(services.emails, query, now, before)
         except ValueError as exc:
             return render_template("search.html", words=words, found=None, error=str(exc), span=None), 400
-        return render_template("search.html", words=words, found=found, error="", span=query.span(now)), 200
+        return render_template("search.html", words=words, found=found, error="", span=span), 200
 
     return views
 
