@@ -46,6 +46,13 @@ _BOTH = (
         meaning="Once an outage. E-mails are not affected",
     ),
     replace(_SDK, text="traces are exported again", levels="INFO", fields=("lost_spans",), meaning="The end of it"),
+    Event(
+        "pillarbox_otel.tracer",
+        "a span was lost by an error of tracing; further ones are not logged",
+        "WARNING",
+        "A defect of tracing, once for each kind. E-mails are not affected",
+        ("operation", "cause"),
+    ),
 )
 
 _API = (
