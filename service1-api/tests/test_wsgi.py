@@ -99,7 +99,7 @@ def test_large_email_goes_through_the_bucket_of_the_settings(
     body = json.dumps({"data": EMAIL | {"email_content": "a" * 1_100_000}, "token": TOKEN}).encode()
     answer = client.post("/api/message", data=body, content_type="application/json")
     assert answer.status_code == 200
-    ((path, _),) = aws.objects.items()
+    (path,) = (path for path in aws.objects if path.startswith("/large-emails/"))  # other tests share the stub
     assert path.startswith("/large-emails/some/where/2")
     assert aws.pointers.keys() == {answer.get_json()["message_id"]}
 
