@@ -19,7 +19,7 @@ MANY = 100
 
 @pytest.fixture
 def harness() -> LaneHarness:
-    return LaneHarness(long_poll_seconds=1).checked()
+    return LaneHarness().checked()
 
 
 def key_of(number: int) -> str:
