@@ -50,7 +50,7 @@ class AwsStub:
         self.requests: deque[Request] = deque(maxlen=10)
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:

@@ -18,7 +18,7 @@ from service1_api.status import NOT_SET, StatusSource
 
 from .aws_stub import AwsStub
 from .fakes import FakePublisher, FakeTokens
-from .server import Api, running
+from .in_process import InProcessServer, serving
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 
@@ -110,9 +110,21 @@ def aws() -> Iterator[AwsStub]:
     stub.close()
 
 
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The URL of an AWS in this process. Its state stays: tests use names of their own."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # few tests need it
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture(scope="module")
-def hasty(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A service with short deadlines, for requests that never arrive completely."""
-    folder = tmp_path_factory.mktemp("hasty")
-    with running(aws, folder, REQUEST_HEAD_SECONDS="1", REQUEST_BODY_SECONDS="1") as api:
-        yield api
+def hasty() -> Iterator[InProcessServer]:
+    """A server with short deadlines, for requests that never arrive completely."""
+    limits = {"max_body_bytes": MAX_REQUEST_BYTES, "max_connections": 1000}
+    with serving(Service().app, head_seconds=1, body_seconds=1, **limits) as server:
+        yield server

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
-from moto.server import ThreadedMotoServer
 
+from pillarbox.ids import new_message_id
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from pillarbox_aws.sqs_client import SqsClient, SqsError, open_client
@@ -31,17 +31,13 @@ def message(body: str = "{}") -> Message:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, str]]:
-    """A boto3 client and a queue's URL, in an emulator in this process."""
+def aws(moto: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, str]:
+    """A boto3 client and a new queue's URL, in an emulator in this process."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
     client = boto3.client("sqs", region_name=REGION)
-    yield client, client.create_queue(QueueName="emails")["QueueUrl"]
-    server.stop()
+    return client, client.create_queue(QueueName=f"emails-{new_message_id()}")["QueueUrl"]
 
 
 def client_of(url: str) -> SqsClient:

@@ -3,12 +3,10 @@
 import contextlib
 import importlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pillarbox.ids import new_message_id
 from pillarbox.message import MAX_MESSAGE_BYTES, Envelope, sqs_size_bytes
@@ -26,16 +24,11 @@ TEXT = "\U0001f4ee\u05d0 A long e-mail. "
 
 
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def endpoint(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    yield url
-    server.stop()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    return moto
 
 
 @pytest.fixture

@@ -68,8 +68,8 @@ def posted(api: Api, data: object, path: str = "/api/message", **headers: str) -
     return api.request("POST", path, raw_of(data), BEARER | {"Content-Type": "application/json"} | headers)
 
 
-def test_email_of_eight_mebibytes_arrives_as_a_pointer_to_the_body_of_a_small_one(aws: AwsStub, api: Api) -> None:
-    email, key = email_of(8 * MIB), new_message_id()
+def test_email_above_the_limit_of_sqs_arrives_as_a_pointer_to_the_body_of_a_small_one(aws: AwsStub, api: Api) -> None:
+    email, key = email_of(3 * MIB), new_message_id()
     answers = [posted(api, email, **{"Idempotency-Key": key}) for _ in range(2)]
     assert [status for status, _ in answers] == [200, 200]
     assert payload_of(aws, key) == encode_body(email).encode()  # type: ignore[arg-type]
@@ -81,11 +81,12 @@ def test_email_of_eight_mebibytes_arrives_as_a_pointer_to_the_body_of_a_small_on
 
 def test_compressed_email_has_the_limits_of_its_inflated_size(aws: AwsStub, api: Api) -> None:
     headers = BEARER | {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    email = email_of(15 * MIB)
+    text = "An e-mail of many lines.\n"
+    email = email_of(15 * MIB, text)
     status, answer = api.request("POST", "/api/message", gzip.compress(raw_of(email), 1), headers)
     assert status == 200
     assert payload_of(aws, answer["message_id"]) == encode_body(email).encode()  # type: ignore[arg-type]
-    for body in (gzip.compress(raw_of(email_of(17 * MIB)), 1), gzip.compress(bytes(20 * MIB), 1) * 10):
+    for body in (gzip.compress(raw_of(email_of(17 * MIB, text)), 1), gzip.compress(bytes(20 * MIB), 1) * 10):
         assert api.request("POST", "/api/message", body, headers)[0] == 413
     assert api.request("GET", "/health")[0] == 200
 
@@ -106,12 +107,19 @@ def test_s3_out_of_reach_fails_large_emails_only(aws: AwsStub, api: Api) -> None
 
 
 def test_slow_s3_delays_no_small_email(aws: AwsStub, api: Api) -> None:
-    aws.s3_delay_seconds = 3
+    answered = threading.Event()
+
+    def hangs() -> None:
+        assert answered.wait(60)
+
+    aws.s3 = hangs
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(posted, api, email_of(2 * MIB)) for _ in range(4)]
         until(lambda: aws.calls["PutObject"] == 4)
-        for _ in range(20):
-            assert api.post()[0] == 200
+        try:
+            assert [api.post()[0] for _ in range(20)] == [200] * 20
+        finally:
+            answered.set()
         assert [future.result(60)[0] for future in futures] == [200] * 4
 
 

@@ -27,7 +27,7 @@ emails = st.fixed_dictionaries(
     | {"email_timestream": st.integers(-10, 2**33) | st.text(max_size=12)},
     optional={"extra": json_values},
 )
-many_examples = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many_examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many_examples
@@ -143,15 +143,20 @@ def test_inflated_bodies_in_flight_have_a_budget_that_is_given_back() -> None:
         (b"[" + b"1.5," * 263_000 + b'"' + b"a" * 2 * MIB + b'"]', 413),
         (b"[" + b'"",' * 131_000 + b'"' + b"a" * 2 * MIB + b'"]', 401),
         (b"[" + b'"",' * 132_000 + b'"' + b"a" * 2 * MIB + b'"]', 413),
-        (b"[" + b"1.5," * 520_000 + b"1.5]", 401),  # below 2 MiB every structure is accepted
+        (b"[" + b"1.5," * 264_000 + b'"' + b"a" * 1_000_000 + b'"]', 401),  # below 2 MiB every structure is accepted
     ],
     ids=["values-below", "values-above", "strings-below", "strings-above", "below-2MiB"],
 )
-@pytest.mark.parametrize("coding", ["identity", "gzip"])
-def test_very_large_body_has_a_bounded_number_of_values(data: bytes, status: int, coding: str) -> None:
+def test_very_large_body_has_a_bounded_number_of_values(data: bytes, status: int) -> None:
     service = Service(max_request_bytes=16 * MIB, max_payload_bytes=16 * MIB)
-    raw = gzip.compress(data, 1) if coding == "gzip" else data
-    assert post_raw(service, raw, **{"Content-Encoding": coding}).status_code == status
+    assert post_raw(service, data).status_code == status
+
+
+@pytest.mark.parametrize(("strings", "status"), [(131_000, 401), (132_000, 413)])
+def test_limit_of_values_holds_for_the_inflated_body(strings: int, status: int) -> None:
+    service = Service(max_request_bytes=16 * MIB, max_payload_bytes=16 * MIB)
+    data = b"[" + b'"",' * strings + b'"' + b"a" * 2 * MIB + b'"]'
+    assert post_raw(service, gzip.compress(data, 1), **GZIP).status_code == status
 
 
 def test_large_body_waits_for_no_token_check_of_another(service: Service) -> None:

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
-from moto.server import ThreadedMotoServer
 
 from pillarbox_aws.credentials import CredentialsError
 from pillarbox_aws.object_store import open_store
@@ -32,15 +31,6 @@ BODY = b'{"n":1}' * 1000
 
 
 # ---- S3, by moto -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def credentials() -> S3Credential:

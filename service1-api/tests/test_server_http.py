@@ -11,6 +11,7 @@ import pytest
 from common.testing.waiting import eventually as until
 
 from .aws_stub import AwsStub
+from .in_process import InProcessServer
 from .server import BODY, SERVICE, Api, exchange, read_all, running
 
 HEAD = b"POST /api/message HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -53,8 +54,10 @@ def test_request_is_answered_according_to_the_rfcs(api: Api, request_bytes: byte
         HEAD + b"Content-Length: 5\r\n",
     ],
 )
-def test_refusal_is_a_problem_with_trace_and_date_and_without_product_name(hasty: Api, request_bytes: bytes) -> None:
-    head, _, body = exchange(hasty, request_bytes).partition(b"\r\n\r\n")
+def test_refusal_is_a_problem_with_trace_and_date_and_without_product_name(
+    hasty: InProcessServer, request_bytes: bytes
+) -> None:
+    head, _, body = hasty.exchange(request_bytes).partition(b"\r\n\r\n")
     names = {line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]}
     assert b"Content-Type: application/problem+json" in head
     assert b"Connection: close" in head
@@ -85,7 +88,7 @@ def test_pipelined_requests_are_answered_in_order_and_each_once(api: Api, aws: A
     assert sum(aws.messages.values()) == queued + 20
 
 
-def test_trickling_body_is_refused_at_its_deadline(hasty: Api) -> None:
+def test_trickling_body_is_refused_at_its_deadline(hasty: InProcessServer) -> None:
     with hasty.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 10000\r\n\r\n")
         stopping = threading.Event()

@@ -47,27 +47,18 @@ def test_nothing_of_opentelemetry_is_imported_while_traces_are_off(aws: AwsStub)
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    ("python", "more", "says"),
-    [
-        (ROOT / ".venvs/service1-api/bin/python", {}, "OTEL_EXPORTER_OTLP_ENDPOINT: this environment has no"),
-        (sys.executable, {"OTEL_TRACES_SAMPLER_ARG": "2"}, "OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1"),
-    ],
-)
-def test_traces_that_are_impossible_end_the_start_with_code_2(
-    aws: AwsStub, python: Path | str, more: dict[str, str], says: str
-) -> None:
+def test_traces_that_are_impossible_end_the_start_with_code_2(aws: AwsStub) -> None:
     done = subprocess.run(  # noqa: S603  # our own
-        [python, "-m", "gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"],
+        [ROOT / ".venvs/service1-api/bin/python", "-m", "gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"],
         cwd=SERVICE,
-        env=environment(aws, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", **more),
+        env=environment(aws, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9"),
         capture_output=True,
         text=True,
         check=False,
         timeout=DEADLINE_SECONDS,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(says)
+    assert done.stderr.startswith("OTEL_EXPORTER_OTLP_ENDPOINT: this environment has no")
     assert len(done.stderr.splitlines()) == 1
 
 

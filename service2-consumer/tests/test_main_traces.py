@@ -6,8 +6,6 @@ import sys
 import uuid
 from pathlib import Path
 
-import pytest
-
 from common.testing.otlp import receiving
 from common.testing.ports import free_port
 from common.testing.waiting import eventually
@@ -67,26 +65,17 @@ def test_nothing_of_opentelemetry_is_imported_while_traces_are_off() -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-    ("python", "more", "says"),
-    [
-        (ROOT / ".venvs/service2-consumer/bin/python", {}, "OTEL_EXPORTER_OTLP_ENDPOINT: this environment has no"),
-        (sys.executable, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL: expected http"),
-    ],
-)
-def test_traces_that_are_impossible_end_the_start_with_code_2(
-    python: Path | str, more: dict[str, str], says: str
-) -> None:
+def test_traces_that_are_impossible_end_the_start_with_code_2() -> None:
     done = subprocess.run(  # noqa: S603  # our own
-        [python, "-m", "service2_consumer"],
-        env=environment(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", **more),
+        [ROOT / ".venvs/service2-consumer/bin/python", "-m", "service2_consumer"],
+        env=environment(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9"),
         capture_output=True,
         text=True,
         check=False,
         timeout=DEADLINE_SECONDS,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(says)
+    assert done.stderr.startswith("OTEL_EXPORTER_OTLP_ENDPOINT: this environment has no")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -1,7 +1,7 @@
 """Builds the Flask application from its parts. It reads no environment and knows no AWS."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface, SessionMixin
@@ -14,10 +14,12 @@ from service1_api.docs import docs_routes
 from service1_api.health import health_routes
 from service1_api.messages import PublishesMessages, message_routes
 from service1_api.metrics import Metrics
-from service1_api.rate_limit import RateLimit
 from service1_api.request_parsing import RequestParser, Tokens
 from service1_api.settings import STATUS_REQUESTS, STATUS_WAITING
 from service1_api.status import NOT_SET, Places, StatusSource, Waiting, status_routes
+
+if TYPE_CHECKING:
+    from service1_api.rate_limit import RateLimit
 
 
 class _NoSessions(SessionInterface):
@@ -64,7 +66,7 @@ def create_app(
     max_inflated_bytes: int = 32 * 1024 * 1024,
     max_payload_bytes: int = 0,
     status: StatusSource | str = NOT_SET,
-    rate_limit: RateLimit | None = None,
+    rate_limit: "RateLimit | None" = None,
     trusted_proxy_hops: int = 0,
     tracer: Tracer = NO_TRACER,
 ) -> Flask:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal, Self
 
-import limits
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -19,6 +18,8 @@ _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
 def _rate(text: str) -> str:
+    import limits  # noqa: PLC0415  # not imported without a limit: it takes a tenth of the start
+
     try:
         limits.parse(text)
     except ValueError:

@@ -4,12 +4,11 @@ import atexit
 import logging
 import os
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from flask import Flask
-from limits import parse
 from prometheus_client import CollectorRegistry
 
 from pillarbox import logs
@@ -28,11 +27,13 @@ from service1_api.messages import PublishesMessages
 from service1_api.metrics import Metrics, metrics_registry
 from service1_api.payloads import ClaimCheck, PayloadPlace
 from service1_api.publisher import Publisher
-from service1_api.rate_limit import RateLimit, shared_or_memory
 from service1_api.server import FLAG
 from service1_api.settings import STATUS_REQUESTS, Settings
 from service1_api.status import NOT_SET, StatusSource
 from service1_api.tokens import TokenCache
+
+if TYPE_CHECKING:
+    from service1_api.rate_limit import RateLimit
 
 _SQS_CONNECTIONS = 8
 # Of the publish deadline. Two attempts at SQS fit into it (a single call that hangs does not fail its e-mails); for a
@@ -60,9 +61,8 @@ def build(settings: Settings) -> Flask:
     session = new_session(settings.aws_region)
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
-    boto3_session = boto3.Session(botocore_session=session)
     tokens = TokenCache(
-        SsmTokenSource(lambda: boto3_session.client("ssm", config=_SSM_CONFIG), settings.ssm_parameter_name),
+        SsmTokenSource(lambda: session.create_client("ssm", config=_SSM_CONFIG), settings.ssm_parameter_name),
         metrics,
         cache_seconds=settings.token_cache_seconds,
         stale_seconds=settings.token_stale_seconds,
@@ -80,7 +80,7 @@ def build(settings: Settings) -> Flask:
         max_requests_in_flight=settings.max_requests_in_flight,
         max_inflated_bytes=settings.max_body_bytes_in_flight,
         max_payload_bytes=settings.max_request_bytes if settings.payload_bucket else 0,
-        status=_status(settings, boto3_session),
+        status=_status(settings, session),
         rate_limit=_rate_limit(settings, metrics),
         trusted_proxy_hops=settings.trusted_proxy_hops,
         tracer=tracer,
@@ -158,19 +158,23 @@ def _payloads(settings: Settings, session: botocore.session.Session, credentials
     return S3Payloads(store, attempt_seconds=attempt_seconds)
 
 
-def _status(settings: Settings, session: boto3.Session) -> StatusSource | str:
+def _status(settings: Settings, session: botocore.session.Session) -> StatusSource | str:
     """Return where the status of an e-mail is found, or why it is not."""
     if not settings.status_bucket:
         return NOT_SET
     template = KeyTemplate(settings.status_key_template, settings.status_prefix)
     id_tells_key = settings.status_object_layout == "message" and not template.depends_on_sender
-    archive = S3Archive(lambda: session.client("s3", config=_ARCHIVE_CONFIG), settings.status_bucket)
+    archive = S3Archive(lambda: session.create_client("s3", config=_ARCHIVE_CONFIG), settings.status_bucket)
     return StatusSource(archive, template if id_tells_key else None)
 
 
-def _rate_limit(settings: Settings, metrics: Metrics) -> RateLimit | None:
+def _rate_limit(settings: Settings, metrics: Metrics) -> "RateLimit | None":
     if settings.rate_limit is None:
         return None
+    from limits import parse  # noqa: PLC0415  # not imported without a limit: it takes a tenth of the start
+
+    from service1_api.rate_limit import RateLimit, shared_or_memory  # noqa: PLC0415  # as above
+
     store = shared_or_memory(settings.rate_limit_storage)
     return RateLimit(parse(settings.rate_limit), store, metrics, trusted_proxy_hops=settings.trusted_proxy_hops)
 
