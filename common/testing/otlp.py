@@ -72,9 +72,11 @@ def spans_of(body: bytes) -> list[Exported]:
 
 
 @contextmanager
-def receiving(port: int = 0) -> Iterator[Receiver]:
-    """Run a receiver until the block ends."""
+def receiving(port: int = 0, *, hold: bool = False) -> Iterator[Receiver]:
+    """Run a receiver until the block ends; with `hold`, it answers nothing."""
     receiver = Receiver()
+    if hold:
+        receiver.hold.set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -66,7 +66,7 @@ def check_operation(schema: Any, path: str, method: str) -> None:
     That would make them up while pytest collects, in each worker.
     """
 
-    @_examples(40)
+    @_examples(15)
     def answers_as_described(case: Any) -> None:
         case.headers["Authorization"] = f"Bearer {TOKEN}"
         response = case.call()
@@ -87,7 +87,7 @@ def check_operation_at_random(schema: Any, path: str, method: str) -> None:
     """
     statuses = set()
 
-    @_examples(20)
+    @_examples(6)
     @given(case=schema[path][method].as_strategy())
     def answers_as_described(case: Any) -> None:
         case.headers["Authorization"] = f"Bearer {TOKEN}"

@@ -29,9 +29,11 @@ def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
 class WaitingClients:
     """Clients that request the status of missing e-mails repeatedly, until `stop`."""
 
-    def __init__(self, api: Api, count: int) -> None:
+    def __init__(self, aws: AwsStub, api: Api, count: int) -> None:
         self.statuses: Counter[int] = Counter()
+        self._aws = aws
         self._api = api
+        self._asking: set[str] = set()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._run) for _ in range(count)]
@@ -40,13 +42,22 @@ class WaitingClients:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            status, _ = self._api.request("GET", f"/api/messages/{new_message_id()}", headers=WAIT)
+            message_id = new_message_id()
             with self._lock:
-                self.statuses[status] += 1
+                self._asking.add(message_id)
+            status, _ = self._api.request("GET", f"/api/messages/{message_id}", headers=WAIT)
+            with self._lock:
+                self._asking.remove(message_id)
+                if not self._stopped.is_set():
+                    self.statuses[status] += 1
             self._stopped.wait(0.1)
 
     def stop(self) -> None:
-        self._stopped.set()
+        """Let all clients end, those that wait because their e-mails arrive."""
+        with self._lock:
+            self._stopped.set()
+            for message_id in self._asking:
+                self._aws.objects[f"/archive/messages/{message_id}"] = b"12345"
         for thread in self._threads:
             thread.join(30)
             assert not thread.is_alive()
@@ -58,7 +69,7 @@ def test_waiting_clients_hold_up_neither_emails_nor_probes(
     aws: AwsStub, api: Api, clients: int, s3_delay_seconds: float
 ) -> None:
     aws.s3_delay_seconds = s3_delay_seconds
-    waiting = WaitingClients(api, clients)
+    waiting = WaitingClients(aws, api, clients)
     try:
         until(lambda: sum(waiting.statuses.values()) >= clients // 4)
         seconds = []
@@ -71,8 +82,8 @@ def test_waiting_clients_hold_up_neither_emails_nor_probes(
             assert status == 200
             assert aws.messages[answer["message_id"]] == 1
     finally:
-        waiting.stop()
         aws.s3_delay_seconds = 0
+        waiting.stop()
     assert sorted(seconds)[len(seconds) // 2] < 2.5  # behind waiting clients each would take up to 5 s
     assert set(waiting.statuses) <= {404, 503}
     assert waiting.statuses[404] > 0

@@ -17,12 +17,14 @@ from prometheus_client import CollectorRegistry
 
 from common.testing.ports import free_port
 from common.testing.waiting import answers, eventually
+from pillarbox import logs
 from pillarbox.message import encode_body
 from pillarbox.tracing import NoTracer
 from pillarbox_aws.credentials import SessionCredentials
 from pillarbox_aws.session import new_session
 from service2_consumer import __main__ as root
 from service2_consumer import wiring
+from service2_consumer.consumer import Consumer
 from service2_consumer.metrics import Metrics
 from service2_consumer.ports import Archive, Queue
 from service2_consumer.settings import Settings
@@ -56,6 +58,9 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "BIND_HOST": "127.0.0.1",
         "PORT": str(free_port()),
     }
+    for name in os.environ:
+        if name.startswith(("AWS_", "S3_", "SQS_")):
+            monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
@@ -70,6 +75,18 @@ def clients(settings: Settings) -> tuple[Queue, Archive]:
     return wiring.build_queue(settings, session, credentials), wiring.build_archive(settings, session, credentials)
 
 
+def new_consumer(settings: Settings, queue: Queue, archive: Archive, metrics: Metrics) -> Consumer:
+    return wiring.build_consumer(
+        settings,
+        queue=queue,
+        archive=archive,
+        intake=LaneHarness().message_intake(),
+        metrics=metrics,
+        tracer=NoTracer(),
+        on_refusal=root.request_stop,
+    )
+
+
 def wait_for_object(aws: Aws, key: str) -> bytes:
     eventually(lambda: aws.s3.list_objects_v2(Bucket=BUCKET, Prefix=key)["KeyCount"], f"{key} is stored")
     return aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -79,11 +96,8 @@ def wait_until_ready(port: str) -> None:
     eventually(lambda: answers(f"http://127.0.0.1:{port}/ready"), "the consumer is ready")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_process_stores_an_email_and_exits_0_on_sigterm(
-    aws: Aws, environment: dict[str, str], stop: signal.Signals
-) -> None:
-    number = int(stop)
+def test_process_stores_an_email_and_exits_0_on_sigterm(aws: Aws, environment: dict[str, str]) -> None:
+    number = 15
     aws.sqs.send_message(
         QueueUrl=environment["SQS_QUEUE_URL"],
         MessageBody=encode_body(email(number)),
@@ -93,7 +107,7 @@ def test_process_stores_an_email_and_exits_0_on_sigterm(
     try:
         stored = wait_for_object(aws, f"messages/2026/12/10/{message_id(number)}.json")
         wait_until_ready(environment["PORT"])
-        process.send_signal(stop)
+        process.terminate()
         _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     finally:
         process.kill()
@@ -102,11 +116,11 @@ def test_process_stores_an_email_and_exits_0_on_sigterm(
     assert process.returncode == 0
     assert (lines[0]["event"], lines[0]["bucket"]) == ("starting", BUCKET)
     last = lines[-1]
-    assert (last["event"], last["reason"], last["stored"], last["deleted"]) == ("stopped", stop.name, 1, 1)
+    assert (last["event"], last["reason"], last["stored"], last["deleted"]) == ("stopped", "SIGTERM", 1, 1)
     assert "hush-hush" not in errors
 
 
-def test_process_without_validation_stores_any_body_unchanged(aws: Aws, environment: dict[str, str]) -> None:
+def test_process_without_validation_stores_any_body_unchanged_and_exits_0_on_sigint(aws: Aws, environment: dict[str, str]) -> None:
     url = environment["SQS_QUEUE_URL"]
     message_id = aws.sqs.send_message(QueueUrl=url, MessageBody="no e-mail, ü\r\n")["MessageId"]
     process = start(
@@ -114,17 +128,31 @@ def test_process_without_validation_stores_any_body_unchanged(aws: Aws, environm
     )
     try:
         assert wait_for_object(aws, f"raw/{message_id}.txt") == "no e-mail, ü\r\n".encode()
-        process.terminate()
-        process.communicate(timeout=DEADLINE_SECONDS)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=DEADLINE_SECONDS)
     finally:
         process.kill()
     assert process.returncode == 0
+    assert json.loads(errors.splitlines()[-1])["reason"] == "SIGINT"
 
 
-def test_invalid_settings_have_a_line_each_without_secrets(environment: dict[str, str]) -> None:
-    process = start(environment | {"S3_BUCKET_NAME": "", "LANES": "none", "SQS_QUEUE_URL": "hush-hush"})
-    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
-    assert process.returncode == 2
+def refused_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **changes: str) -> str:
+    """Return what a start that is refused with exit code 2 prints; an empty variable counts as unset."""
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # the loggers are those of all tests
+    try:
+        code = root.main()
+    except SystemExit as ended:
+        code = ended.code  # type: ignore[assignment]
+    assert code == 2
+    return capsys.readouterr().err
+
+
+def test_invalid_settings_have_a_line_each_without_secrets(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = refused_start(monkeypatch, capsys, S3_BUCKET_NAME="", LANES="none", SQS_QUEUE_URL="hush-hush")
     assert [line.partition(":")[0] for line in errors.splitlines()] == ["SQS_QUEUE_URL", "S3_BUCKET_NAME", "LANES"]
     assert "hush-hush" not in errors
 
@@ -169,41 +197,29 @@ def test_process_refuses_an_overwriting_store_with_advice(
     assert (lines[-1]["reason"], lines[-1]["received"]) == ("refused", 0)
 
 
-def test_process_accepts_an_overwriting_store_if_allowed(
-    environment: dict[str, str], overwriting_store: ThreadingHTTPServer
+def test_port_in_use_is_reported(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{overwriting_store.server_address[1]}"}
-    process = start(environment | store | {"ALLOW_OVERWRITE": "true"})
-    try:
-        wait_until_ready(environment["PORT"])
-        process.terminate()
-        process.communicate(timeout=DEADLINE_SECONDS)
-    finally:
-        process.kill()
-    assert process.returncode == 0
-
-
-def test_port_in_use_is_reported(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        process = start(environment | {"PORT": port})
-        _, errors = process.communicate(timeout=DEADLINE_SECONDS)
-    assert process.returncode == 2
+        errors = refused_start(monkeypatch, capsys, PORT=port)
     assert errors.splitlines() == [f"PORT: cannot listen on 127.0.0.1:{port}: Address already in use"]
 
 
-def test_unreadable_ca_bundle_is_reported(environment: dict[str, str]) -> None:
-    process = start(environment | {"AWS_CA_BUNDLE": "/nonexistent"})
-    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
-    assert (process.returncode, errors) == (2, "AWS_CA_BUNDLE: cannot be read: No such file or directory\n")
+def test_unreadable_ca_bundle_is_reported(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = refused_start(monkeypatch, capsys, AWS_CA_BUNDLE="/nonexistent")
+    assert errors == "AWS_CA_BUNDLE: cannot be read: No such file or directory\n"
 
 
-def test_missing_credentials_are_reported(environment: dict[str, str]) -> None:
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    kept = {name: value for name, value in environment.items() if name not in names}
-    process = start(kept | {"AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent"})
-    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
-    assert (process.returncode, errors) == (2, "AWS credentials: none found\n")
+def test_missing_credentials_are_reported(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    errors = refused_start(monkeypatch, capsys, AWS_EC2_METADATA_DISABLED="true", HOME="/nonexistent")
+    assert errors == "AWS credentials: none found\n"
 
 
 @pytest.fixture
@@ -240,15 +256,7 @@ def test_second_signal_abandons_a_hanging_store_and_releases(
             time.sleep(0.01)
         signal.pthread_kill(main_thread, signal.SIGTERM)
 
-    consumer = wiring.build_consumer(
-        settings,
-        queue=queue,
-        archive=archive,
-        intake=LaneHarness().message_intake(),
-        metrics=metrics,
-        tracer=NoTracer(),
-        on_refusal=root.request_stop,
-    )
+    consumer = new_consumer(settings, queue, archive, metrics)
     sender = threading.Thread(target=signal_twice)
     sender.start()
     assert settings.drain_seconds > DEADLINE_SECONDS
@@ -259,3 +267,28 @@ def test_second_signal_abandons_a_hanging_store_and_releases(
     assert code == 0
     assert metrics.totals()["released"] == 1
     assert aws.sqs.receive_message(QueueUrl=url)["Messages"]
+
+
+def test_overwriting_store_is_accepted_if_allowed(
+    environment: dict[str, str],
+    overwriting_store: ThreadingHTTPServer,
+    masked: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{overwriting_store.server_address[1]}")
+    monkeypatch.setenv("ALLOW_OVERWRITE", "true")
+    main_thread, settings, metrics = threading.get_ident(), Settings(), Metrics(CollectorRegistry())
+    queue, archive = clients(settings)
+    consumer = new_consumer(settings, queue, archive, metrics)
+
+    def stop_when_ready() -> None:
+        try:
+            eventually(lambda: consumer.ready or consumer.refusal, "the store is checked")
+        finally:
+            signal.pthread_kill(main_thread, signal.SIGTERM)
+
+    sender = threading.Thread(target=stop_when_ready)
+    sender.start()
+    code = root.run(settings, consumer, queue, metrics)
+    sender.join()
+    assert (code, consumer.refusal) == (0, "")
