@@ -28,8 +28,8 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 @pytest.fixture(scope="module")
 def api(aws: AwsStub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """One service for the tests that do not change it."""
-    settings = {"LOG_LEVEL": "DEBUG", "MAX_BODY_BYTES_IN_FLIGHT": str(4 * 1024 * 1024)}
-    with running(aws, tmp_path_factory.mktemp("api"), **settings) as api:
+    folder, budget = tmp_path_factory.mktemp("api"), 4 * 1024 * 1024
+    with running(aws, folder, LOG_LEVEL="DEBUG", MAX_BODY_BYTES_IN_FLIGHT=str(budget)) as api:
         yield api
 
 

@@ -48,7 +48,14 @@ def test_nothing_of_opentelemetry_is_imported_while_traces_are_off(aws: AwsStub)
 
 def test_traces_that_are_impossible_end_the_start_with_code_2(aws: AwsStub) -> None:
     done = subprocess.run(  # noqa: S603  # our own
-        [ROOT / ".venvs/service1-api/bin/python", "-m", "gunicorn", "--config", "gunicorn.conf.py", "service1_api.wsgi:app"],
+        [
+            ROOT / ".venvs/service1-api/bin/python",
+            "-m",
+            "gunicorn",
+            "--config",
+            "gunicorn.conf.py",
+            "service1_api.wsgi:app",
+        ],
         cwd=SERVICE,
         env=environment(aws, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9"),
         capture_output=True,

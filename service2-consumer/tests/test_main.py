@@ -120,7 +120,9 @@ def test_process_stores_an_email_and_exits_0_on_sigterm(aws: Aws, environment: d
     assert "hush-hush" not in errors
 
 
-def test_process_without_validation_stores_any_body_unchanged_and_exits_0_on_sigint(aws: Aws, environment: dict[str, str]) -> None:
+def test_process_without_validation_stores_any_body_unchanged_and_exits_0_on_sigint(
+    aws: Aws, environment: dict[str, str]
+) -> None:
     url = environment["SQS_QUEUE_URL"]
     message_id = aws.sqs.send_message(QueueUrl=url, MessageBody="no e-mail, ü\r\n")["MessageId"]
     process = start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import botocore.config
@@ -22,12 +23,19 @@ PLAIN_KEYS = ["inbox/a.eml", "inbox/a b+c&d?e#f.eml", "inbox/ü€.eml", "inbox/
 HARD_KEYS = ["/a.eml", "inbox/a.eml/", "inbox//a.eml", "inbox/./a.eml", "inbox/../a.eml", "inbox/a\tb.eml"]
 
 
-def source_at(url: str, bucket: str = INBOX) -> S3Source:
+@functools.cache
+def shared_session() -> tuple[botocore.session.Session, SessionCredentials]:
+    """Return a session and its credentials: making them costs more than a test."""
     session = botocore.session.Session()
     session.set_credentials("test", "test")
     session.set_config_variable("region", REGION)
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
+    return session, credentials
+
+
+def source_at(url: str, bucket: str = INBOX) -> S3Source:
+    session, credentials = shared_session()
     store = open_store(
         credentials.for_obstore,
         bucket,

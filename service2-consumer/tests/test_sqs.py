@@ -1,11 +1,13 @@
 """The SQS adapter against moto."""
 
 import contextlib
+import functools
 import json
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
@@ -28,12 +30,17 @@ def url(aws: Aws) -> Iterator[str]:
     aws.sqs.delete_queue(QueueUrl=url)
 
 
-def opened(_aws: Aws, url: str) -> SqsQueue:
+@functools.cache
+def shared_session() -> tuple[botocore.session.Session, SessionCredentials]:
+    """Return a session and its credentials: making them costs more than a test."""
     credentials = SessionCredentials(lambda: Credentials("test", "test"))
     credentials.start()
-    client = open_client(
-        new_session(REGION), credentials, url, environ={}, user_agent="test", connections=1, connect_seconds=2
-    )
+    return new_session(REGION), credentials
+
+
+def opened(_aws: Aws, url: str) -> SqsQueue:
+    session, credentials = shared_session()
+    client = open_client(session, credentials, url, environ={}, user_agent="test", connections=1, connect_seconds=2)
     return SqsQueue(client, url, batch=10, visibility_seconds=60)
 
 

@@ -97,7 +97,7 @@ class SqsQueue:
 
 
 class _LazyClient(Generic[_Client]):
-    """A client of botocore, created at its first call: that requires credentials, whose provider may fail at the start."""
+    """A botocore client, created at its first call: that requires credentials, whose provider may fail at the start."""
 
     def __init__(self, new_client: Callable[[], _Client], error: type[Exception]) -> None:
         self._new_client = new_client

@@ -4,7 +4,7 @@ import atexit
 import logging
 import os
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import botocore.session
 from botocore.config import Config
@@ -33,6 +33,9 @@ from service1_api.status import NOT_SET, StatusSource
 from service1_api.tokens import TokenCache
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
+
     from service1_api.rate_limit import RateLimit
 
 _SQS_CONNECTIONS = 8
@@ -62,7 +65,9 @@ def build(settings: Settings) -> Flask:
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
     tokens = TokenCache(
-        SsmTokenSource(lambda: session.create_client("ssm", config=_SSM_CONFIG), settings.ssm_parameter_name),
+        SsmTokenSource(
+            lambda: cast("SSMClient", session.create_client("ssm", config=_SSM_CONFIG)), settings.ssm_parameter_name
+        ),
         metrics,
         cache_seconds=settings.token_cache_seconds,
         stale_seconds=settings.token_stale_seconds,
@@ -164,7 +169,9 @@ def _status(settings: Settings, session: botocore.session.Session) -> StatusSour
         return NOT_SET
     template = KeyTemplate(settings.status_key_template, settings.status_prefix)
     id_tells_key = settings.status_object_layout == "message" and not template.depends_on_sender
-    archive = S3Archive(lambda: session.create_client("s3", config=_ARCHIVE_CONFIG), settings.status_bucket)
+    archive = S3Archive(
+        lambda: cast("S3Client", session.create_client("s3", config=_ARCHIVE_CONFIG)), settings.status_bucket
+    )
     return StatusSource(archive, template if id_tells_key else None)
 
 

@@ -58,10 +58,16 @@ def test_all_bytes_give_text_that_utf_8_can_carry(raw: bytes, label: str) -> Non
     decode_text(raw, label, set()).encode()
 
 
-@pytest.mark.parametrize("label", sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values()}))
-def test_every_charset_that_is_known_decodes_text(label: str) -> None:
-    if codec_of(label):
-        decode_text(bytes(range(256)), label, set()).encode()
+def test_every_charset_that_is_known_decodes_text() -> None:
+    known = [label for label in {*encodings.aliases.aliases, *encodings.aliases.aliases.values()} if codec_of(label)]
+    failures = {}
+    for label in known:
+        try:
+            decode_text(bytes(range(256)), label, set()).encode()
+        except Exception as exc:  # noqa: BLE001  # whatever it raises, the test names it
+            failures[label] = repr(exc)
+    assert len(known) > 100
+    assert failures == {}
 
 
 @pytest.mark.parametrize("label", ["", "utf-8", "utf-16", "utf-32-be", "iso-2022-jp"])
