@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from common.testing.ports import free_port
 from local_stack import sample
@@ -45,6 +44,8 @@ class Api:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[dict[str, str]]:
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # each worker would import it to collect the tests
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

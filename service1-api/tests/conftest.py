@@ -113,7 +113,7 @@ def aws() -> Iterator[AwsStub]:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
     """The URL of an AWS in this process. Its state stays: tests use names of their own."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # few tests need it
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # each worker would import it to collect the tests
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

@@ -10,7 +10,6 @@ import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from pillarbox.ids import new_message_id
 from pillarbox_aws.credentials import SessionCredentials
@@ -171,6 +170,8 @@ def parameter(monkeypatch: pytest.MonkeyPatch) -> Iterator[SsmTokenSource]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    from moto import mock_aws  # noqa: PLC0415  # each worker would import it to collect the tests
+
     with mock_aws():
         client = boto3.client("ssm", region_name="eu-central-1")
         client.put_parameter(Name="/token", Value="a\nb", Type="SecureString")
