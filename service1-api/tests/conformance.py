@@ -88,7 +88,7 @@ def check_operation_at_random(schema: Any, path: str, method: str) -> None:
     """
     statuses, reads_archive = set(), path == "/api/messages/{message_id}"
 
-    @_examples(6)
+    @_examples(15)
     @given(case=schema[path][method].as_strategy())
     def answers_as_described(case: Any) -> None:
         case.headers["Authorization"] = f"Bearer {TOKEN}"
@@ -98,4 +98,4 @@ def check_operation_at_random(schema: Any, path: str, method: str) -> None:
         case.validate_response(response, checks=checks)
 
     answers_as_described()
-    assert statuses - {503}
+    assert statuses & {200, 207, 404}, "the examples are all refused"
