@@ -267,7 +267,7 @@ def test_the_sbom_lists_what_an_image_says_about_itself(tmp_path: Path) -> None:
     tool = tmp_path / "tool"
     tool.write_text(f"#!/bin/sh\ncat <<'EOF'\n{json.dumps(answer)}\nEOF\n")
     tool.chmod(0o755)
-    command = ["python3", str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/service1-api:v1"]
+    command = [sys.executable, str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/service1-api:v1"]
     outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert outputs[0] == outputs[1]
     bill = json.loads(outputs[0])
@@ -284,7 +284,7 @@ def test_an_image_that_cannot_run_gives_no_sbom(tmp_path: Path) -> None:
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\necho no such image >&2\nexit 125\n")
     tool.chmod(0o755)
-    command = ["python3", str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/x:v1"]
+    command = [sys.executable, str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/x:v1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "no such image" in done.stderr
