@@ -44,7 +44,11 @@ class Cloud:
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
         self._clients: dict[str, Any] = {}
-        self.cloudformation: CloudFormationClient = self.client("cloudformation")
+
+    @property
+    def cloudformation(self) -> "CloudFormationClient":
+        client: CloudFormationClient = self.client("cloudformation")
+        return client
 
     def client(self, service: str) -> Any:
         """Return the client of a service; it is created once."""
