@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common.testing.emulator import REGION, ROOT, outer_environment, running_emulator
+from common.testing.emulator import ROOT, outer_environment, running_emulator
 from e2e_test import send_files
 from tests.deploy.cloud import Cloud
 from tests.deploy.in_process import Done, run_main
@@ -37,7 +37,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 def s3(emulator: dict[str, str]) -> "S3Client":
     client: S3Client = Cloud(emulator).client("s3")
     for bucket in (INBOX, ARCHIVE):
-        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     return client
 
 
