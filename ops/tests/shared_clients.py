@@ -1,4 +1,4 @@
-"""Sessions and clients of boto3 that the tests of a process share: creating them took a third of the CPU of the tests."""
+"""boto3's sessions and clients, shared by the tests of a process: creating them took a third of their CPU."""
 
 import os
 from collections.abc import Callable, Mapping
