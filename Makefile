@@ -5,6 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 # The tests start many interpreters; without cached bytecode each one compiles this repository again.
 unexport PYTHONDONTWRITEBYTECODE
+# Without it, hypothesis imports Trio in each worker; no test uses Trio.
+export HYPOTHESIS_NO_PLUGINS := 1
 
 # The first interpreter that runs and is new enough; a name on PATH may be a version manager's stub that does not run.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \

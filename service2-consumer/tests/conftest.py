@@ -1,20 +1,24 @@
 """Moto's AWS in this process, called over HTTP because obstore is not a Python client."""
 
+from __future__ import annotations
+
 import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from mypy_boto3_s3 import S3Client
-from mypy_boto3_sqs import SQSClient
 
 from .fault_arena import Arena, NewArena
 from .scripted_server import ScriptedServer
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 REGION: Final = "eu-central-1"
 BUCKET = "archive"

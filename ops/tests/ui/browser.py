@@ -1,5 +1,7 @@
 """Debian's Chromium, driven by its chromedriver: what a test does with it, and what it asked for and logged."""
 
+from __future__ import annotations
+
 import base64
 import json
 import shutil
@@ -7,17 +9,18 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 
 from common.testing.waiting import DEADLINE_SECONDS, eventually
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webelement import WebElement
 
 _OPTIONS = (
     "--headless=new",
@@ -160,7 +163,7 @@ def running_browser() -> Iterator[Browser]:
     for option in (*_OPTIONS, f"--host-resolver-rules={rules}"):
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = Service(shutil.which("chromedriver") or "chromedriver")
+    service = webdriver.ChromeService(shutil.which("chromedriver") or "chromedriver")
     driver = webdriver.Chrome(options=options, service=service)
     try:
         yield Browser(driver, trap)
