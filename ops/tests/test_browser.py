@@ -1,33 +1,26 @@
 """The page in a real browser: list, open, search, keys, e-mails that arrive, sending and mending."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from pillarbox.ids import time_of
 
 from .pipelines import Pipeline
 from .ui import samples
+from .ui.browser import Browser, running_browser
 from .ui.fake_services import TOKEN, FakeServices, running_services
 from .ui.running import served, services_of
 
-if TYPE_CHECKING:
-    from .ui.browser import Browser
-
 pytestmark = pytest.mark.system
-ENTER, ESCAPE, TAB = "\ue007", "\ue00c", "\ue004"  # https://www.w3.org/TR/webdriver2/#keyboard-actions
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    from .ui.browser import running_browser  # noqa: PLC0415  selenium, which every worker would import
-
     with running_browser() as browser:
         yield browser
 
@@ -113,24 +106,24 @@ def test_an_arrival_leaves_the_focus_where_it_is(browser: Browser, pipeline: Pip
 def test_the_keyboard_alone_is_enough(browser: Browser, pipeline: Pipeline) -> None:
     samples.fill(pipeline, _now(), 3)
     _list(browser, 3)
-    browser.press("j", "j", "k", "j", ENTER)
+    browser.press("j", "j", "k", "j", Keys.ENTER)
     browser.shows("Invoice 40037", ".email h1")
     browser.press("j")
     browser.shows("Build 40074", ".email h1")
     browser.press("k", "k")
     browser.shows("Your order 40000", ".email h1")
-    browser.press(ESCAPE)
+    browser.press(Keys.ESCAPE)
     browser.wait(lambda: len(_subjects(browser)) == 3, "the list")
     browser.press("?")
     assert browser.one("#keys").is_displayed()
-    browser.press(ESCAPE)
+    browser.press(Keys.ESCAPE)
     browser.wait(lambda: not browser.one("#keys").is_displayed(), "the closed dialog")
     browser.press("/")
-    browser.press("subject:build", ENTER)
+    browser.press("subject:build", Keys.ENTER)
     browser.shows("1 match")
-    browser.press("j", ENTER)
+    browser.press("j", Keys.ENTER)
     browser.shows("Build 40074", ".email h1")
-    browser.press(ESCAPE)
+    browser.press(Keys.ESCAPE)
     browser.shows("1 match")
 
 
@@ -148,9 +141,9 @@ def test_the_keys_of_one_letter_can_be_switched_off(browser: Browser, pipeline: 
 def test_tab_reaches_the_content_first_and_the_focus_is_visible(browser: Browser, pipeline: Pipeline) -> None:
     samples.fill(pipeline, _now(), 3)
     _list(browser, 3)
-    browser.press(TAB)
+    browser.press(Keys.TAB)
     assert browser.script("return document.activeElement.className") == "skip"
-    browser.press(ENTER, TAB)
+    browser.press(Keys.ENTER, Keys.TAB)
     assert browser.script("return document.activeElement.id") == "earlier"
     assert browser.script("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
@@ -207,7 +200,7 @@ def test_a_ticked_dead_letter_is_deleted(browser: Browser, pipeline: Pipeline) -
 def test_a_message_of_a_queue_is_opened_in_its_place(browser: Browser, pipeline: Pipeline) -> None:
     samples.put_letters(pipeline, redrivable=2, broken=0)
     browser.go("/queues/dead-letters")
-    browser.press("j", ENTER)
+    browser.press("j", Keys.ENTER)
     browser.shows('"email_subject": "Letter 0"', "details[open] pre")
 
 

@@ -1,23 +1,18 @@
 """The page in a real browser: hostile e-mails, many e-mails, narrow and wide windows."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
 from .pipelines import Pipeline
 from .ui import samples
+from .ui.browser import Browser, running_browser
 from .ui.running import served, services_of
-
-if TYPE_CHECKING:
-    from .ui.browser import Browser
 
 pytestmark = pytest.mark.system
 
@@ -41,8 +36,6 @@ VECTORS = [
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    from .ui.browser import running_browser  # noqa: PLC0415  selenium, which every worker would import
-
     with running_browser() as browser:
         yield browser
 
