@@ -55,8 +55,8 @@ def _share_service_models() -> None:
 
 # These tests share one pipeline.
 SHARES_THE_PIPELINE = {
-    f"e2e_test/{name}.py"
-    for name in ("test_pipeline", "test_files", "test_send_to_queue", "test_traces", "test_monitoring")
+    f"e2e_test/test_{name}.py"
+    for name in ("pipeline", "e2e_pipeline", "files", "send_to_queue", "traces", "monitoring")
 }
 # Each of these tests starts its own processes and is slow, so `make test-faults` distributes single tests.
 SHARES_NOTHING = {

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import os
 import sys
 import time
@@ -84,8 +85,8 @@ def send(target: Target, email: Mapping[str, str]) -> Accepted:
 
 def wait_by_api(target: Target, accepted: Accepted, deadline: float) -> None:
     """Wait for the object through the API's status route, if it has one. Only the bucket decides the result."""
-    headers = {"Authorization": f"Bearer {target.token}", "Prefer": "wait=5"}
-    while accepted.status_path and time.monotonic() < deadline:
+    while accepted.status_path and (left := deadline - time.monotonic()) > 0:
+        headers = {"Authorization": f"Bearer {target.token}", "Prefer": f"wait={min(5, math.ceil(left))}"}
         try:
             answer = request(f"{target.api_url}{accepted.status_path}", None, headers, connect_to=target.connect_to)
         except (OSError, http.client.HTTPException) as exc:

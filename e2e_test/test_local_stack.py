@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,17 +111,6 @@ def test_the_curl_line_works_when_pasted_anywhere(runs: list[Run], tmp_path: Pat
     assert json.loads(pasted.stdout)["status"] == "success"
     run.wait_line(r"^accepted 2   stored 2   waiting 0   failed 0$")
     assert run.interrupt() == 0
-
-
-def test_a_port_in_use_is_named(runs: list[Run], tmp_path: Path) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
-        run = Run(tmp_path, PORT=str(port))
-        runs.append(run)
-        run.wait_line(rf"port {port} cannot be used .*PORT=\d+ make run")
-        assert run.exit_code() == 1
 
 
 @pytest.mark.system

@@ -22,7 +22,7 @@ from local_stack.prometheus import REPOSITORY, RULES, SERVICES, configuration, n
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-GROUPS = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+GROUPS = [group for path in RULES for group in yaml.load(path.read_text(), yaml.CSafeLoader)["groups"]]
 ALERTS = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
 RECORDED = sorted({rule["record"] for group in GROUPS for rule in group["rules"] if "record" in rule})
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((REPOSITORY / "monitoring/dashboards").iterdir())}

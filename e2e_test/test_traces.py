@@ -27,6 +27,7 @@ class Traced:
     api: Process
     consumer: Process
     api_url: str
+    queue_url: str
 
     def post(self, traceparent: str) -> str:
         """Send an e-mail and return its id."""
@@ -45,36 +46,36 @@ class Traced:
 
 @pytest.fixture
 def traced(pipeline: Pipeline) -> Iterator[Traced]:
-    """Two more processes, and the consumer of the pipeline out of the way."""
+    """Two more processes, with a queue of their own: the consumer of the pipeline must not receive their messages."""
     stack = pipeline.stack
     programs = Programs(replace(stack.options, service_programs=REPOSITORY / ".venvs/dev/bin"))
     api_port, consumer_port = free_port(), free_port()
-    assert stack.consumer.stop(20) == 0
+    queue_url = pipeline.sqs.create_queue(QueueName="traced")["QueueUrl"]
+    resources = stack.environment | {"SQS_QUEUE_URL": queue_url}
     with receiving() as receiver:
         settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
-        api = programs.api("api-traced", api_port, stack.environment, settings)
-        consumer = programs.consumer("consumer-traced", consumer_port, stack.environment, settings)
+        api = programs.api("api-traced", api_port, resources, settings)
+        consumer = programs.consumer("consumer-traced", consumer_port, resources, settings)
         try:
             for process in (api, consumer):
                 process.start()
             for process in (api, consumer):
                 process.wait_ready(60)
-            yield Traced(pipeline, receiver, api, consumer, f"http://127.0.0.1:{api_port}")
+            yield Traced(pipeline, receiver, api, consumer, f"http://127.0.0.1:{api_port}", queue_url)
         finally:
             for process in (api, consumer):
                 process.stop(20)
-            stack.consumer.start()
-            stack.consumer.wait_ready(60)
+            pipeline.sqs.delete_queue(QueueUrl=queue_url)
 
 
 def test_one_email_is_one_connected_trace_from_the_request_to_the_put(traced: Traced) -> None:
     message_id = traced.post(f"00-{CLIENT_TRACE}-{CLIENT_SPAN}-01")
     unsampled = traced.post(f"00-5{CLIENT_TRACE[1:]}-{CLIENT_SPAN}-00")
     keys = [traced.pipeline.wait_stored(name) for name in (message_id, unsampled)]
-    eventually(lambda: traced.pipeline.queue_counts() == (0, 0), "both messages are deleted")
+    eventually(lambda: traced.pipeline.queue_counts(traced.queue_url) == (0, 0), "both messages are deleted")
     traced.stop()
 
-    queue = traced.pipeline.queue_url.rpartition("/")[2]
+    queue = traced.queue_url.rpartition("/")[2]
     bucket = traced.pipeline.bucket
     spans: dict[str, Exported] = {}
     for name in ("POST /api/message", f"create {queue}", f"send {queue}", f"process {queue}", f"put {bucket}"):

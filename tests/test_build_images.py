@@ -1,10 +1,10 @@
 """infrastructure/build_images.sh with a simulated docker buildx: what it builds and pushes."""
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -77,18 +77,39 @@ def docker(tmp_path: Path) -> Iterator[Docker]:
     RECORD.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build with buildx and without settings has called, and its record."""
+
+    calls: list[str]
+    record: str
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    code, said, calls = Docker(tmp_path_factory.mktemp("built")).run("build", TAG)
+    assert code == 0, said
+    text = RECORD.read_text()
+    RECORD.unlink()
+    return Built(calls, text)
+
+
+@pytest.fixture
+def recorded(built: Built, docker: Docker) -> None:
+    """The record of that build is there; `docker` removes it."""
+    RECORD.write_text(built.record)
+
+
 def builds(calls: list[str]) -> list[str]:
     return [call for call in calls if "buildx build" in call]
 
 
-def record() -> dict[str, str]:
-    return dict(line.split("=", 1) for line in RECORD.read_text().splitlines())
+def record(text: str | None = None) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in (text or RECORD.read_text()).splitlines())
 
 
-def test_buildx_builds_both_platforms_and_loads_the_machine_s_own(docker: Docker) -> None:
-    code, said, calls = docker.run("build", TAG)
-    assert code == 0, said
-    pairs = list(zip(builds(calls)[::2], builds(calls)[1::2], strict=True))
+def test_buildx_builds_both_platforms_and_loads_the_machine_s_own(built: Built) -> None:
+    pairs = list(zip(builds(built.calls)[::2], builds(built.calls)[1::2], strict=True))
     assert [f"--file {image}/Dockerfile " in loaded for image, (loaded, _) in zip(IMAGES, pairs, strict=True)] == [
         True
     ] * 3
@@ -99,10 +120,9 @@ def test_buildx_builds_both_platforms_and_loads_the_machine_s_own(docker: Docker
         assert "--output type=cacheonly" in cached
 
 
-def test_every_build_stands_on_the_digest_that_was_looked_up_once(docker: Docker) -> None:
-    _, _, calls = docker.run("build", TAG)
-    assert len([call for call in calls if "imagetools inspect" in call]) == 1
-    for call in builds(calls):
+def test_every_build_stands_on_the_digest_that_was_looked_up_once(built: Built) -> None:
+    assert len([call for call in built.calls if "imagetools inspect" in call]) == 1
+    for call in builds(built.calls):
         assert f"--build-arg BASE_IMAGE={BASE_IMAGE.partition('@')[0]}@{BASE} " in call
         assert f"--label org.opencontainers.image.base.digest={BASE} " in call
 
@@ -114,9 +134,8 @@ def test_a_pinned_base_image_is_not_looked_up(docker: Docker) -> None:
     assert record()["base"] == pinned
 
 
-def test_the_record_names_the_base_the_platforms_and_what_is_tested(docker: Docker) -> None:
-    docker.run("build", TAG)
-    written = record()
+def test_the_record_names_the_base_the_platforms_and_what_is_tested(built: Built) -> None:
+    written = record(built.record)
     epoch = written.pop("epoch")
     assert written == {
         "builder": "buildx",
@@ -131,10 +150,14 @@ def test_the_record_names_the_base_the_platforms_and_what_is_tested(docker: Dock
     assert epoch.isdigit()
 
 
-@pytest.mark.parametrize("buildx", ["yes", "no"])
 @pytest.mark.parametrize(
-    ("tracing", "requirements"),
-    [("", "requirements.txt"), ("no", "requirements.txt"), ("yes", "requirements-tracing.txt")],
+    ("buildx", "tracing", "requirements"),
+    [
+        ("yes", "yes", "requirements-tracing.txt"),
+        ("no", "yes", "requirements-tracing.txt"),
+        ("no", "no", "requirements.txt"),
+        ("no", "", "requirements.txt"),
+    ],
 )
 def test_opentelemetry_is_in_the_images_only_if_asked_for(
     docker: Docker, buildx: str, tracing: str, requirements: str
@@ -147,8 +170,8 @@ def test_opentelemetry_is_in_the_images_only_if_asked_for(
     assert record()["requirements"] == requirements
 
 
-def test_a_push_repeats_the_requirements_of_the_build(docker: Docker) -> None:
-    docker.run("build", TAG, TRACING="yes")
+def test_a_push_repeats_the_requirements_of_the_build(docker: Docker, recorded: None) -> None:
+    RECORD.write_text(RECORD.read_text().replace("requirements.txt", "requirements-tracing.txt"))
     _, _, calls = docker.run("push", TAG, REGISTRY, "service1-api")
     (push,) = builds(calls)
     assert "--build-arg REQUIREMENTS=requirements-tracing.txt " in push
@@ -169,12 +192,13 @@ def test_what_is_loaded_is_a_platform_that_is_built(platforms: str, loaded: str,
     assert len(builds(calls)) == len(IMAGES) * len(platforms.split(","))
 
 
-def test_a_push_repeats_the_build_adds_sbom_and_provenance_and_tags_last(docker: Docker) -> None:
-    _, _, built = docker.run("build", TAG)
+def test_a_push_repeats_the_build_adds_sbom_and_provenance_and_tags_last(
+    docker: Docker, built: Built, recorded: None
+) -> None:
     code, said, calls = docker.run("push", TAG, REGISTRY, "service1-api")
     assert code == 0, said
     (push,) = builds(calls)
-    same = built_part(builds(built)[0])
+    same = built_part(builds(built.calls)[0])
     assert built_part(push) == same
     assert " --platform linux/amd64,linux/arm64 " in push
     assert " --provenance=mode=max --sbom=true " in push
@@ -189,8 +213,7 @@ def built_part(call: str) -> str:
     return call.partition(" --platform ")[0]
 
 
-def test_an_image_that_is_not_the_tested_one_gets_no_tag(docker: Docker) -> None:
-    docker.run("build", TAG)
+def test_an_image_that_is_not_the_tested_one_gets_no_tag(docker: Docker, recorded: None) -> None:
     code, said, calls = docker.run("push", TAG, REGISTRY, "service1-api", CONFIG_PUSHED=OTHER)
     assert code == 1
     assert "is not the tested image" in said
@@ -198,8 +221,7 @@ def test_an_image_that_is_not_the_tested_one_gets_no_tag(docker: Docker) -> None
     assert not [call for call in calls if "imagetools create" in call]
 
 
-def test_another_sbom_scanner_can_be_named(docker: Docker) -> None:
-    docker.run("build", TAG)
+def test_another_sbom_scanner_can_be_named(docker: Docker, recorded: None) -> None:
     _, _, calls = docker.run("push", TAG, REGISTRY, "service1-api", SBOM_GENERATOR="registry.example.com/scanner")
     assert "--sbom=generator=registry.example.com/scanner " in builds(calls)[0]
 
@@ -231,8 +253,7 @@ def test_a_tool_without_buildx_refuses_two_platforms(docker: Docker) -> None:
     assert not [call for call in calls if call.startswith("build ")]
 
 
-def test_a_clean_up_removes_the_images_of_the_tag_and_the_old_cache(docker: Docker) -> None:
-    docker.run("build", TAG)
+def test_a_clean_up_removes_the_images_of_the_tag_and_the_old_cache(docker: Docker, recorded: None) -> None:
     code, said, calls = docker.run("prune", TAG)
     assert code == 0, said
     assert f"image ls --quiet --filter label=org.opencontainers.image.revision={TAG}" in calls
@@ -251,40 +272,3 @@ def test_wrong_arguments_are_answered_with_the_usage(arguments: tuple[str, ...],
     code, said, calls = docker.run(*arguments)
     assert (code, calls) == (2, [])
     assert "build_images.sh build TAG" in said
-
-
-def test_the_sbom_lists_what_an_image_says_about_itself(tmp_path: Path) -> None:
-    status = (
-        "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.41-12\n"
-        "Description: GNU\n a line: more\n\n"
-        "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n"
-    )
-    answer = {
-        "dpkg": status,
-        "release": 'ID=debian\nVERSION_ID="13"\n',
-        "python": [["Flask", "3.1.0"], ["zope.event", "5"]],
-    }
-    tool = tmp_path / "tool"
-    tool.write_text(f"#!/bin/sh\ncat <<'EOF'\n{json.dumps(answer)}\nEOF\n")
-    tool.chmod(0o755)
-    command = ["python3", str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/service1-api:v1"]
-    outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert outputs[0] == outputs[1]
-    bill = json.loads(outputs[0])
-    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
-    assert bill["metadata"]["component"]["name"] == "service1-api"
-    assert [component["purl"] for component in bill["components"]] == [
-        "pkg:deb/debian/libc6@2.41-12?arch=amd64&distro=debian-13",
-        "pkg:pypi/flask@3.1.0",
-        "pkg:pypi/zope-event@5",
-    ]
-
-
-def test_an_image_that_cannot_run_gives_no_sbom(tmp_path: Path) -> None:
-    tool = tmp_path / "tool"
-    tool.write_text("#!/bin/sh\necho no such image >&2\nexit 125\n")
-    tool.chmod(0o755)
-    command = ["python3", str(ROOT / "infrastructure/sbom.py"), "--tool", str(tool), "pillarbox/x:v1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "no such image" in done.stderr

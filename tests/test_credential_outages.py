@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.testing.ports import free_port
 from local_stack.processes import Process, answers
 from tests.identity.pipeline import EXPIRED, Pipeline, count_of, events, eventually, metric, running_pipeline
 from tests.identity.server import IdentityServer
@@ -66,14 +65,14 @@ def heal(identity: IdentityServer) -> None:
 
 
 def pids(pipeline: Pipeline) -> list[int]:
-    return [pipeline.stack.api.pid, pipeline.stack.consumer.pid]
+    return [pipeline.api.pid, pipeline.consumer.pid]
 
 
 def assert_same_processes(pipeline: Pipeline, before: list[int]) -> None:
     """Assert that no process was restarted, gunicorn's worker included."""
     assert pids(pipeline) == before
-    assert [pipeline.stack.api.exit_code(), pipeline.stack.consumer.exit_code()] == [None, None]
-    assert count_of(pipeline.stack.api, "started") == 1
+    assert [pipeline.api.exit_code(), pipeline.consumer.exit_code()] == [None, None]
+    assert count_of(pipeline.api, "started") == 1
 
 
 @pytest.mark.faults
@@ -82,9 +81,9 @@ def test_sts_failing_while_both_are_idle_is_an_outage_of_the_queue(
     pipeline: Pipeline, fault: tuple[int, str] | str
 ) -> None:
     before, running = pipeline.stored(), pids(pipeline)
-    fail(pipeline, fault, pipeline.stack.api, pipeline.stack.consumer)
+    fail(pipeline, fault, pipeline.api, pipeline.consumer)
     assert pipeline.post() == 503
-    assert answers(pipeline.stack.consumer.ready_url.replace("/ready", "/health"))
+    assert answers(pipeline.consumer.ready_url.replace("/ready", "/health"))
     heal(pipeline.identity)
     eventually(lambda: pipeline.post() == 200, "the API did not recover")
     eventually(lambda: pipeline.stored() == before + 1, "the consumer did not recover")
@@ -99,8 +98,8 @@ def test_a_consumer_and_an_api_that_start_while_sts_fails_get_ready_once_it_answ
     pipeline.identity.fault = fault
     name = f"late-{FAULTS.index(fault)}"
     late = [
-        pipeline.stack.new_api(f"api-{name}", free_port()),
-        pipeline.stack.new_consumer(f"consumer-{name}", free_port()),
+        pipeline.new_api(f"api-{name}"),
+        pipeline.new_consumer(f"consumer-{name}"),
     ]
     try:
         for process in late:
@@ -125,13 +124,13 @@ def test_a_consumer_and_an_api_that_start_while_sts_fails_get_ready_once_it_answ
 def test_messages_in_hand_survive_an_outage_of_sts(pipeline: Pipeline, fault: tuple[int, str] | str) -> None:
     before, running = pipeline.stored(), pids(pipeline)
     hold_messages(pipeline)
-    fail(pipeline, fault, pipeline.stack.consumer)
+    fail(pipeline, fault, pipeline.consumer)
     pipeline.gate.s3_fails = False
     assert pipeline.stored() == before
     heal(pipeline.identity)
     eventually(lambda: pipeline.stored() == before + 3, "the e-mails in hand were not stored")
-    eventually(lambda: metric(pipeline.stack.consumer, "pillarbox_consumer_in_flight") == 0, "something is held still")
-    assert metric(pipeline.stack.consumer, "pillarbox_consumer_lanes_alive") == 4
+    eventually(lambda: metric(pipeline.consumer, "pillarbox_consumer_in_flight") == 0, "something is held still")
+    assert metric(pipeline.consumer, "pillarbox_consumer_lanes_alive") == 4
     assert pipeline.dead() == 0
     assert_same_processes(pipeline, running)
 
@@ -141,9 +140,7 @@ def hold_messages(pipeline: Pipeline) -> None:
     pipeline.gate.s3_fails = True
     for _ in range(3):
         eventually(lambda: pipeline.post() == 200, "the API does not take e-mails")
-    eventually(
-        lambda: metric(pipeline.stack.consumer, "pillarbox_consumer_in_flight") == 3, "the messages were not received"
-    )
+    eventually(lambda: metric(pipeline.consumer, "pillarbox_consumer_in_flight") == 3, "the messages were not received")
 
 
 @pytest.mark.faults
@@ -153,12 +150,12 @@ def test_a_consumer_told_to_stop_while_sts_fails_ends_in_time_and_its_messages_c
 ) -> None:
     before = pipeline.stored()
     hold_messages(pipeline)
-    fail(pipeline, fault, pipeline.stack.api, pipeline.stack.consumer)
-    assert pipeline.stack.consumer.stop(40) == 0
-    assert pipeline.stack.api.stop(40) == 0
+    fail(pipeline, fault, pipeline.api, pipeline.consumer)
+    assert pipeline.consumer.stop(40) == 0
+    assert pipeline.api.stop(40) == 0
     pipeline.gate.s3_fails = False
     heal(pipeline.identity)
-    for process in (pipeline.stack.consumer, pipeline.stack.api):
+    for process in (pipeline.consumer, pipeline.api):
         process.log_path.unlink()
         process.start()
         process.wait_ready(60)
@@ -174,7 +171,7 @@ def test_a_consumer_told_to_stop_while_sts_fails_ends_in_time_and_its_messages_c
 def test_a_thousand_emails_pass_an_outage_of_sts_without_a_loss_and_without_a_restart(pipeline: Pipeline) -> None:
     before, running = pipeline.stored(), pids(pipeline)
     refreshed = len(pipeline.gate.tokens("sqs"))
-    lines = len(events(pipeline.stack.consumer)) + len(events(pipeline.stack.api))
+    lines = len(events(pipeline.consumer)) + len(events(pipeline.api))
     started = time.monotonic()
 
     def deliver(number: int) -> None:
@@ -194,7 +191,7 @@ def test_a_thousand_emails_pass_an_outage_of_sts_without_a_loss_and_without_a_re
     assert pipeline.dead() == 0
     assert_same_processes(pipeline, running)
     assert len(pipeline.gate.tokens("sqs")) > refreshed + 2
-    logged = [*events(pipeline.stack.consumer), *events(pipeline.stack.api)][lines:]
+    logged = [*events(pipeline.consumer), *events(pipeline.api)][lines:]
     assert [event for event in logged if "exception" in event] == []
     about = [event for event in logged if event["logger"] == "pillarbox_aws.credentials"]
     assert len(about) <= 6  # for each of two services: STS fails, credentials have expired, STS works again

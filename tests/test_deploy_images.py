@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_a_dry_run_adds_no_tag(functions: Functions) -> None:
 
 
 def test_what_image_manifest_py_cannot_find_is_an_error() -> None:
-    command = ["python3", str(ROOT / "infrastructure/deploy/image_manifest.py"), "platform", "linux/s390x"]
+    command = [sys.executable, str(ROOT / "infrastructure/deploy/image_manifest.py"), "platform", "linux/s390x"]
     index = json.dumps({"manifests": [{"digest": DIGEST, "platform": {"os": "linux", "architecture": "amd64"}}]})
     done = subprocess.run(command, input=index, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

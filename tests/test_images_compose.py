@@ -10,7 +10,7 @@ from local_stack.provision import STACK_NAME
 from service1_api.settings import Settings as ApiSettings
 from service2_consumer.settings import Settings as ConsumerSettings
 
-COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+COMPOSE = yaml.load((ROOT / "compose.yaml").read_text(), yaml.CSafeLoader)
 SERVICES = ("service1-api", "service2-consumer")
 REGION = COMPOSE["x-aws"]["AWS_REGION"]
 

@@ -4,7 +4,7 @@ import ast
 import functools
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,20 +86,26 @@ MODULES = [(package, path) for package, folder in PACKAGES.items() for path in s
 
 
 @functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Return all nodes of the syntax tree of a file."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
 def imports_of(path: Path) -> list[str]:
     """Give the full name of each module that a file imports when it runs, not only for type checking."""
-    return list(_imports_in(ast.parse(path.read_text()), path))
+    return list(_imports_among(nodes_of(path), path))
 
 
-def _imports_in(tree: ast.Module, path: Path) -> Iterator[str]:
+def _imports_among(nodes: list[ast.AST], path: Path) -> Iterator[str]:
     typing_only = {
         inner
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
         for statement in node.body
         for inner in ast.walk(statement)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if node in typing_only:
             continue
         if isinstance(node, ast.Import):
@@ -120,48 +126,65 @@ def tops(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports_of(path)}
 
 
-@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
-def test_only_adapters_and_composition_roots_import_an_aws_library(package: str, path: Path) -> None:
-    if path.stem not in MAY_IMPORT_AWS[package]:
-        assert not tops(path) & AWS_LIBRARIES
+def violations(rule: Callable[[str, Path], set[str]]) -> dict[str, set[str]]:
+    """Return by file what a rule forbids there; the rule gets package and file, and returns the forbidden names."""
+    found = {str(path.relative_to(REPOSITORY)): rule(package, path) for package, path in MODULES}
+    return {path: names for path, names in found.items() if names}
 
 
-@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
-def test_one_module_imports_opentelemetry_and_one_imports_that_when_it_is_needed(package: str, path: Path) -> None:
-    if (package, path.stem) != ("pillarbox_otel", "sdk"):
-        assert "opentelemetry" not in tops(path)
-        wanted = {"pillarbox_otel.sdk"} if (package, path.stem) == ("pillarbox_otel", "opening") else set()
-        assert {name for name in imports_of(path) if name == "pillarbox_otel.sdk"} == wanted
+def test_every_package_is_looked_at() -> None:
+    assert {package for package, _ in MODULES} == set(PACKAGES)
 
 
-@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
-def test_no_package_imports_a_service_other_than_itself(package: str, path: Path) -> None:
-    assert not tops(path) & ({"service1_api", "service2_consumer"} - {package})
+def test_only_adapters_and_composition_roots_import_an_aws_library() -> None:
+    def forbidden(package: str, path: Path) -> set[str]:
+        return set() if path.stem in MAY_IMPORT_AWS[package] else tops(path) & AWS_LIBRARIES
+
+    assert violations(forbidden) == {}
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGES["pillarbox"].rglob("*.py")), ids=lambda path: path.stem)
-def test_the_message_contract_knows_nothing_of_aws(path: Path) -> None:
-    assert not tops(path) & (AWS_LIBRARIES | {"pillarbox_aws", "urllib3"})
+def test_one_module_imports_opentelemetry_and_one_imports_that_when_it_is_needed() -> None:
+    def forbidden(package: str, path: Path) -> set[str]:
+        return set() if (package, path.stem) == ("pillarbox_otel", "sdk") else tops(path) & {"opentelemetry"}
+
+    assert violations(forbidden) == {}
+    importing = [(package, path.stem) for package, path in MODULES if "pillarbox_otel.sdk" in imports_of(path)]
+    assert importing == [("pillarbox_otel", "opening")]
 
 
-@pytest.mark.parametrize(("package", "name"), sorted(PURE))
-def test_pure_modules_do_no_io(package: str, name: str) -> None:
-    imported = set(imports_of(module_path(package, name))) - {"urllib.parse"}  # the only pure module of its package
-    found = {module.partition(".")[0] for module in imported}
-    assert not found & (DOES_IO | AWS_LIBRARIES | {"flask", "logging"})
-    own = {tuple(module.split(".", 1)) for module in imported}
-    assert {parts for parts in own if parts[0] in PACKAGES and len(parts) > 1} <= PURE
+def test_no_package_imports_a_service_other_than_itself() -> None:
+    assert violations(lambda package, path: tops(path) & ({"service1_api", "service2_consumer"} - {package})) == {}
 
 
-@pytest.mark.parametrize(("package", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
-def test_only_composition_roots_read_the_environment(package: str, path: Path) -> None:
-    if path.stem not in READ_THE_ENVIRONMENT[package]:
-        nodes = list(ast.walk(ast.parse(path.read_text())))
-        imported = {
-            alias.name for n in nodes if isinstance(n, ast.ImportFrom) and n.module == "os" for alias in n.names
-        }
-        used = {n.attr for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "os"}
-        assert not (imported | used) & {"environ", "environb", "getenv", "getenvb"}
+def test_the_message_contract_knows_nothing_of_aws() -> None:
+    forbidden = AWS_LIBRARIES | {"pillarbox_aws", "urllib3"}
+    assert violations(lambda package, path: tops(path) & forbidden if package == "pillarbox" else set()) == {}
+
+
+def test_pure_modules_do_no_io() -> None:
+    def forbidden(package: str, name: str) -> set[str]:
+        imported = set(imports_of(module_path(package, name))) - {"urllib.parse"}  # the only pure one of its package
+        found = {module.partition(".")[0] for module in imported} & (DOES_IO | AWS_LIBRARIES | {"flask", "logging"})
+        own = (module for module in imported if module.partition(".")[0] in PACKAGES and "." in module)
+        return found | {module for module in own if tuple(module.split(".", 1)) not in PURE}
+
+    found = {f"{package}.{name}": forbidden(package, name) for package, name in PURE}
+    assert {name: imported for name, imported in found.items() if imported} == {}
+
+
+def test_only_composition_roots_read_the_environment() -> None:
+    def forbidden(package: str, path: Path) -> set[str]:
+        if path.stem in READ_THE_ENVIRONMENT[package]:
+            return set()
+        names: set[str] = set()
+        for node in nodes_of(path):
+            if isinstance(node, ast.ImportFrom) and node.module == "os":
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+                names.add(node.attr)
+        return names & {"environ", "environb", "getenv", "getenvb"}
+
+    assert violations(forbidden) == {}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -210,9 +233,10 @@ def test_each_module_of_the_consumer_imports_only_from_lower_floors() -> None:
     assert lower == {".".join(path.with_suffix("").parts) for path in paths if path.stem != "__init__"}
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "e2e_test").rglob("*.py")), ids=lambda path: path.stem)
-def test_end_to_end_tests_import_nothing_of_the_services(path: Path) -> None:
-    assert not tops(path) & set(PACKAGES)
+def test_end_to_end_tests_import_nothing_of_the_services() -> None:
+    found = {path.name: tops(path) & set(PACKAGES) for path in (REPOSITORY / "e2e_test").rglob("*.py")}
+    assert found
+    assert {name: imported for name, imported in found.items() if imported} == {}
 
 
 def test_the_command_line_declares_what_the_packages_in_its_wheel_need() -> None:

@@ -1,5 +1,6 @@
 """Properties of the templates that the emulator ignores: encryption, lifecycle, deletion, repositories."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def _short_form(loader: TemplateLoader, suffix: str, node: yaml.Node) -> dict[st
 yaml.add_multi_constructor("!", _short_form, TemplateLoader)
 
 
+@functools.cache
 def resources(template: str) -> dict[str, Any]:
     # A subclass of SafeLoader, which creates only plain values.
     document = yaml.load((ROOT / "infrastructure" / template).read_text(), TemplateLoader)  # noqa: S506

@@ -1,5 +1,6 @@
 """docs/logs.md names every log event in the code, with its level and fields, and no other."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from docs.log_events import EVENTS
 
 SOURCES = [ROOT / folder / "src" for folder in ("common", "service1-api", "service2-consumer")]
 PACKAGES = [package for source in SOURCES for package in sorted(source.iterdir()) if (package / "__init__.py").exists()]
-CALLS = [call for package in PACKAGES for call in calls_in(package)]
+
+
+@functools.cache
+def calls() -> list[LogCall]:
+    return [call for package in PACKAGES for call in calls_in(package)]
 
 
 def source_of(event: Event) -> tuple[str, str]:
@@ -20,13 +25,13 @@ def source_of(event: Event) -> tuple[str, str]:
 
 
 def call_of(event: Event) -> LogCall:
-    (call,) = (call for call in CALLS if (call.module, call.event) == source_of(event))
+    (call,) = (call for call in calls() if (call.module, call.event) == source_of(event))
     return call
 
 
 def test_every_log_call_is_in_the_table_and_every_row_is_in_the_code() -> None:
     assert {path.name for path in PACKAGES} >= {"pillarbox", "pillarbox_otel", "service1_api", "service2_consumer"}
-    assert {source_of(event) for event in EVENTS} == {(call.module, call.event) for call in CALLS}
+    assert {source_of(event) for event in EVENTS} == {(call.module, call.event) for call in calls()}
     assert len({(event.module, event.text) for event in EVENTS}) == len(EVENTS)
 
 
@@ -50,7 +55,7 @@ def test_a_text_that_is_put_together_has_its_parts_in_the_code(event: Event) -> 
 
 
 def test_a_line_that_speaks_of_an_email_names_its_trace() -> None:
-    for call in CALLS:
+    for call in calls():
         assert ("message_id" in call.fields) <= ("trace_id" in call.fields), call
         assert ("message_ids" in call.fields) <= ("trace_ids" in call.fields), call
 

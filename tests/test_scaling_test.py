@@ -149,7 +149,7 @@ def test_a_step_that_does_not_come_fails_with_its_name(
     cluster: Cluster, states: list[str], words: str, sent: int
 ) -> None:
     cluster.play_sender()
-    cluster.settings["SCALING_TIMEOUT_SECONDS"] = "1"
+    cluster.settings |= {"SCALING_TIMEOUT_SECONDS": "1", "SCALING_POLL_SECONDS": "0.3"}
     done = cluster.run(states, "--yes")
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("FAILED: ")

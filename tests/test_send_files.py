@@ -1,6 +1,7 @@
 """e2e_test/send_files.sh and run_e2e.sh --files with a simulated file intake: success and the errors.
 
-The module is tested in this process, on the emulator; the scripts are tested as processes.
+The module is tested in this process, on the emulator; the scripts are tested as processes. test_files.py of e2e_test
+runs the script on the real file intake.
 """
 
 import email
@@ -10,14 +11,17 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from common.testing.emulator import REGION, ROOT, outer_environment, running_emulator
+from common.testing.emulator import ROOT, outer_environment, running_emulator
 from e2e_test import send_files
 from tests.deploy.cloud import Cloud
 from tests.deploy.in_process import Done, run_main
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 INBOX, ARCHIVE = "the-inbox", "the-archive"
 Record = dict[str, Any]
@@ -26,10 +30,15 @@ Record = dict[str, Any]
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with running_emulator(tmp_path_factory.mktemp("emulator")) as environment:
-        s3 = Cloud(environment).client("s3")
-        for bucket in (INBOX, ARCHIVE):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield environment | {"INBOX_BUCKET_NAME": INBOX, "S3_BUCKET_NAME": ARCHIVE}
+
+
+@pytest.fixture(scope="module")
+def s3(emulator: dict[str, str]) -> "S3Client":
+    client: S3Client = Cloud(emulator).client("s3")
+    for bucket in (INBOX, ARCHIVE):
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    return client
 
 
 def run(environment: dict[str, str], *arguments: str, script: str = "send_files") -> subprocess.CompletedProcess[str]:
@@ -64,10 +73,10 @@ def record_of(key: str, raw: bytes) -> Record:
 
 
 @contextmanager
-def file_intake(environment: dict[str, str], change: Callable[[Record], list[Record]]) -> Iterator[None]:
+def file_intake(s3: "S3Client", change: Callable[[Record], list[Record]]) -> Iterator[None]:
     """Archive each new file of the inbox until the block ends; `change` returns the records to archive."""
-    s3, stop, done = Cloud(environment).client("s3"), threading.Event(), set[str]()
-    done |= {entry["Key"] for entry in s3.list_objects_v2(Bucket=INBOX).get("Contents", [])}
+    stop = threading.Event()
+    done = {entry["Key"] for entry in s3.list_objects_v2(Bucket=INBOX).get("Contents", [])}
 
     def work() -> None:
         while not stop.wait(0.05):
@@ -90,14 +99,14 @@ def file_intake(environment: dict[str, str], change: Callable[[Record], list[Rec
         thread.join()
 
 
-def test_it_prints_the_key_of_the_record_of_each_file(emulator: dict[str, str]) -> None:
-    with file_intake(emulator, lambda record: [record]):
-        done = run(emulator, "--yes")
+def test_it_prints_the_key_of_the_record_of_each_file(emulator: dict[str, str], s3: "S3Client") -> None:
+    with file_intake(s3, lambda record: [record]):
+        done = run_module(emulator, "3")
     assert done.returncode == 0, done.stderr
     keys = done.stdout.split("\n")[:-1]
-    assert len(set(keys)) == 25
+    assert len(set(keys)) == 3
     assert all(key.startswith("messages/") for key in keys)
-    assert done.stderr.splitlines()[-1] == f"PASSED: 25 record(s) in s3://{ARCHIVE}/messages/"
+    assert done.stderr.splitlines()[-1] == f"PASSED: 3 record(s) in s3://{ARCHIVE}/messages/"
 
 
 def changed(field: str, value: str) -> Callable[[Record], list[Record]]:
@@ -117,11 +126,12 @@ def changed(field: str, value: str) -> Callable[[Record], list[Record]]:
 )
 def test_a_record_that_is_not_as_it_should_be_fails_the_test(
     emulator: dict[str, str],
+    s3: "S3Client",
     change: Callable[[Record], list[Record]],
     complaint: str,
     timeout_seconds: str,
 ) -> None:
-    with file_intake(emulator, change):
+    with file_intake(s3, change):
         done = run_module(emulator | {"E2E_TIMEOUT_SECONDS": timeout_seconds}, "2")
     assert (done.returncode, done.stdout) == (1, "")
     assert complaint in done.stderr

@@ -3,6 +3,7 @@
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -159,6 +160,7 @@ def test_thread_refreshes_before_the_expiry() -> None:
     seen: set[str | None] = set()
     while len(seen) < 2:  # the time limit of the test ends it
         seen.add(credentials.current().token)
+        time.sleep(0.01)
 
 
 def test_caller_waits_for_a_first_refresh_in_progress() -> None:

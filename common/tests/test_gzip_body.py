@@ -78,8 +78,8 @@ def test_other_bytes_are_refused(raw: bytes) -> None:
 
 
 def test_bomb_takes_no_more_memory_than_the_limit() -> None:
-    bomb = gzip.compress(bytes(200 * MIB), 9)
-    assert len(bomb) < 250_000
+    bomb = gzip.compress(bytes(64 * MIB), 9)
+    assert len(bomb) < 80_000
     tracemalloc.start()
     with pytest.raises(GzipTooLargeError):
         gunzip(bomb, 2 * MIB)
@@ -99,13 +99,14 @@ def test_members_are_limited(count: int, fits: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [gzip.compress(b"") * 110_000, gzip.compress(bytes(40 * MIB), 9) * 50], ids=["members", "bomb"]
+    ("content", "members"), [(0, 110_000), (40 * MIB, 50)], ids=["many members", "a bomb in each member"]
 )
-def test_two_mebibytes_of_the_worst_take_little_cpu(raw: bytes) -> None:
+def test_two_mebibytes_of_the_worst_take_little_cpu(content: int, members: int) -> None:
     """Tens of milliseconds on an idle machine."""
+    raw = (gzip.compress(bytes(content), 9) * members)[: 2 * MIB]
     began = time.process_time()
     with pytest.raises(GzipTooLargeError):
-        gunzip(raw[: 2 * MIB], 16 * MIB)
+        gunzip(raw, 16 * MIB)
     assert time.process_time() - began < 5
 
 

@@ -4,6 +4,7 @@
 
 declare -A SETTINGS=() PATTERNS=() EXPECTED=() # by key; SETTINGS starts with the defaults
 readonly TEMPLATE=infrastructure/pipeline.yaml
+TEMPLATE_PARAMETERS="" # of the template, one a line; set by stack_has_parameter
 # Values that stack and pods must share come from the stack's outputs.
 readonly SETTINGS_OF_THE_STACK=" AWS_REGION SQS_QUEUE_URL SSM_PARAMETER_NAME S3_BUCKET_NAME S3_PREFIX VISIBILITY_TIMEOUT_SECONDS PORT \
 INTAKE INBOX_BUCKET_NAME PAYLOAD_BUCKET STATUS_BUCKET STATUS_PREFIX STATUS_KEY_TEMPLATE STATUS_OBJECT_LAYOUT "
@@ -99,8 +100,10 @@ take_setting() { # file:line, name, value
 
 # The aws CLI silently ignores a parameter that the template does not have.
 stack_has_parameter() { # name
-  # Without -q: if grep ended early, sed would fail, and so would the pipe.
-  sed -n '/^Parameters:/,/^[A-Z][A-Za-z]*:/p' "$ROOT/$TEMPLATE" | grep "^  $1:" >/dev/null
+  if [[ -z "$TEMPLATE_PARAMETERS" ]]; then
+    TEMPLATE_PARAMETERS=$(sed -nE '/^Parameters:/,/^[A-Z][A-Za-z]*:/s/^  ([A-Za-z0-9]+):.*/\1/p' "$ROOT/$TEMPLATE")
+  fi
+  [[ $'\n'"$TEMPLATE_PARAMETERS"$'\n' == *$'\n'"$1"$'\n'* ]]
 }
 
 check_parameter() { # file:line, parameter, value

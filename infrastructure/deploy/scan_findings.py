@@ -12,10 +12,9 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 WAITING = {"IN_PROGRESS", "PENDING"}
 DONE = {"COMPLETE", "ACTIVE"}  # ACTIVE: enhanced scanning continues to scan the image
@@ -23,8 +22,7 @@ SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNDEFINED",
 LINE = re.compile(r"(?P<finding>[A-Za-z0-9][A-Za-z0-9:._-]*)\s+(?P<last_day>\d{4}-\d{2}-\d{2})\s+(?P<reason>\S.*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One vulnerability of one package."""
 
     name: str
@@ -32,8 +30,7 @@ class Finding:
     package: str
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(NamedTuple):
     """An exception: a finding is accepted up to and including its last day."""
 
     last_day: date

@@ -2,18 +2,15 @@
 
 import json
 
-import pytest
 import yaml
 
 from monitoring import generate, objectives
 
 
-@pytest.mark.parametrize("path", [path for path, _ in generate.generated()], ids=lambda path: path.name)
-def test_a_derived_file_is_current(path: object) -> None:
-    texts = dict(generate.generated())
-    assert next(file for file in texts if file == path).read_text() == next(
-        text for file, text in texts.items() if file == path
-    ), f"{path} is out of date: run `make docs`"
+def test_the_derived_files_are_current() -> None:
+    files = list(generate.generated())
+    assert len(files) > 5
+    assert not [path.name for path, text in files if path.read_text() != text], "out of date: run `make docs`"
 
 
 def test_the_operator_gets_the_rules_and_the_objectives_unchanged() -> None:

@@ -11,6 +11,7 @@ from common.testing.emulator import running_emulator
 from pillarbox_ops import cli, scan
 
 from .pipelines import Pipeline, Ran
+from .shared_clients import share
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,12 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Give the variables of an emulator that all tests of a worker share."""
     with running_emulator(tmp_path_factory.mktemp("emulator")) as environment:
         yield environment
+
+
+@pytest.fixture(autouse=True)
+def shared_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands with the same settings use the same clients."""
+    share(monkeypatch)
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ class FakeServer:
             return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 64  # of connections; a system that refuses one tries again after a second
+
+
 @contextmanager
 def serving() -> Iterator[FakeServer]:
     """Give a server on a free port of 127.0.0.1."""
@@ -45,6 +49,7 @@ def serving() -> Iterator[FakeServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one write for a reply: the client's system acknowledges the first of two after 40 ms
 
         def _handle(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -63,7 +68,7 @@ def serving() -> Iterator[FakeServer]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         fake.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,11 +1,13 @@
 """A pipeline of a test on the emulator, and what a command did."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from common.testing.emulator import REGION, outer_environment
 
@@ -46,14 +48,9 @@ class Pipeline:
         }
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of the emulator."""
-        return boto3.client(  # type: ignore[call-overload]  # any service by its name
-            service,
-            region_name=REGION,
-            endpoint_url=self.aws["AWS_ENDPOINT_URL"],
-            aws_access_key_id=self.aws["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.aws["AWS_SECRET_ACCESS_KEY"],
-        )
+        """Return a boto3 client of the emulator; all pipelines share it."""
+        keys = self.aws["AWS_ACCESS_KEY_ID"], self.aws["AWS_SECRET_ACCESS_KEY"]
+        return _client(service, self.aws["AWS_ENDPOINT_URL"], *keys)
 
     def archive(self, email: Mapping[str, Any], message_id: str, key: str, **more: Any) -> str:
         """Put a record as service2-consumer writes it, and return its key."""
@@ -79,3 +76,15 @@ class Pipeline:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
             found += batch
         return found
+
+
+@functools.cache
+def _client(service: str, endpoint: str, key_id: str, secret_key: str) -> Any:
+    return boto3.client(  # type: ignore[call-overload]  # any service by its name
+        service,
+        region_name=REGION,
+        endpoint_url=endpoint,
+        aws_access_key_id=key_id,
+        aws_secret_access_key=secret_key,
+        config=Config(proxies={}),  # not those of the test that happens to be the first
+    )

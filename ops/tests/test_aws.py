@@ -6,6 +6,11 @@ from pillarbox_ops.errors import OpsError
 from .pipelines import Pipeline
 
 
+@pytest.fixture(autouse=True)
+def shared_clients() -> None:
+    """Share none: these tests are about how they are created."""
+
+
 def test_the_keys_and_the_endpoint_of_the_variables_win_over_those_of_the_process(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,11 +36,10 @@ def test_help_imports_nothing_that_is_slow() -> None:
     assert ran.stderr.strip() == "set()"
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_has_a_help_text_that_agrees_with_the_table(name: str, run: Callable[..., Ran]) -> None:
-    ran = run(name, "--help")
-    assert ran.code == 0
-    assert ran.out.startswith("Usage: pillarbox ")
+def test_every_command_of_the_table_has_a_help_text(run: Callable[..., Ran]) -> None:
+    shown = {name: run(name, "--help") for name in cli.COMMANDS}
+    assert {name: ran.code for name, ran in shown.items()} == dict.fromkeys(cli.COMMANDS, 0)
+    assert not [name for name, ran in shown.items() if not ran.out.startswith(f"Usage: pillarbox {name} ")]
 
 
 def test_an_unknown_command_and_an_unknown_option_are_wrong_usage(run: Callable[..., Ran]) -> None:

@@ -111,18 +111,16 @@ def test_refused_bodies_leave_memory_bounded(api: Api) -> None:
 
 
 @pytest.mark.parametrize("api", [LARGE], ids=["16MiB"], indirect=True)
-@pytest.mark.parametrize(
-    ("body", "coding"),
-    [
-        (b'"' + "\U0001f4ee".encode() + b"a" * 16_000_000 + b'"', "identity"),  # four bytes a character once parsed
-        (b"[" + b"1.5," * 4_000_000 + b"1.5]", "identity"),
-        (gzip.compress(b"[" + b"1.5," * 4_000_000 + b"1.5]"), "gzip"),
-        (gzip.compress(b'"' + "\U0001f4ee".encode() + b"a" * 16_000_000 + b'"'), "gzip"),
-    ],
-    ids=["text", "values", "values-gzip", "text-gzip"],
-)
-def test_refused_bodies_of_the_largest_limit_leave_memory_bounded(api: Api, body: bytes, coding: str) -> None:
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("kind", ["text", "values"])
+def test_refused_bodies_of_the_largest_limit_leave_memory_bounded(api: Api, kind: str, coding: str) -> None:
     """100 bodies of 16 MB from 8 clients at once, without a token, below the 512 MiB of a pod."""
+    body = {
+        "text": b'"' + "\U0001f4ee".encode() + b"a" * 16_000_000 + b'"',  # four bytes a character once parsed
+        "values": b"[" + b"1.5," * 4_000_000 + b"1.5]",
+    }[kind]
+    if coding == "gzip":
+        body = gzip.compress(body)
     load = Load(api, clients=8, body=body, headers={"Content-Encoding": coding})
     peak = 0
     try:

@@ -15,15 +15,17 @@ REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 # Each tool records its call and returns the next answer of the first matching rule; the last answer repeats.
 TOOL = r"""#!/usr/bin/env bash
 set -euo pipefail
-call="$(basename "$0") $*"
+call="${0##*/} $*"
 printf '%s\n' "${call//$'\n'/ }" >>"$STATE/calls"
 for rule in "$STATE"/rules/*; do
-  if [[ -d "$rule" && "$call" =~ $(<"$rule/pattern") ]]; then
+  [[ -d "$rule" ]] || continue
+  IFS= read -r pattern <"$rule/pattern"
+  if [[ "$call" =~ $pattern ]]; then
     answers=("$rule"/answer*)
     answer=${answers[0]}
-    cat "$answer/out"
-    cat "$answer/err" >&2
-    code=$(<"$answer/code")
+    if [[ -s "$answer/out" ]]; then cat "$answer/out"; fi
+    if [[ -s "$answer/err" ]]; then cat "$answer/err" >&2; fi
+    read -r code <"$answer/code"
     if [[ ${#answers[@]} -gt 1 ]]; then rm -r "$answer"; fi
     exit "$code"
   fi
@@ -74,13 +76,13 @@ class Functions:
         self._rules += 1
         rule = self.folder / "rules" / f"{999 - self._rules:03}"
         rule.mkdir()
-        (rule / "pattern").write_text(f"{call}.*{where}" if where else call)
+        (rule / "pattern").write_text(f"{call}.*{where}\n" if where else f"{call}\n")
         for number, answer in enumerate(answers or (None,)):
             place = rule / f"answer{number:03}"
             place.mkdir()
             (place / "out").write_text(json.dumps(answer) if isinstance(answer, dict) else text)
             (place / "err").write_text(f"{answer}\n" if isinstance(answer, str) else "")
-            (place / "code").write_text("254" if isinstance(answer, str) else "0")
+            (place / "code").write_text("254\n" if isinstance(answer, str) else "0\n")
 
     def run(self, *call: str, **settings: str) -> Run:
         calls = self.folder / "calls"

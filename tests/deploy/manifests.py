@@ -22,7 +22,7 @@ Manifest = dict[str, Any]
 
 
 def documents(text: str) -> list[Manifest]:
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
 
 @cache

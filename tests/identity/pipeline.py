@@ -5,16 +5,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from common.testing.emulator import running_emulator
 from common.testing.ports import free_port
 from local_stack.processes import Process, direct
-from local_stack.programs import Options
-from local_stack.provision import client
-from local_stack.stack import LocalStack
+from local_stack.programs import Options, Programs
+from local_stack.provision import client, create_resources
 from tests.identity.gate import Gate
 from tests.identity.server import WEB_IDENTITY_TOKEN, IdentityServer
 
@@ -27,16 +28,27 @@ _EMAIL = {"email_subject": "s", "email_sender": "a@example.com", "email_timestre
 
 @dataclass
 class Pipeline:
-    """A running stack whose services call STS, and AWS through the gate."""
+    """Both services running; they call STS, and AWS through the gate. `environment` leads to AWS without the gate."""
 
-    stack: LocalStack
+    programs: Programs
+    environment: dict[str, str]
     identity: IdentityServer
     gate: Gate
+    api: Process
+    consumer: Process
+
+    def new_api(self, name: str) -> Process:
+        """Return another API process, not started yet."""
+        return self.programs.api(name, free_port(), self.environment, {})
+
+    def new_consumer(self, name: str) -> Process:
+        """Return another consumer process, not started yet."""
+        return self.programs.consumer(name, free_port(), self.environment, {})
 
     def post(self, api: Process | None = None) -> int:
-        """Send an e-mail to the stack's API or another one; return the HTTP status."""
-        url = (api or self.stack.api).ready_url.replace("/ready", "/api/message")
-        body = json.dumps({"data": _EMAIL, "token": self.stack.environment["API_TOKEN"]}).encode()
+        """Send an e-mail to the pipeline's API or another one; return the HTTP status."""
+        url = (api or self.api).ready_url.replace("/ready", "/api/message")
+        body = json.dumps({"data": _EMAIL, "token": self.environment["API_TOKEN"]}).encode()
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  # loopback
         try:
             with direct.open(request, timeout=30) as answer:
@@ -47,52 +59,51 @@ class Pipeline:
 
     def stored(self) -> int:
         """Return the number of e-mails in the archive, bypassing the gate."""
-        s3 = client(self.stack.environment, "s3")
+        s3 = client(self.environment, "s3")
         pages = s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.stack.environment["S3_BUCKET_NAME"], Prefix="messages/"
+            Bucket=self.environment["S3_BUCKET_NAME"], Prefix="messages/"
         )
         return sum(page["KeyCount"] for page in pages)
 
     def dead(self) -> int:
         """Return the number of dead letters, bypassing the gate."""
-        found = client(self.stack.environment, "sqs").get_queue_attributes(
-            QueueUrl=self.stack.environment["SQS_DLQ_URL"], AttributeNames=["ApproximateNumberOfMessages"]
+        found = client(self.environment, "sqs").get_queue_attributes(
+            QueueUrl=self.environment["SQS_DLQ_URL"], AttributeNames=["ApproximateNumberOfMessages"]
         )
         return int(found["Attributes"]["ApproximateNumberOfMessages"])
 
 
 @contextmanager
 def running_pipeline(folder: Path) -> Iterator[Pipeline]:
-    """Run the stack until the block ends."""
+    """Run both services until the block ends."""
     token_file = folder / "web-identity-token"
     token_file.write_text(WEB_IDENTITY_TOKEN)
-    emulator_port = free_port()
-    identity = IdentityServer(LIFE_SECONDS)
-    gate = Gate(identity, f"http://127.0.0.1:{emulator_port}")
-    variables = identity.web_identity(str(token_file)) | {
-        "AWS_ENDPOINT_URL": gate.url,
-        "AWS_ACCESS_KEY_ID": "",  # the stack's own keys would take precedence over a provider
-        "AWS_SECRET_ACCESS_KEY": "",
-        "VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_TIMEOUT_SECONDS),
-        "STORE_DEADLINE_SECONDS": "1",
-        "TOKEN_CACHE_SECONDS": "2",
-        "PUBLISH_DEADLINE_SECONDS": "2",
-    }
-    options = Options(
-        directory=folder,
-        api_port=free_port(),
-        consumer_port=free_port(),
-        emulator_port=emulator_port,
-        file_intake_port=free_port(),
-        template_parameters={"VisibilityTimeoutSeconds": str(VISIBILITY_TIMEOUT_SECONDS)},
-        service_environment=variables,
-    )
-    try:
-        with LocalStack(options) as stack:
-            yield Pipeline(stack, identity, gate)
-    finally:
-        gate.close()
-        identity.close()
+    with ExitStack() as stack:
+        emulator = stack.enter_context(running_emulator(folder))["AWS_ENDPOINT_URL"]
+        identity = stack.enter_context(closing(IdentityServer(LIFE_SECONDS)))
+        gate = stack.enter_context(closing(Gate(identity, emulator)))
+        variables = identity.web_identity(str(token_file)) | {
+            "AWS_ENDPOINT_URL": gate.url,
+            "AWS_ACCESS_KEY_ID": "",  # the stack's own keys would take precedence over a provider
+            "AWS_SECRET_ACCESS_KEY": "",
+            "VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_TIMEOUT_SECONDS),
+            "STORE_DEADLINE_SECONDS": "1",
+            "TOKEN_CACHE_SECONDS": "2",
+            "PUBLISH_DEADLINE_SECONDS": "2",
+        }
+        port = urlsplit(emulator).port
+        assert port
+        programs = Programs(Options(directory=folder, emulator_port=port, service_environment=variables))
+        parameters = {"VisibilityTimeoutSeconds": str(VISIBILITY_TIMEOUT_SECONDS)}
+        environment = programs.aws | create_resources(programs.aws, parameters)
+        api = programs.api("service1-api", free_port(), environment, {})
+        consumer = programs.consumer("service2-consumer", free_port(), environment, {})
+        for process in (consumer, api):
+            process.start()
+            stack.callback(process.stop, 20)
+        for process in (consumer, api):
+            process.wait_ready(60)
+        yield Pipeline(programs, environment, identity, gate, api, consumer)
 
 
 def events(process: Process) -> list[dict[str, Any]]:

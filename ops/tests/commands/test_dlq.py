@@ -34,22 +34,20 @@ def test_a_table_shows_the_age_and_nothing_that_a_terminal_obeys(mixed: Pipeline
     assert "\x1b" not in ran.out
 
 
-@pytest.mark.parametrize(
-    ("options", "number"),
-    [
-        (("--reason", "redrivable"), 3),
-        (("--reason", "invalid_json", "--reason", "not_an_email"), 2),
-        (("--sender", "JOHN"), 1),
-        (("--id", ID), 1),
-        (("--older-than", "1d"), 0),
-        (("--older-than", "2099-01-01"), 5),
-        (("--max", "2"), 2),
-    ],
-)
-def test_ls_lists_what_the_options_name(mixed: Pipeline, run: Run, options: tuple[str, ...], number: int) -> None:
-    ran = run("dlq", "ls", *options)
-    assert len(ran.rows) == number
-    assert ran.code == (0 if number else ExitCode.NOTHING_MATCHED)
+def test_ls_lists_what_the_options_name(mixed: Pipeline, run: Run) -> None:
+    expected = {
+        ("--reason", "redrivable"): 3,
+        ("--reason", "invalid_json", "--reason", "not_an_email"): 2,
+        ("--sender", "JOHN"): 1,
+        ("--id", ID): 1,
+        ("--older-than", "1d"): 0,
+        ("--older-than", "2099-01-01"): 5,
+        ("--max", "2"): 2,
+    }
+    ran = {options: run("dlq", "ls", *options) for options in expected}
+    assert {options: len(found.rows) for options, found in ran.items()} == expected
+    assert {options for options, found in ran.items() if found.code != 0} == {("--older-than", "1d")}
+    assert ran["--older-than", "1d"].code == ExitCode.NOTHING_MATCHED
 
 
 def test_what_somebody_else_holds_is_said(mixed: Pipeline, run: Run) -> None:

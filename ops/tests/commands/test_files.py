@@ -52,12 +52,17 @@ class Backfill:
 
 
 @pytest.fixture
-def backfill(pipeline: Pipeline, run: Callable[..., Ran]) -> Backfill:
-    made = Backfill(pipeline, run)
-    made.version()
-    made.put(*KEYS, KEYS[0], "old/deleted.eml", "old/folder/", "elsewhere/x.eml")
-    made.delete("old/deleted.eml")
-    return made
+def empty(pipeline: Pipeline, run: Callable[..., Ran]) -> Backfill:
+    """Give one without versions and files."""
+    return Backfill(pipeline, run)
+
+
+@pytest.fixture
+def backfill(empty: Backfill) -> Backfill:
+    empty.version()
+    empty.put(*KEYS, KEYS[0], "old/deleted.eml", "old/folder/", "elsewhere/x.eml")
+    empty.delete("old/deleted.eml")
+    return empty
 
 
 def test_each_file_gets_one_event_that_names_its_current_version(backfill: Backfill) -> None:
@@ -72,11 +77,10 @@ def test_each_file_gets_one_event_that_names_its_current_version(backfill: Backf
         assert (described["eTag"], described["size"]) == (head["ETag"].strip('"'), head["ContentLength"])
 
 
-def test_a_bucket_without_versions_gives_events_without_a_version(pipeline: Pipeline, run: Callable[..., Ran]) -> None:
-    backfill = Backfill(pipeline, run)
-    backfill.put("at-the-top")
-    assert backfill.run("--yes", f"s3://{backfill.bucket}").code == 0
-    (described,) = backfill.objects()
+def test_a_bucket_without_versions_gives_events_without_a_version(empty: Backfill) -> None:
+    empty.put("at-the-top")
+    assert empty.run("--yes", f"s3://{empty.bucket}").code == 0
+    (described,) = empty.objects()
     assert (described["key"], "versionId" in described) == ("at-the-top", False)
     assert described["eTag"]
 
@@ -135,11 +139,11 @@ def test_what_sqs_refuses_is_counted(backfill: Backfill, monkeypatch: pytest.Mon
         ("--rate", "0", "s3://a/b"),
     ],
 )
-def test_a_wrong_call_is_refused(backfill: Backfill, arguments: tuple[str, ...]) -> None:
-    assert backfill.run("--yes", *arguments).code == ExitCode.USAGE
+def test_a_wrong_call_is_refused(empty: Backfill, arguments: tuple[str, ...]) -> None:
+    assert empty.run("--yes", *arguments).code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize("name", ["FILES_QUEUE_URL", "AWS_REGION"])
-def test_a_setting_that_is_missing_is_named(backfill: Backfill, name: str) -> None:
-    ran = backfill.run("--yes", "s3://a/b", **{name: "", "AWS_DEFAULT_REGION": ""})
+def test_a_setting_that_is_missing_is_named(empty: Backfill, name: str) -> None:
+    ran = empty.run("--yes", "s3://a/b", **{name: "", "AWS_DEFAULT_REGION": ""})
     assert (ran.code, f"{name} is not set" in ran.err) == (ExitCode.USAGE, True), ran.err

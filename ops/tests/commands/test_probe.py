@@ -45,8 +45,8 @@ def probed(run: Run, api: FakeServer, pipeline: Pipeline) -> Run:
 
 
 def _line(ran: Ran) -> dict[str, Any]:
-    (text,) = ran.err.splitlines()
-    found: dict[str, Any] = json.loads(text)
+    assert ran.err.count("\n") == 1, ran.err
+    found: dict[str, Any] = json.loads(ran.err)
     return found
 
 

@@ -5,41 +5,28 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-import boto3
 import pytest
 
-from common.testing.emulator import ROOT, outer_environment, running_emulator
+from common.testing.emulator import ROOT, outer_environment
 from common.testing.ports import free_port
 from e2e_test import e2e_api_test, e2e_pipeline
+from e2e_test.conftest import Pipeline
 from e2e_test.e2e_archive import Archive
 from e2e_test.e2e_pipeline import Accepted, target_of, wait_by_api
-from local_stack.provision import create_resources
-from pillarbox.ids import message_id_at
+from e2e_test.send_to_queue import new_message_id
 from tests.deploy.in_process import run_main
-from tests.deploy.stage import Stage, client_options, services
 
 PYTHON = str(ROOT / ".venvs/dev/bin/python")
 AWS = {"API_TOKEN": "t", "S3_BUCKET_NAME": "b", "AWS_REGION": "eu-west-1"}
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+@pytest.fixture
+def environment(pipeline: Pipeline) -> dict[str, str]:
     """The environment variables of an operator: the running services and their archive."""
-    folder = tmp_path_factory.mktemp("e2e")
-    with running_emulator(folder / "emulator") as aws:
-        resources = create_resources(aws, {})
-        outputs = {
-            "QueueUrl": resources["SQS_QUEUE_URL"],
-            "BucketName": resources["S3_BUCKET_NAME"],
-            "TokenParameterName": resources["SSM_PARAMETER_NAME"],
-            "StatusBucketName": resources["STATUS_BUCKET"],
-        }
-        with services(Stage(aws, folder / "stage"), outputs) as address:
-            yield outer_environment() | aws | resources | {"API_URL": f"http://{address}", "E2E_PYTHON": PYTHON}
+    return outer_environment() | pipeline.stack.environment | {"E2E_PYTHON": PYTHON}
 
 
 def run(script: str, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -99,7 +86,7 @@ def test_an_api_that_does_not_tell_the_status_leaves_the_wait_to_the_bucket(
 
 
 def test_an_email_that_the_api_does_not_find_is_asked_for_until_the_time_is_up(environment: dict[str, str]) -> None:
-    path = f"/api/messages/{message_id_at(datetime.now(UTC), bytes(10))}"
+    path = f"/api/messages/{new_message_id(int(time.time() * 1000))}"
     began = time.monotonic()
     wait_by_api(target_of(environment), Accepted("x", path), began + 1)
     assert time.monotonic() - began >= 1
@@ -171,17 +158,16 @@ def test_the_api_check_needs_a_url(arguments: tuple[str, ...]) -> None:
     ],
     ids=["message", "batch", "template"],
 )
-def test_a_record_is_found_by_its_id_whatever_the_layout(environment: dict[str, str], key: str, others: int) -> None:
-    moment = datetime(2025, 12, 10, 14, 30, 22, tzinfo=UTC)
-    message_id = message_id_at(moment, bytes(10))
-    first_id = message_id_at(moment - timedelta(seconds=20), bytes(10))
+def test_a_record_is_found_by_its_id_whatever_the_layout(pipeline: Pipeline, key: str, others: int) -> None:
+    milliseconds = int(datetime(2025, 12, 10, 14, 30, 22, tzinfo=UTC).timestamp() * 1000)
+    message_id, other_id = new_message_id(milliseconds), new_message_id(milliseconds)
+    first_id = new_message_id(milliseconds - 20_000)
     key = key.format(id=message_id).replace("0193ae1c-0000-7000-8000-000000000000", first_id)
-    records = [{"message_id": name} for name in (first_id, message_id, message_id_at(moment, bytes(range(10))))]
+    records = [{"message_id": name} for name in (first_id, message_id, other_id)]
     lines = [json.dumps(record).encode() for record in (records if others else records[1:2])]
     body = gzip.compress(b"\n".join(lines) + b"\n") if key.endswith(".gz") else lines[0]
-    s3 = boto3.client("s3", **client_options(environment))  # type: ignore[call-overload]
-    s3.put_object(Bucket=environment["S3_BUCKET_NAME"], Key=key, Body=body)
-    archive = Archive(s3, environment["S3_BUCKET_NAME"], "messages/")
+    pipeline.s3.put_object(Bucket=pipeline.bucket, Key=key, Body=body)
+    archive = Archive(pipeline.s3, pipeline.bucket, "messages/")
     found = archive.find(message_id)
     assert found
     assert (found.key, found.record, found.records_in_object) == (key, {"message_id": message_id}, others + 1)
