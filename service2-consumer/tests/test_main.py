@@ -55,6 +55,7 @@ def environment(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "SQS_QUEUE_URL": aws.new_queue(f"emails-{uuid.uuid4()}"),
         "S3_BUCKET_NAME": BUCKET,
         "LONG_POLL_SECONDS": "1",
+        "LANES": "1",  # moto may give one message to two receives at the same moment
         "BIND_HOST": "127.0.0.1",
         "PORT": str(free_port()),
     }
