@@ -36,8 +36,11 @@ def test_registry_of_one_worker_has_process_and_python_metrics() -> None:
 
 def test_process_metrics_are_summed_and_the_oldest_start_time_is_kept() -> None:
     own = WorkerProcesses(lambda: [os.getpid()])
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
+        assert child.stdout and child.stdout.readline()  # a process that has not begun yet holds no memory
         both = WorkerProcesses(lambda: [os.getpid(), child.pid])
         idle = WorkerProcesses(lambda: [child.pid])
         values = [{metric.name: metric.samples[0].value for metric in some.collect()} for some in (own, both, idle)]
