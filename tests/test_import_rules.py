@@ -93,7 +93,7 @@ def nodes_of(path: Path) -> list[ast.AST]:
 
 @functools.cache
 def imports_of(path: Path) -> list[str]:
-    """Give the full name of each module that a file imports when it runs, not only for type checking."""
+    """Return the full name of each module that a file imports when it runs, not only for type checking."""
     return list(_imports_among(nodes_of(path), path))
 
 

@@ -16,7 +16,7 @@ from .shared_clients import share
 
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Give the variables of an emulator that all tests of a worker share."""
+    """Yield the variables of an emulator that all tests of a worker share."""
     with running_emulator(tmp_path_factory.mktemp("emulator")) as environment:
         yield environment
 
@@ -29,7 +29,7 @@ def shared_clients(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def new_pipeline(aws: dict[str, str], tmp_path: Path) -> Callable[[], Pipeline]:
-    """Give a function that makes a pipeline of its own."""
+    """Return a function that makes a pipeline of its own."""
     names = iter(range(1000))
     test = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:16]
     return lambda: Pipeline(aws, f"{test}-{next(names)}")
@@ -37,7 +37,7 @@ def new_pipeline(aws: dict[str, str], tmp_path: Path) -> Callable[[], Pipeline]:
 
 @pytest.fixture
 def pipeline(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
-    """Give a pipeline."""
+    """Return a pipeline."""
     return new_pipeline()
 
 
@@ -45,7 +45,7 @@ def pipeline(new_pipeline: Callable[[], Pipeline]) -> Pipeline:
 def run(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Ran]:
-    """Give a function that runs `pillarbox` against the pipeline; keyword arguments are environment variables."""
+    """Return a function that runs `pillarbox` against the pipeline; keyword arguments are environment variables."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, **variables: str) -> Ran:

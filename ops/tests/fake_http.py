@@ -44,7 +44,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serving() -> Iterator[FakeServer]:
-    """Give a server on a free port of 127.0.0.1."""
+    """Yield a server on a free port of 127.0.0.1."""
     fake = FakeServer()
 
     class Handler(BaseHTTPRequestHandler):

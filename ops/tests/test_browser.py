@@ -33,7 +33,7 @@ def fakes(pipeline: Pipeline) -> Iterator[FakeServices]:
 
 @pytest.fixture
 def browser(chromium: Browser, pipeline: Pipeline, fakes: FakeServices, tmp_path: Path) -> Iterator[Browser]:
-    """Give a browser that shows the archive of a pipeline; at the end nothing left the page and nothing complained."""
+    """Yield a browser that shows the archive of a pipeline. Require at the end: no other host, no warning."""
     addresses = {"API_URL": fakes.url, "CONSUMER_URL": fakes.url, "API_TOKEN": TOKEN}
     with served(services_of(pipeline.environment | addresses, tmp_path)) as address:
         chromium.look()

@@ -13,7 +13,7 @@ OPS = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give the hook, loaded with a stand-in for its base class."""
+    """Return the hook, loaded with a stand-in for its base class."""
     interface = types.ModuleType("hatchling.builders.hooks.plugin.interface")
     interface.BuildHookInterface = object  # type: ignore[attr-defined]
     name = interface.__name__

@@ -17,7 +17,7 @@ from .pipelines import Pipeline
 
 @pytest.fixture
 def given(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
-    """Give the list of what the command of `_run` was given, in the environment of a pipeline."""
+    """Return the list of what the command of `_run` was given, in the environment of a pipeline."""
     for name, value in (pipeline.environment | {"FILES_DLQ_URL": "http://files", "FILES_QUEUE_URL": ""}).items():
         monkeypatch.setenv(name, value)
     return []

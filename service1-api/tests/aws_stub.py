@@ -18,11 +18,6 @@ from .fakes import TOKEN
 DROP = "drop"  # accept the messages, then close the connection instead of answering
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128  # with the default of 5, simultaneous connections wait a second or longer
-
-
 @dataclass(frozen=True)
 class Request:
     """One received request."""
@@ -49,7 +44,7 @@ class AwsStub:
         self.calls: Counter[str] = Counter()
         self.requests: deque[Request] = deque(maxlen=10)
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = _Server(self)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -109,56 +104,66 @@ class AwsStub:
         entries = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
         return f"<ListBucketResult><KeyCount>{len(keys)}</KeyCount>{entries}</ListBucketResult>"
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        stub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the default of 5, simultaneous connections wait a second or longer
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                stub.requests.append(Request(self.requestline, self.headers, body))
-                answer = stub.answer(self.headers["X-Amz-Target"].rpartition(".")[2], json.loads(body))
-                if answer is None:
-                    self.close_connection = True
-                    return
-                self._send(answer[0], "application/x-amz-json-1.0", json.dumps(answer[1]).encode())
+    def __init__(self, stub: AwsStub) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.stub = stub
 
-            def do_PUT(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                stub.requests.append(Request(self.requestline, self.headers, b""))
-                answer = stub.put(self.path, body, create=self.headers["If-None-Match"] == "*")
-                if answer is None:
-                    self.close_connection = True
-                    return
-                error = f"<Error><Code>{answer[1]}</Code></Error>".encode() if answer[1] else b""
-                self._send(answer[0], "application/xml", error)
 
-            def do_GET(self) -> None:
-                stub.requests.append(Request(self.requestline, self.headers, b""))
-                answer = stub.list(self.path)
-                if answer is None:
-                    self.close_connection = True
-                elif isinstance(answer, tuple):
-                    self._send(answer[0], "application/xml", f"<Error><Code>{answer[1]}</Code></Error>".encode())
-                else:
-                    self._send(200, "application/xml", answer.encode())
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
 
-            def do_HEAD(self) -> None:
-                stub.requests.append(Request(self.requestline, self.headers, b""))
-                size = len(stub.objects[self.path])
-                fields = f"Last-Modified: Thu, 10 Dec 2026 14:30:22 GMT\r\nx-amz-meta-email-sha256: {'ab' * 32}\r\n"
-                self.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n{fields}\r\n".encode())
+    @property
+    def _stub(self) -> AwsStub:
+        assert isinstance(self.server, _Server)
+        return self.server.stub
 
-            def _send(self, status: int, media_type: str, reply: bytes) -> None:
-                head = f'HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nETag: "e"\r\n'
-                with contextlib.suppress(OSError):  # the client has timed out and gone
-                    self.wfile.write(f"{head}Content-Length: {len(reply)}\r\n\r\n".encode() + reply)
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._stub.requests.append(Request(self.requestline, self.headers, body))
+        answer = self._stub.answer(self.headers["X-Amz-Target"].rpartition(".")[2], json.loads(body))
+        if answer is None:
+            self.close_connection = True
+            return
+        self._send(answer[0], "application/x-amz-json-1.0", json.dumps(answer[1]).encode())
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
-                """Log nothing."""
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._stub.requests.append(Request(self.requestline, self.headers, b""))
+        answer = self._stub.put(self.path, body, create=self.headers["If-None-Match"] == "*")
+        if answer is None:
+            self.close_connection = True
+            return
+        error = f"<Error><Code>{answer[1]}</Code></Error>".encode() if answer[1] else b""
+        self._send(answer[0], "application/xml", error)
 
-        return Handler
+    def do_GET(self) -> None:
+        self._stub.requests.append(Request(self.requestline, self.headers, b""))
+        answer = self._stub.list(self.path)
+        if answer is None:
+            self.close_connection = True
+        elif isinstance(answer, tuple):
+            self._send(answer[0], "application/xml", f"<Error><Code>{answer[1]}</Code></Error>".encode())
+        else:
+            self._send(200, "application/xml", answer.encode())
+
+    def do_HEAD(self) -> None:
+        self._stub.requests.append(Request(self.requestline, self.headers, b""))
+        size = len(self._stub.objects[self.path])
+        fields = f"Last-Modified: Thu, 10 Dec 2026 14:30:22 GMT\r\nx-amz-meta-email-sha256: {'ab' * 32}\r\n"
+        self.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n{fields}\r\n".encode())
+
+    def _send(self, status: int, media_type: str, reply: bytes) -> None:
+        head = f'HTTP/1.1 {status} X\r\nContent-Type: {media_type}\r\nETag: "e"\r\n'
+        with contextlib.suppress(OSError):  # the client has timed out and gone
+            self.wfile.write(f"{head}Content-Length: {len(reply)}\r\n\r\n".encode() + reply)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
+        """Log nothing."""
 
 
 def _error(status: int, code: str) -> tuple[int, dict[str, Any]]:

@@ -40,7 +40,8 @@ def test_process_metrics_are_summed_and_the_oldest_start_time_is_kept() -> None:
         [sys.executable, "-c", "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
-        assert child.stdout and child.stdout.readline()  # a process that has not begun yet holds no memory
+        assert child.stdout
+        assert child.stdout.readline()  # a process that has not begun yet holds no memory
         both = WorkerProcesses(lambda: [os.getpid(), child.pid])
         idle = WorkerProcesses(lambda: [child.pid])
         values = [{metric.name: metric.samples[0].value for metric in some.collect()} for some in (own, both, idle)]

@@ -42,7 +42,7 @@ class Wanted:
 
     @contextmanager
     def scan(self, *, again: bool = False, changes: bool = True) -> Iterator[Scan]:
-        """Give a look through the queue, and unless it is a second one say what it cannot see.
+        """Yield a scan of the queue. Unless it is a second one, print what it cannot see.
 
         A command that changes nothing calls `looked` at the end: another run of it would not see the rest.
         """

@@ -110,7 +110,7 @@ class Output:
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Progress]:
-        """Give a progress bar on standard error, or nothing visible if that is no terminal.
+        """Yield a progress bar on standard error; it is hidden if that is no terminal.
 
         Nor is one drawn where JSON lines appear on the same terminal. A `total` of None is one that `expect` raises.
         """

@@ -16,7 +16,7 @@ def create(path: Path) -> TextIO:
 
 @contextmanager
 def whole(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
-    """Give a file of mode 600, named `path` with `.part` until the block ends, and `path` from then on.
+    """Yield a file of mode 600. Its name is `path` with `.part` until the block ends, then `path`.
 
     If the block fails or writes nothing, nothing is left of it. Raise OpsError if it cannot be written, or if there is
     a file of either name; with `replace` only one with `.part` matters.

@@ -8,7 +8,7 @@ from ..pipelines import Pipeline
 
 @pytest.fixture
 def mixed(pipeline: Pipeline) -> Pipeline:
-    """Give a pipeline with three e-mails and two messages of poison in its dead-letter queue."""
+    """Return a pipeline with three e-mails and two messages of poison in its dead-letter queue."""
     pipeline.dead_letter(email(), attributes=ATTRIBUTES)
     pipeline.dead_letter(email(email_sender="john@example.com"))
     pipeline.dead_letter(email(email_sender="\u001b[31mred"))

@@ -53,7 +53,7 @@ class Backfill:
 
 @pytest.fixture
 def empty(pipeline: Pipeline, run: Callable[..., Ran]) -> Backfill:
-    """Give one without versions and files."""
+    """Return one without versions and files."""
     return Backfill(pipeline, run)
 
 

@@ -23,20 +23,20 @@ PORT = 8025
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
-    """Give the compiled templates, which each page would compile again."""
+    """Return the compiled templates, which each page would compile again."""
     return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
 
 
 @pytest.fixture
 def fakes(pipeline: Pipeline) -> Iterator[FakeServices]:
-    """Give services that archive at once what they take."""
+    """Yield services that archive at once what they take."""
     with running_services(pipeline) as services:
         yield services
 
 
 @pytest.fixture
 def new_page(pipeline: Pipeline, tmp_path: Path, compiled: FileSystemBytecodeCache) -> Callable[..., Page]:
-    """Give a function that makes a page of the pipeline; keyword arguments are more variables."""
+    """Return a function that makes a page of the pipeline; keyword arguments are more variables."""
 
     def new(**variables: str) -> Page:
         services = services_of(pipeline.environment | variables, tmp_path)
@@ -48,13 +48,13 @@ def new_page(pipeline: Pipeline, tmp_path: Path, compiled: FileSystemBytecodeCac
 
 @pytest.fixture
 def fake() -> FakeArchive:
-    """Give an archive in memory."""
+    """Return an archive in memory."""
     return FakeArchive()
 
 
 @pytest.fixture
 def page(fake: FakeArchive, tmp_path: Path, compiled: FileSystemBytecodeCache) -> Page:
-    """Give the page of the archive in memory at noon; it knows no queues."""
+    """Return the page of the archive in memory at noon; it knows no queues."""
     services = services_of({"AWS_REGION": "eu-west-1", "S3_BUCKET_NAME": fake.bucket}, tmp_path)
     services.now = lambda: NOON
     services.emails = Emails(fake.archive, services.now)

@@ -102,7 +102,7 @@ class FakeServices:
 
 @contextmanager
 def running_services(pipeline: Pipeline | None = None) -> Iterator[FakeServices]:
-    """Give services that are served in a thread."""
+    """Yield services that are served in a thread."""
     services = FakeServices(pipeline)
     thread = threading.Thread(target=services.run)
     thread.start()

@@ -66,7 +66,7 @@ def register(
     tracer: Tracer = NO_TRACER,
     trusted_proxy_hops: int = 0,
 ) -> None:
-    """Give every request a trace; count, time and log it when it is answered."""
+    """Start a trace for every request; count, time and log the request when it is answered."""
     hooks = _Hooks(metrics, clock, tracer, trusted_proxy_hops)
     app.before_request(hooks.begin)
     app.after_request(hooks.end)

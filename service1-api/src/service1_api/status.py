@@ -83,7 +83,7 @@ class Places:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Take a place for a request. Raise Problem if none is free."""
+        """Reserve a place for a request. Raise Problem if none is free."""
         if not self._requests.acquire(blocking=False):
             raise Problem("overloaded", "too many requests for a status are being handled")
         try:
@@ -93,7 +93,7 @@ class Places:
 
     @contextmanager
     def to_wait(self) -> Iterator[bool]:
-        """Take a place to wait; give False if none is free."""
+        """Reserve a place to wait. Yield False if none is free."""
         taken = self._waiting.acquire(blocking=False)
         try:
             yield taken
