@@ -1,7 +1,7 @@
 """Transfer encodings: what is decoded, and what broken input gives."""
 
 import base64
-import quopri
+import binascii
 
 import pytest
 from hypothesis import given
@@ -42,7 +42,8 @@ def test_bodies_are_decoded_and_what_was_wrong_is_named(
 def test_what_was_encoded_comes_back(body: bytes) -> None:
     found: Defects = set()
     assert decode_transfer(base64.encodebytes(body), "base64", found) == body
-    assert decode_transfer(quopri.encodestring(body), "quoted-printable", found) == body
+    # As text, the encoder would make all line ends equal.
+    assert decode_transfer(binascii.b2a_qp(body, istext=False), "quoted-printable", found) == body
     assert found == set()
 
 
