@@ -88,6 +88,11 @@ class AwsStub:
             self.objects[path] = body
         return None if outcome == DROP else (200, "")
 
+    def store(self, path: str, body: bytes) -> None:
+        """Store an object at /bucket/key, as the consumer would."""
+        with self._lock:
+            self.objects[path] = body
+
     def list(self, path: str) -> tuple[int, str] | str | None:
         """Return the XML of a LIST, a status and an error code, or None to close the connection without an answer."""
         with self._lock:

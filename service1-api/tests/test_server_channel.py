@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import threading
 import time
 from typing import Any
 
@@ -68,12 +69,33 @@ def test_request_that_exceeds_the_bytes_of_the_worker_is_refused(service: Servic
     assert problem_in(answer)["code"] == "overloaded"
 
 
-def test_request_that_a_thread_has_is_not_refused_again(service: Service) -> None:
+def test_request_that_a_thread_has_is_not_refused_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = service.app.wsgi_app
+    begun, refused = threading.Event(), threading.Event()
+
+    def slow(environ: Any, start_response: Any) -> Any:
+        begun.set()
+        assert refused.wait(30)
+        return answer(environ, start_response)
+
+    monkeypatch.setattr(service.app, "wsgi_app", slow)
     with serving(service.app) as server, server.connect() as connection:
         channel = channel_of(server)
-        channel.refuse(Problem("overloaded", "no request is being received"))
         connection.sendall(LAST_HEALTH)
-        assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+        assert begun.wait(30)
+        channel.refuse(Problem("overloaded", "too late"))
+        refused.set()
+        answers = read_all(connection)
+    assert (answers.startswith(b"HTTP/1.1 200 "), answers.count(b"HTTP/1.1 ")) == (True, 1)
+
+
+def test_upload_lasts_as_long_as_its_own_deadline_allows(service: Service) -> None:
+    with serving(service.app) as server, server.connect() as connection:
+        channel = channel_of(server)
+        connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n")
+        until(lambda: channel.request is not None)
+        server.worker._server.maintenance(time.time() + 1000)
+        assert not channel.will_close
 
 
 def test_response_arrives_although_the_client_still_sends(service: Service) -> None:
@@ -88,7 +110,7 @@ def test_response_arrives_although_the_client_still_sends(service: Service) -> N
 def test_connection_lingers_after_the_last_response_for_a_limited_time(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channel_module, "_LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(channel_module, "_LINGER_SECONDS", 1000)
     with serving(service.app) as server, server.connect() as connection:
         channel = channel_of(server)
         connection.sendall(b"GARBAGE\r\n\r\n")
@@ -96,6 +118,7 @@ def test_connection_lingers_after_the_last_response_for_a_limited_time(
         until(lambda: channel.lingers)
         channel.expire(channel.since)
         assert channel.connected
+        monkeypatch.setattr(channel_module, "_LINGER_SECONDS", 0)
         until(lambda: server.connections == 0, timeout_seconds=20)
 
 

@@ -53,7 +53,7 @@ def test_ctrl_c_drains_and_a_second_signal_stops_once_the_request_in_flight_is_a
     aws: AwsStub, tmp_path: Path
 ) -> None:
     answers: list[int] = []
-    with running(aws, tmp_path, DRAIN_SECONDS="60") as api:
+    with running(aws, tmp_path, DRAIN_SECONDS="90") as api:  # longer than `stop` waits
         api.process.send_signal(signal.SIGINT)
         until(lambda: api.request("GET", "/ready")[0] == 503)
         assert api.post()[0] == 200

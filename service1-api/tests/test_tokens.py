@@ -159,6 +159,13 @@ def test_cache_started_without_ssm_recovers() -> None:
         assert cache.check(TOKEN)
 
 
+def test_tokens_are_lines_and_only_blanks_around_them_are_removed() -> None:
+    cache = cache_of(FakeTokenSource("new\u00a0\r\n \told\x85er \n\n"), FakeClock())
+    cache.refresh_if_due()
+    assert [cache.check(token) for token in ("new\u00a0", "old\x85er")] == [True, True]
+    assert [cache.check(token) for token in ("new", "old", "er", "")] == [False] * 4
+
+
 def test_rotated_token_works_at_once() -> None:
     source = FakeTokenSource("old")
     cache = cache_of(source, FakeClock())
@@ -169,7 +176,8 @@ def test_rotated_token_works_at_once() -> None:
         assert not cache.check("old")
 
 
-def test_at_most_eight_requests_wait_for_a_read() -> None:
+def test_at_most_eight_requests_wait_for_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "EARLY_REFRESH_WAIT_SECONDS", 60)
     source = FakeTokenSource("old")
     cache = cache_of(source, FakeClock())
     cache.refresh_if_due()

@@ -144,6 +144,7 @@ def refused_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(logs, "configure", lambda *_: None)  # the loggers are those of all tests
+    monkeypatch.setattr(root, "run", lambda *_: pytest.fail("the service started"))
     try:
         code = root.main()
     except SystemExit as ended:

@@ -8,20 +8,30 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from pillarbox.message import rfc3339
 from pillarbox_ops.dead_letters import DeadLetter, Judge, strings
 from pillarbox_ops.errors import ExitCode, OpsError
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is no text")
+    return value
+
+
+# pydantic's own texts refuse the unpaired surrogates that a body may hold.
+_Text = Annotated[str, PlainValidator(_text)]
+
+
 class _Attribute(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     type: str = Field(min_length=1)
-    text: str | None = None
+    text: _Text | None = None
     base64: str | None = None
 
 
@@ -32,9 +42,9 @@ class _Line(BaseModel):
     sent_at: AwareDatetime
     receives: int
     reason: str
-    attributes: dict[str, _Attribute]
+    attributes: dict[_Text, _Attribute]
     trace_header: str = ""
-    body: str = Field(min_length=1)
+    body: Annotated[_Text, Field(min_length=1)]
 
 
 def line_of(letter: DeadLetter) -> str:
@@ -66,7 +76,7 @@ def plain_attributes(letter: DeadLetter) -> dict[str, dict[str, str]]:
 def letter_from(line: str, judge: Judge) -> DeadLetter:
     """Return the message of a line, judged anew. Raise ValueError, whose text quotes nothing, for any other line."""
     try:
-        # Not pydantic's parser of JSON, which refuses the lone surrogates that a body may hold.
+        # Not pydantic's parser of JSON, which refuses unpaired surrogates as well.
         found = _Line.model_validate(json.loads(line))
         attributes = {name: _attribute(value) for name, value in found.attributes.items()}
     except ValidationError as exc:

@@ -203,7 +203,9 @@ class TokenCache:
 
 
 def _tokens_in(text: str) -> tuple[bytes, ...]:
-    tokens = tuple(line.strip().encode() for line in text.splitlines() if line.strip())
+    # Only what `pillarbox token` and editors write between tokens: other white space may be a part of one.
+    lines = (line.strip(" \t\r") for line in text.split("\n"))
+    tokens = tuple(line.encode() for line in lines if line)
     if not tokens:
         raise TokenSourceError("the parameter contains no token")
     return tokens

@@ -62,6 +62,7 @@ def build(settings: Settings) -> Flask:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     session = new_session(settings.aws_region)
+    session.get_component("data_loader")  # botocore makes it at its first use, which is not safe in two threads
     credentials = SessionCredentials(session.get_credentials)
     credentials.start()
     tokens = TokenCache(

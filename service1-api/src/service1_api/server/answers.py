@@ -70,4 +70,5 @@ def _problem_of(error: Any) -> Problem:
     code = _WAITRESS_CODES.get(error.code, "internal_error")
     if code == "internal_error":
         log.error("request failed in the server")
+        return Problem(code, "the server failed to answer the request")
     return Problem(code, "the request is not valid HTTP/1.1")

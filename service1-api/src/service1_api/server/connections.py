@@ -92,8 +92,8 @@ class Connections:
 
 
 def _eviction_order(channel: "Channel") -> tuple[int, float]:
-    """Return the order of eviction: silent new connections first, clients served before last."""
+    """Return the order of eviction: silent connections, idle ones, requests being received; of equals the oldest."""
     arriving = channel.request is not None or time.monotonic() - channel.since < _NEW_SECONDS
     if channel.lingers:
         return 0, channel.since
-    return 1 + arriving + 2 * channel.served, channel.began or channel.since
+    return 1 + channel.served + 2 * arriving, channel.began or channel.since

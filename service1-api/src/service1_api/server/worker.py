@@ -40,6 +40,7 @@ class WaitressWorker(Worker):  # type: ignore[misc]  # gunicorn's classes are un
             max_request_header_size=MAX_HEAD_BYTES,
             inbuf_overflow=256 * 1024,  # larger bodies go to a file in memory, freed as a whole when it is closed
             asyncore_use_poll=True,
+            channel_timeout=86_400,  # never: Channel.expire has the deadlines, and answers what exceeds them
             ident="",
             clear_untrusted_proxy_headers=False,
         )

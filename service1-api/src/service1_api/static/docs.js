@@ -65,7 +65,7 @@ function renderRoute(api, path, method, operation) {
   const send = make("button", { type: "button" }, "Send");
   send.addEventListener("click", async () => {
     send.disabled = true;
-    await trySending(path, method, fields, body, answer);
+    await trySending(path, method, operation, fields, body, answer);
     send.disabled = false;
   });
   return make(
@@ -100,7 +100,7 @@ function renderBody(kind, schema) {
   return schema && schema.$ref ? schemaLink(schema.$ref.split("/").pop()) : kind;
 }
 
-async function trySending(path, method, fields, body, answer) {
+async function trySending(path, method, operation, fields, body, answer) {
   const headers = {};
   let url = path;
   for (const { parameter, input } of fields) {
@@ -110,7 +110,9 @@ async function trySending(path, method, fields, body, answer) {
   if (body) headers["Content-Type"] = "application/json";
   const token = byId("token").value;
   // Header values are bytes; a token beyond ASCII travels as UTF-8.
-  if (token && body) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}`;
+  // An empty list says that the operation needs no token.
+  const secured = !operation.security || operation.security.length > 0;
+  if (token && secured) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}`;
   const began = performance.now();
   try {
     const response = await fetch(url, { method: method.toUpperCase(), headers, body: body ? body.value : undefined });
