@@ -24,7 +24,7 @@ _BOTH = (
         _CREDENTIALS,
         text="AWS credentials cannot be refreshed: …",
         source="text",
-        meaning="They serve for `valid_for_seconds` more. Once for each cause",
+        meaning="They remain valid for `valid_for_seconds` more. Once for each cause",
         more="`valid_for_seconds`",
     ),
     replace(
@@ -92,7 +92,7 @@ _API = (
         _AWS,
         text="queue did not confirm",
         fields=("cause", "messages"),
-        meaning="A call to SQS failed finally: so many e-mails were answered with 503, or 400 if SQS refused them",
+        meaning="A call to SQS failed finally: this many e-mails got a 503, or a 400 if SQS refused them",
     ),
     replace(
         _AWS,

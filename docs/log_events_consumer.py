@@ -101,7 +101,7 @@ CONSUMER = (
         "service2_consumer.outage_log",
         "SQS works again, S3 works again",
         "INFO",
-        "An outage ended after so many failed calls",
+        "An outage ended after this many failed calls",
         ("failures",),
         source="%s works again",
     ),
@@ -124,7 +124,7 @@ CONSUMER = (
         text="released what was not stored",
         levels="INFO",
         fields=("messages",),
-        meaning="At the stop: so many messages are visible to other consumers at once",
+        meaning="At the stop: this many messages are visible to other consumers again",
     ),
     replace(
         _LANE,

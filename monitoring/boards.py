@@ -61,7 +61,15 @@ def _objectives() -> Row:
             _budget(_AVAILABILITY.name, "Budget: requests without 5xx"),
             _budget(_LATENCY.name, "Budget: archived within 60 s"),
             Panel("Alerts", "short", {firing: "firing"}, "Alerts of Pillarbox that fire.", 1, stat=True, width=6),
-            Panel("Dead letters", "short", {dead: "{{container}}"}, "Messages that gave up.", 1, stat=True, width=6),
+            Panel(
+                "Dead letters",
+                "short",
+                {dead: "{{container}}"},
+                "Messages in the dead-letter queue.",
+                1,
+                stat=True,
+                width=6,
+            ),
             _errors(
                 _AVAILABILITY.name,
                 _AVAILABILITY.budget,
@@ -99,7 +107,7 @@ def _flow() -> Row:
         [
             Panel("E-mails", "short", counts, "Accepted by SQS, and archived for the first time, a second."),
             Panel("Time from accepted to archived", "s", ages, "Of e-mails through the API.", _LATE_SECONDS),
-            Panel("Waiting", "short", {queues: "{{container}}"}, "Messages in the queues that nobody has received."),
+            Panel("Waiting", "short", {queues: "{{container}}"}, "Messages in the queues that were not received yet."),
             Panel("Pods", "short", {pods: "{{deployment}}"}, "Available pods.", width=12),
             Panel(
                 "Probe", "short", probes, "E-mails of the probe a second. The panel E-mails leaves them out.", width=12
@@ -127,7 +135,7 @@ def _requests() -> Row:
             Panel("Response time", "s", latency, "Of the routes that accept e-mails.", _SLOW_SECONDS),
             Panel("Rejections", "short", rejections, "By the code of the problem.", stacked=True),
             Panel("Requests in flight", "short", {busy: "{{pod}}"}, "MAX_REQUESTS_IN_FLIGHT bounds them."),
-            Panel("Rate limit out of order", "short", limits, "Allowed, as its store failed."),
+            Panel("Rate limit failures", "short", limits, "Requests allowed because its store failed."),
         ],
     )
 
@@ -151,7 +159,7 @@ def _sqs() -> Row:
             Panel("Time of a call to SQS", "s", publish, "Retries included."),
             Panel("E-mails in a call", "short", {batch: "{{pod}}"}, "10 at the most.", maximum=10),
             Panel("Publishing", "short", gauges, "Calls in flight, and e-mails that wait for the next one."),
-            Panel("Not confirmed", "short", failures, "E-mails without SQS's word.", stacked=True),
+            Panel("Not confirmed", "short", failures, "E-mails that SQS did not confirm.", stacked=True),
             Panel("Token age", "s", token, "And the ages at which it is read again and used no more."),
             Panel("Reads of the token", "short", _of_the_api("token_refreshes", "outcome"), "From SSM."),
             Panel("Large e-mails", "short", _of_the_api("payloads", "outcome"), "Stored beside the queue.", width=12),

@@ -94,7 +94,7 @@ def _store(container: str) -> Row:
             Panel("Time of a write", "s", seconds, "One attempt."),
             Panel("Failed writes", "short", failures, "Attempts a second, by cause.", stacked=True),
             Panel("Lanes", "short", lanes, "Full: it receives nothing, since too many of its objects fail."),
-            Panel("Held", "short", held, "Messages received and not yet deleted or released."),
+            Panel("In flight", "short", held, "Messages received and not yet deleted or released."),
             Panel("Written", "Bps", written, "To S3."),
         ],
     )
@@ -117,8 +117,8 @@ def _queue(container: str) -> Row:
     return Row(
         "Queue",
         [
-            Panel("Queue", "short", depth, "As SQS estimates. Without a running pod nobody asks."),
-            Panel("Dead letters", "short", dead, "Messages that gave up.", 1),
+            Panel("Queue", "short", depth, "As SQS estimates; not updated without a running pod."),
+            Panel("Dead letters", "short", dead, "Messages in the dead-letter queue.", 1),
             Panel("KEDA", "short", keda, "Of KEDA's operator, where it is scraped."),
             Panel("Receives", "short", polls, "A second, by outcome."),
             Panel("Time of a receive", "s", seconds, "The long poll included."),

@@ -125,6 +125,7 @@ def test_every_build_stands_on_the_digest_that_was_looked_up_once(built: Built) 
     for call in builds(built.calls):
         assert f"--build-arg BASE_IMAGE={BASE_IMAGE.partition('@')[0]}@{BASE} " in call
         assert f"--label org.opencontainers.image.base.digest={BASE} " in call
+        assert "--build-arg REQUIREMENTS=requirements.txt " in call  # without OpenTelemetry, unless TRACING=yes
 
 
 def test_a_pinned_base_image_is_not_looked_up(docker: Docker) -> None:

@@ -71,7 +71,7 @@ def test_the_rights_that_cannot_be_tried_are_asked_of_iam(decision: str, *, ok: 
         (f"AccessDenied|{DENIED}", DENIED),
         ("AccessDenied|Access Denied", "sqs:GetQueueAttributes is missing"),
         ("AWS.SimpleQueueService.NonExistentQueue|secret", "AWS.SimpleQueueService.NonExistentQueue"),
-        (EndpointConnectionError(endpoint_url="http://x"), "AWS cannot be asked: Could not connect to the endpoint"),
+        (EndpointConnectionError(endpoint_url="http://x"), "AWS cannot be called: Could not connect to the endpoint"),
     ],
 )
 def test_a_refusal_says_what_is_missing(answer: Any, detail: str) -> None:

@@ -58,8 +58,8 @@ def test_a_first_look_says_what_it_cannot_see(
         with wanted.scan(again=again) as looked:
             assert len(list(looked)) == 3
     notes = capsys.readouterr().err
-    assert notes.count("1 more are hidden now") == 1
-    assert notes.count("run it again for the rest") == 2
+    assert notes.count("1 more are hidden:") == 1
+    assert notes.count("run the command again for the rest") == 2
 
 
 def test_a_queue_to_move_to_must_be_known(pipeline: Pipeline) -> None:
@@ -83,7 +83,7 @@ def test_a_dry_run_shows_a_sample_and_does_not_agree(filled: Pipeline, capsys: p
         (
             Moved(1, {"a": "InternalError"}),
             ExitCode.DONE_IN_PART,
-            "moved 1 of 3; failed: InternalError (1); 1 not there",
+            "moved 1 of 3; failed: InternalError (1); 1 no longer in the queue",
         ),
         (Moved(0, {"a": "X", "b": "X", "c": "Y"}), ExitCode.FAILED, "moved 0 of 3; failed: X (2), Y (1)"),
     ],
@@ -110,4 +110,6 @@ def test_a_look_that_did_not_see_all_is_done_in_part(
         assert wanted.looked(number, look) == ExitCode.DONE
         monkeypatch.setattr(scan, "MAX_HELD", number)
         assert wanted.looked(number, look) == ExitCode.DONE_IN_PART
-    assert capsys.readouterr().err == "SQS gives no more while so many are looked at: the rest was not looked at\n"
+    assert (
+        capsys.readouterr().err == "SQS returns no more messages while this many are in flight: the rest was not read\n"
+    )

@@ -75,9 +75,9 @@ def test_the_email_is_one_that_the_api_takes() -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        ((401, b'{"code": "unauthorized"}', {}), "the API has not taken the e-mail: unauthorized"),
-        ((503, b"<html>", {}), "the API has not taken the e-mail: HTTP 503"),
-        (LOST, "the API has not taken the e-mail: ProtocolError"),
+        ((401, b'{"code": "unauthorized"}', {}), "the API did not accept the e-mail: unauthorized"),
+        ((503, b"<html>", {}), "the API did not accept the e-mail: HTTP 503"),
+        (LOST, "the API did not accept the e-mail: ProtocolError"),
     ],
 )
 def test_an_api_that_takes_no_email_is_a_failure(reply: Reply, error: str) -> None:

@@ -112,7 +112,7 @@ def aws() -> Iterator[AwsStub]:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    """The URL of an AWS in this process. Its state stays: tests use names of their own."""
+    """The URL of an AWS in this process. Tests use names of their own; `mock_aws` empties it."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415  # each worker would import it to collect the tests
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)

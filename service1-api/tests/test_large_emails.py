@@ -115,8 +115,8 @@ def test_slow_s3_delays_no_small_email(aws: AwsStub, api: Api) -> None:
     aws.s3 = hangs
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(posted, api, email_of(2 * MIB)) for _ in range(4)]
-        until(lambda: aws.calls["PutObject"] == 4)
         try:
+            until(lambda: aws.calls["PutObject"] == 4)
             assert [api.post()[0] for _ in range(20)] == [200] * 20
         finally:
             answered.set()

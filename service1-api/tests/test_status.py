@@ -15,7 +15,7 @@ from pillarbox.probe import new_probe_id, probe_key
 from service1_api import error_handlers, request_log
 from service1_api.app import LeanFlask
 from service1_api.status import (
-    CANNOT_TELL,
+    KEY_UNKNOWN,
     NOT_SET,
     ArchivedObject,
     ArchiveUnavailableError,
@@ -323,7 +323,7 @@ def test_without_a_template_only_a_probe_is_found_and_any_other_id_is_501() -> N
     service = Service(status=StatusSource(archive, None))
     answers = [service.client.get(location_of(i), headers=BEARER) for i in (message_id, new_message_id())]
     assert [answer.status_code for answer in answers] == [200, 501]
-    assert (answers[1].get_json()["code"], answers[1].get_json()["detail"]) == ("status_unavailable", CANNOT_TELL)
+    assert (answers[1].get_json()["code"], answers[1].get_json()["detail"]) == ("status_unavailable", KEY_UNKNOWN)
     assert service.client.get(location_of(new_probe_id()), headers=BEARER).status_code == 404
 
 

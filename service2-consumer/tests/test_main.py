@@ -98,7 +98,7 @@ def wait_until_ready(port: str) -> None:
 
 
 def test_process_stores_an_email_and_exits_0_on_sigterm(aws: Aws, environment: dict[str, str]) -> None:
-    number = 15
+    number = 1
     aws.sqs.send_message(
         QueueUrl=environment["SQS_QUEUE_URL"],
         MessageBody=encode_body(email(number)),

@@ -35,7 +35,7 @@ def template_as_json(template: str) -> str:
     """Return a template of infrastructure/ as JSON, which the emulator reads in a fraction of the time for YAML."""
     text = (ROOT / "infrastructure" / template).read_text()
     # A subclass of SafeLoader, which creates only plain values.
-    return json.dumps(yaml.load(text, _TemplateLoader), default=str)  # noqa: S506
+    return json.dumps(yaml.load(text, _TemplateLoader))  # noqa: S506
 
 
 class Cloud:

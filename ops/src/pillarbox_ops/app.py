@@ -35,7 +35,7 @@ class App:
 
     @property
     def ui_token(self) -> str:
-        """Return the secret that whoever starts the page wants it to have; empty if it shall make one."""
+        """Return the secret for the page, set by the process that starts it; empty to generate one."""
         return os.environ.get("UI_TOKEN", "")
 
     @cached_property

@@ -104,7 +104,7 @@ class Clients:
         except ClientError as exc:
             if exc.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchVersion", "404"):
                 raise
-            raise OpsError(f"s3://{bucket}/{key} is not there any more") from None
+            raise OpsError(f"s3://{bucket}/{key} does not exist any more") from None
 
     def stack_outputs(self, stack: str) -> dict[str, str]:
         """Return the outputs of a CloudFormation stack. Raise OpsError if there is no such stack."""

@@ -24,8 +24,8 @@ def agreed(
 ) -> bool:
     """Show what would change, such as `redrive 12 messages`, and up to five of them; return whether to do it.
 
-    `dry_run` gives False without a question. Raise OpsError if the answer is no, or if nobody can answer and `yes` is
-    not set.
+    With `dry_run` return False without a question. Raise OpsError if the answer is no, or if there is no terminal and
+    `yes` is not set.
     """
     output.note(f"would {what}" if dry_run else what)
     for row in sample[:SAMPLE]:
@@ -35,7 +35,7 @@ def agreed(
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise OpsError("nothing was changed: nobody can answer here, so pass --yes", ExitCode.USAGE)
+        raise OpsError("nothing was changed: standard input is not a terminal, so pass --yes", ExitCode.USAGE)
     if not click.confirm("Do it?", err=True):
         raise OpsError("nothing was changed")
     return True

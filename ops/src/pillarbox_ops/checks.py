@@ -92,7 +92,7 @@ def _bucket(bucket: str, prefix: str, clients: Clients, check: str) -> Iterator[
     def look() -> str:
         found = clients.s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents", [])
         keys.extend(entry["Key"] for entry in found)
-        return f"below {prefix or 'the top'}: {'objects' if keys else 'no object yet'}"
+        return f"below {prefix or 'the root'}: {'objects' if keys else 'no object yet'}"
 
     listed = _ask(check, "s3:ListBucket", look)
     yield listed
@@ -166,7 +166,7 @@ def _ask(check: str, needs: str, call: Callable[[], str]) -> Result:
     except ClientError as exc:
         return Result(check, needs, ok=False, detail=_refusal(exc, needs))
     except BotoCoreError as exc:
-        return Result(check, needs, ok=False, detail=f"AWS cannot be asked: {exc}")
+        return Result(check, needs, ok=False, detail=f"AWS cannot be called: {exc}")
 
 
 def _refusal(exc: ClientError, needs: str) -> str:

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check:check", "Check that this identity reaches and may use the pipeline."),
     "probe": ("probe:probe", "Check the pipeline, send one e-mail through it, and log the result: for a CronJob."),
     "completion": ("completion:completion", "Print the shell's completion script."),
-    "ui": ("ui:ui", "Serve a page on 127.0.0.1 to look at the pipeline and to mend it."),
+    "ui": ("ui:ui", "Serve a web page on 127.0.0.1 to inspect and repair the pipeline."),
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
@@ -62,7 +62,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(package_name="pillarbox-ops", message="%(version)s")
 def cli() -> None:
-    """Look at and mend a Pillarbox pipeline.
+    """Inspect and repair a Pillarbox pipeline.
 
     Commands read the services' environment variables, or .local/stack.env of `make run`, or with --environment NAME
     the outputs of the stack pillarbox-NAME.

@@ -70,5 +70,5 @@ def explained(exc: Exception) -> str | None:
         detail = f": {error.get('Message')}" if "AccessDenied" in code else ""
         return f"AWS refused {exc.operation_name}: {code}{detail}"
     if isinstance(exc, botocore.BotoCoreError):
-        return f"AWS cannot be asked: {exc}"
+        return f"AWS cannot be called: {exc}"
     return None

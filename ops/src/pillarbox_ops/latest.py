@@ -32,7 +32,7 @@ def last_archived(archive: Archive) -> Latest | None:
     """
     folders = archive.layout.date_folders
     if folders is None:
-        raise OpsError("the last e-mail is not looked for: the keys do not begin with folders of dates")
+        raise OpsError("the last e-mail cannot be found quickly: the keys do not begin with date folders")
     prefix = archive.layout.prefix
     for _ in range(folders):
         dates = [folder for folder in archive.folders(prefix) if folder.isascii() and folder.isdigit()]
@@ -56,7 +56,7 @@ def _last_below(archive: Archive, prefix: str) -> StoredObject | None:
     if page[0].key.endswith(BATCH_SUFFIX) and (hours := archive.folders(prefix)):
         return _last_below(archive, f"{prefix}{max(hours)}/")
     if not _is_dated(page[0], prefix):
-        raise OpsError("the last e-mail is not looked for: the last day has many objects, whose keys are not in order")
+        raise OpsError("the last e-mail cannot be found quickly: the last day has many objects with unordered keys")
     return _bisected(archive, prefix, page)
 
 

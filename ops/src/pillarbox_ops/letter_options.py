@@ -26,7 +26,7 @@ _OPTIONS = (
     click.option("--sender", multiple=True, metavar="TEXT", help="Part of the sender; with --files of the object."),
     click.option("--id", "ids", multiple=True, metavar="ID", help="Message id or SQS id; may be repeated."),
     click.option("--older-than", type=Time(), metavar="TIME", help="Sent before then, such as 2d or 2026-12-01."),
-    click.option("--max", "maximum", type=click.IntRange(min=1), metavar="N", help="So many at most."),
+    click.option("--max", "maximum", type=click.IntRange(min=1), metavar="N", help="Maximum number of messages."),
     click.option(
         "--hold",
         type=click.IntRange(min=_SHORTEST_HOLD, max=_LONGEST_HOLD),

@@ -48,11 +48,13 @@ class Wanted:
         """
         hidden = 0 if again else self.queue.hidden()
         if hidden:
-            self.app.output.note(f"{hidden} more are hidden now: another look, or a command that was killed, has them")
+            self.app.output.note(f"{hidden} more are hidden: another command is reading them, or one was killed")
         with self.queue.scan(self.hold_seconds) as scan:
             yield scan
             if changes and scan.is_full:
-                self.app.output.note("SQS gives no more while so many are looked at: run it again for the rest")
+                self.app.output.note(
+                    "SQS returns no more messages while this many are in flight: run the command again for the rest"
+                )
 
     def survey(self, accepts: Callable[[DeadLetter], bool], dumped: Path | None = None) -> Survey:
         """Return the survey of the messages of the queue, or of a dump, that `accepts` takes."""
@@ -79,7 +81,7 @@ class Wanted:
         code = self.found(number)
         if not scan.is_full:
             return code
-        self.app.output.note("SQS gives no more while so many are looked at: the rest was not looked at")
+        self.app.output.note("SQS returns no more messages while this many are in flight: the rest was not read")
         return ExitCode.DONE_IN_PART
 
     def report(self, done: str, result: Moved, expected: int) -> int:
@@ -90,7 +92,7 @@ class Wanted:
         gone = expected - result.moved - len(result.failed)
         notes = [f"{done} {result.moved} of {expected}"]
         notes += [f"failed: {result.codes}"] if result.failed else []
-        notes += [f"{gone} not there any more"] if gone else []
+        notes += [f"{gone} no longer in the queue"] if gone else []
         self.app.output.note("; ".join(notes))
         if result.moved == expected:
             return ExitCode.DONE

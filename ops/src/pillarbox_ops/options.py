@@ -71,7 +71,7 @@ def with_selection(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--before", type=Time(), help="Before, by the time in the id; at most one day ahead.")
     @click.option("--larger", type=Size(), help="Record of more bytes than 500, 10k or 2M.")
     @click.option("--smaller", type=Size(), help="Record of fewer bytes.")
-    @click.option("--limit", type=click.IntRange(min=1), help="At most so many e-mails, the oldest first.")
+    @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of e-mails, oldest first.")
     @functools.wraps(command)
     def wrapped(app: App, ids: tuple[str, ...], limit: int | None, **options: Any) -> Any:
         query = Query(**{name: options.pop(name) for name in _CONDITIONS})

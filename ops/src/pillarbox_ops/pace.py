@@ -1,4 +1,4 @@
-"""The rate of a long command: so many messages a second at most."""
+"""The rate limit of a long command, in messages per second."""
 
 import time
 from collections.abc import Callable

@@ -95,7 +95,7 @@ class Probe:
         started = self.clock()
         sent = api.post(probe_email(), message_id)
         if sent.status != "accepted":
-            outcome.error = f"the API has not taken the e-mail: {sent.problem}"
+            outcome.error = f"the API did not accept the e-mail: {sent.problem}"
             return
         outcome.accepted_ms = sent.milliseconds
         if self._until_archived(api, message_id, deadline, outcome):

@@ -47,7 +47,7 @@ class Query:
         start = max(self.after or min(now, max(end, _EPOCH)) - timedelta(days=DEFAULT_DAYS), _EPOCH)
         if start >= end:
             raise ValueError(
-                f"nothing can lie between after ({_shown(start)}) and before ({_shown(end)}): "
+                f"the range from after ({_shown(start)}) to before ({_shown(end)}) is empty: "
                 "after must be the earlier one, and before is at most one day ahead"
             )
         return Span(start, end)

@@ -54,14 +54,14 @@ def test_what_somebody_else_holds_is_said(mixed: Pipeline, run: Run) -> None:
     mixed.sqs.receive_message(QueueUrl=mixed.dlq_url, MaxNumberOfMessages=2)
     ran = run("dlq", "ls")
     assert len(ran.rows) == 3
-    assert "2 more are hidden now" in ran.err
+    assert "2 more are hidden:" in ran.err
 
 
 def test_a_queue_with_more_than_can_be_looked_at_is_said(
     mixed: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "MAX_HELD", 5)
-    assert "run it again for the rest" in run("dlq", "redrive", "--force", "--dry-run").err
+    assert "run the command again for the rest" in run("dlq", "redrive", "--force", "--dry-run").err
 
 
 @pytest.mark.parametrize("command", [("ls",), ("dump", "--to", "dump.jsonl")])
@@ -70,8 +70,8 @@ def test_a_look_that_did_not_see_all_is_done_in_part(
 ) -> None:
     monkeypatch.setattr(scan, "MAX_HELD", 5)
     ran = run("dlq", *command)
-    assert (ran.code, "the rest was not looked at" in ran.err) == (ExitCode.DONE_IN_PART, True)
-    assert "run it again" not in ran.err
+    assert (ran.code, "the rest was not read" in ran.err) == (ExitCode.DONE_IN_PART, True)
+    assert "run the command again" not in ran.err
 
 
 def test_show_prints_attributes_and_the_body_only_when_asked(mixed: Pipeline, run: Run) -> None:

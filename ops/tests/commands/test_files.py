@@ -53,7 +53,7 @@ class Backfill:
 
 @pytest.fixture
 def empty(pipeline: Pipeline, run: Callable[..., Ran]) -> Backfill:
-    """Return one without versions and files."""
+    """Return a backfill whose bucket has neither versions nor files."""
     return Backfill(pipeline, run)
 
 

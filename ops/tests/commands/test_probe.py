@@ -76,7 +76,7 @@ def test_an_api_that_refuses_is_exit_code_1(probed: Run, api: FakeServer) -> Non
     api.answer = answer
     ran = probed()
     assert (ran.code, _line(ran)["level"]) == (ExitCode.FAILED, "ERROR")
-    assert _line(ran)["error"] == "the API has not taken the e-mail: unauthorized"
+    assert _line(ran)["error"] == "the API did not accept the e-mail: unauthorized"
 
 
 def test_an_email_that_is_not_archived_in_time_is_exit_code_1(probed: Run, api: FakeServer) -> None:

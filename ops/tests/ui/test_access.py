@@ -101,7 +101,7 @@ def test_every_post_needs_the_token_of_its_form(page: Page) -> None:
     for rule in page.client.application.url_map.iter_rules():
         if "POST" in (rule.methods or ()):
             path = re.sub(r"<[^>]*>", "dead-letters", rule.rule)
-            assert "load the page again" in shown(page.post(path, 403, csrf="wrong")), path
+            assert "reload the page" in shown(page.post(path, 403, csrf="wrong")), path
 
 
 def test_the_login_sets_a_strict_cookie_without_the_secret_and_continues_by_itself(page: Page) -> None:

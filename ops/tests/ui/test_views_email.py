@@ -157,4 +157,4 @@ def test_a_file_that_is_gone_is_an_error_that_names_it(new_page: Callable[..., P
     message_id = _put_file(pipeline, "a.html")
     pipeline.s3.delete_object(Bucket=f"inbox-{pipeline.name}", Key="inbox/a.eml")
     page = new_page(INBOX_BUCKET_NAME=f"inbox-{pipeline.name}")
-    assert "inbox/a.eml is not there any more" in shown(page.get(f"/email/attachment?id={message_id}&number=0", 502))
+    assert "inbox/a.eml does not exist any more" in shown(page.get(f"/email/attachment?id={message_id}&number=0", 502))

@@ -111,12 +111,12 @@ def test_a_service_that_does_not_answer_is_named_with_what_to_do(new_page: Calla
     page.services.sampler.sample()
     text = shown(page.get("/figures"))
     assert "service1-api does not answer at http://127.0.0.1:1/metrics" in text
-    assert "service2-consumer is not asked: CONSUMER_URL is not set" in text
+    assert "service2-consumer is not read: CONSUMER_URL is not set" in text
     assert "no figures yet" in text
 
 
 def test_without_addresses_the_figures_say_what_to_set(page: Page) -> None:
-    assert "No addresses to ask" in shown(page.get("/figures"))
+    assert "No service addresses" in shown(page.get("/figures"))
 
 
 def test_the_keys_are_listed_without_javascript_too(page: Page) -> None:

@@ -60,7 +60,7 @@ def test_a_redrive_is_confirmed_first_with_count_and_sample(page: Page, pipeline
     assert page.services.queues.depth(page.services.all_queues["dead-letters"]).total == 2
     assert page.services.queues.depth(page.services.all_queues["emails"]).total == 7
     again = page.post("/queues/dead-letters/carry-out", 502, number=number)
-    assert "confirmed before" in shown(again)
+    assert "already carried out" in shown(again)
 
 
 def test_the_ticked_ones_are_deleted(page: Page, pipeline: Pipeline) -> None:
@@ -95,8 +95,8 @@ def test_on_aws_a_look_is_asked_for_and_says_what_it_spends(page: Page, pipeline
     pipeline.sqs.send_message(QueueUrl=pipeline.queue_url, MessageBody="waits")
     page.services.queues.is_free = False
     asked = shown(page.get("/queues/emails"))
-    assert "spends one receive" in asked
-    assert "Nothing was looked at yet" in asked
+    assert "uses one receive" in asked
+    assert "No messages have been read yet" in asked
     assert "waits" in shown(page.post("/queues/emails/receive"))
     assert "redrivable 2" in shown(page.post("/queues/dead-letters/receive"))
     assert "Delete 3 messages?" in shown(page.post("/queues/dead-letters/plan", action="delete", which="all"))

@@ -33,7 +33,7 @@ def test_a_known_error_is_shown_and_asked_again(page: Page, monkeypatch: pytest.
 
 def test_an_endpoint_that_does_not_answer_is_explained(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     _failing(page, monkeypatch, EndpointConnectionError(endpoint_url="http://127.0.0.1:1/"))
-    assert "AWS cannot be asked" in shown(page.get("/", 502))
+    assert "AWS cannot be called" in shown(page.get("/", 502))
 
 
 def test_a_defect_is_logged_by_kind_and_place_without_its_text(

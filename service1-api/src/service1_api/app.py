@@ -1,4 +1,4 @@
-"""Builds the Flask application from its parts. It reads no environment and knows no AWS."""
+"""Builds the Flask application from its parts. It reads no environment and does not depend on AWS."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

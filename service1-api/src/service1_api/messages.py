@@ -160,7 +160,7 @@ def _problem(error: PublishError) -> Problem:
     if isinstance(error, OverloadedError):
         return Problem("overloaded", "too many e-mails are waiting for the queue")
     if isinstance(error, StoreUnavailableError):
-        return Problem("store_unavailable", "this e-mail is too large for the queue, and could not be stored beside it")
+        return Problem("store_unavailable", "this e-mail is too large for SQS, and it could not be stored in S3")
     return Problem("queue_unavailable", "the queue has not confirmed this e-mail")
 
 

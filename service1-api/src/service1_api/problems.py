@@ -28,7 +28,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
         400, "The Idempotency-Key is not acceptable", "Send a UUIDv7 made in the last 14 days, or no key"
     ),
     "invalid_message_id": ProblemType(
-        400, "The message id is not acceptable", "Ask with the `message_id` of the answer to the e-mail"
+        400, "The message id is not acceptable", "Use the `message_id` from the response to the e-mail"
     ),
     "malformed_request": ProblemType(400, "The request is not well-formed HTTP/1.1", "Correct the client"),
     "unauthorized": ProblemType(
@@ -38,7 +38,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "not_archived": ProblemType(
         404,
         "The archive does not hold the e-mail",
-        "If there is a `Retry-After`, ask again after so many seconds, or with `Prefer: wait=5`",
+        "If there is a `Retry-After`, retry after that many seconds, or send `Prefer: wait=5`",
     ),
     "method_not_allowed": ProblemType(405, "The route does not accept this method", "Use a method listed in `Allow`"),
     "request_timeout": ProblemType(408, "The request did not arrive in time", "Send the whole request at once"),
@@ -55,8 +55,8 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "internal_error": ProblemType(500, "The service failed", "Report the `trace_id`; retry with an Idempotency-Key"),
     "status_unavailable": ProblemType(
         501,
-        "This service cannot tell the status of an e-mail",
-        "Let an operator look into the archive: `pillarbox find ID`",
+        "This service cannot report the status of an e-mail",
+        "Ask an operator to search the archive: `pillarbox find ID`",
     ),
     "overloaded": ProblemType(503, "The service is busy", "Retry after `Retry-After` seconds"),
     "queue_unavailable": ProblemType(
@@ -67,7 +67,7 @@ PROBLEMS: Mapping[str, ProblemType] = {
     "store_unavailable": ProblemType(
         503,
         "S3 could not be reached, for a large e-mail or for a status",
-        "Retry after `Retry-After` seconds, an e-mail with the same Idempotency-Key",
+        "Retry after `Retry-After` seconds; for an e-mail use the same Idempotency-Key",
     ),
     "token_unavailable": ProblemType(
         503, "The token cannot be checked at present", "Retry after `Retry-After` seconds"

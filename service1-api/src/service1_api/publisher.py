@@ -129,7 +129,7 @@ class Publisher:
             return self._take_batch(request) if request.left else []
 
     def _leave(self, request: _Request) -> list[PublishError | None]:
-        """Remove the entries without a result. A message in flight may still be confirmed, but nobody sees it."""
+        """Remove the entries without a result. One in flight may still be confirmed, but no caller receives that."""
         with self._lock:
             if request.left:
                 request.left = 0

@@ -22,8 +22,8 @@ from service1_api.request_log import context_of, current_request
 
 LONGEST_WAIT_SECONDS = 5
 NOT_SET = "STATUS_BUCKET is not set, so this service cannot read the archive; an operator can: pillarbox find ID"
-CANNOT_TELL = (
-    "with this layout of the archive an id alone does not tell where its e-mail lies; pillarbox find ID looks for it"
+KEY_UNKNOWN = (
+    "in this layout of the archive the key cannot be derived from the id; an operator can search: pillarbox find ID"
 )
 
 _FIRST_PAUSE_SECONDS = 0.1
@@ -161,7 +161,7 @@ class _Views:
     def _answer(self, source: StatusSource, message_id: str, seconds: int) -> Response:
         keys = source.keys(message_id)
         if not keys:
-            raise Problem("status_unavailable", CANNOT_TELL)
+            raise Problem("status_unavailable", KEY_UNKNOWN)
 
         def look() -> ArchivedObject | None:
             return next(filter(None, map(source.archive.find, keys)), None)
@@ -208,5 +208,5 @@ def _not_archived(message_id: str, headers: dict[str, str]) -> Problem:
     """Return the problem of an e-mail that is not in the archive; with Retry-After while a queue may still hold it."""
     if datetime.now(UTC) - time_of(message_id) < MAX_RETENTION:
         headers = headers | {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    detail = "not archived yet, or never accepted: the queue cannot be asked by id"
+    detail = "not archived yet, or never accepted: SQS cannot look up a message by id"
     return Problem("not_archived", detail, headers=headers)

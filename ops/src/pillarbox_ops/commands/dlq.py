@@ -87,14 +87,14 @@ def dump(app: App, wanted: Wanted, *, to: Path | None, content: bool) -> int:
 
 
 @dlq.command()
-@click.option("--all", "everything", is_flag=True, help="All of them, whatever they are.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @with_app
 @with_change
 @with_letters
 def delete(app: App, wanted: Wanted, *, everything: bool) -> int:
     """Delete dead letters for good; save them with `dump` first."""
     if not wanted.selection and not everything:
-        raise click.UsageError("name what to delete, such as --reason not_an_email, or say --all")
+        raise click.UsageError("specify a condition such as --reason not_an_email, or --all")
     found = wanted.survey(wanted.selection.accepts)
     if not found.ids:
         return wanted.found(0)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pillarbox_ops.app import App
     from pillarbox_ops.letter_work import Wanted
 
-_RATE = "So many a second at most. Below 1 only with a condition, --from or --force: SQS itself takes no less."
+_RATE = "Maximum messages per second. Below 1 only with a condition, --from or --force: SQS accepts no lower rate."
 
 
 @click.command()
@@ -56,7 +56,9 @@ def redrive(app: App, wanted: Wanted, *, rate: float | None, force: bool, dumped
 
     found = wanted.survey(accepts, dumped)
     if refused:
-        app.output.note(f"{len(refused)} stay, for the consumer would refuse them again; --force moves them too")
+        app.output.note(
+            f"{len(refused)} not moved, because the consumer would reject them again; --force moves them too"
+        )
     if not found.ids:
         return wanted.found(0)
     where = wanted.source_url.rpartition("/")[2]
@@ -87,7 +89,7 @@ def _redrive_all(app: App, wanted: Wanted, rate: float | None, *, wait: bool) ->
     if rate and rate < tasks.MIN_TASK_RATE:
         raise click.UsageError(
             f"without a condition SQS moves the messages, at {tasks.MIN_TASK_RATE} a second or more: give a higher "
-            "--rate, or --force, which moves all of them from here"
+            "--rate, or --force, with which this command moves all of them"
         )
     with wanted.scan() as scan:
         some = survey(scan, lambda _letter: True, SAMPLE, datetime.now(UTC))
@@ -97,10 +99,10 @@ def _redrive_all(app: App, wanted: Wanted, rate: float | None, *, wait: bool) ->
         return ExitCode.DONE
     task = tasks.start_move_task(app.clients.sqs, wanted.queue.url, rate)
     if task is None:
-        app.output.note("this service has no StartMessageMoveTask: they are moved from here")
+        app.output.note("this service has no StartMessageMoveTask: this command moves them itself")
         return _redrive(app, wanted, wanted.survey(lambda _letter: True), rate)
     if not wait:
-        app.output.note("SQS moves them now")
+        app.output.note("SQS is moving the messages")
         return ExitCode.DONE
     ended = tasks.wait_for_task(app.clients.sqs, wanted.queue.url)
     app.output.note(f"{ended.status}: {ended.moved} moved{f', {ended.failure}' if ended.failure else ''}")

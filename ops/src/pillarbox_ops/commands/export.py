@@ -35,7 +35,7 @@ def export(app: App, form: str, to: Path, selection: Selection, content: bool) -
     them; those of a file in the inbox are still in that file.
     """
     if selection.is_everything:
-        raise click.UsageError("say which e-mails: ids, or conditions such as --after 2026-12-01")
+        raise click.UsageError("specify the e-mails: ids, or conditions such as --after 2026-12-01")
     printed = str(to) == "-"
     if printed and (form == "eml" or not content):
         raise click.UsageError("`-` is for jsonl and mbox, and needs --content: it prints the e-mails")

@@ -28,7 +28,7 @@ def files() -> None:
 @files.command()
 @click.argument("place", metavar="s3://BUCKET/PREFIX")
 @click.option("--since", type=Time(), metavar="TIME", help="Only what was created since then.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="So many a second at most.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Maximum events per second.")
 @with_app
 @with_change
 def enqueue(app: App, place: str, *, since: datetime | None, rate: float | None) -> int:

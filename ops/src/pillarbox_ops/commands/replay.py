@@ -39,11 +39,11 @@ class _Chosen:
 @with_selection
 @click.option("--to-queue", metavar="URL", help="The queue to send to.")
 @click.option("--to-environment", metavar="NAME", help="Or the queue of the stack pillarbox-NAME.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many a second.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Maximum e-mails per second.")
 @click.option(
     "--resume",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Note in this file what was sent, and leave out what it names: a broken replay goes on.",
+    help="Record what was sent in this file and skip what it records, so that an interrupted replay can be resumed.",
 )
 def replay(
     app: App,
@@ -62,9 +62,9 @@ def replay(
     fields are sent, without the list of attachments. E-mails too large for SQS go by PAYLOAD_BUCKET, or are left out.
     """
     if bool(to_queue) == bool(to_environment):
-        raise click.UsageError("say where to: --to-queue URL or --to-environment NAME")
+        raise click.UsageError("specify the target: --to-queue URL or --to-environment NAME")
     if selection.is_everything:
-        raise click.UsageError("say which e-mails: ids, or conditions such as --after 2026-12-01")
+        raise click.UsageError("specify the e-mails: ids, or conditions such as --after 2026-12-01")
     there = app.of_environment(to_environment) if to_environment else app
     queue_url = to_queue or there.target.need("queue_url")
     journal = Journal(resume, queue_url)

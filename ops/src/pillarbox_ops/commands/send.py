@@ -37,8 +37,8 @@ _MAX_FILE_BYTES = 32 * 1024 * 1024  # far above the largest request that the API
 @click.option("--sender", metavar="TEXT", help="Sender, in place of the file's or the test e-mail's.")
 @click.option("--subject", metavar="TEXT", help="Subject.")
 @click.option("--text", metavar="TEXT", help="Content.")
-@click.option("--count", type=click.IntRange(min=1), default=1, help="Send so many, each with an id of its own.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many a second.")
+@click.option("--count", type=click.IntRange(min=1), default=1, help="Number of e-mails to send, each with its own id.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Maximum e-mails per second.")
 @click.option("--wait", is_flag=True, help="Wait until each is archived.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60, show_default=True, help="Seconds to wait for one.")
 def send(

@@ -34,12 +34,12 @@ _COLUMNS = (
     is_flag=False,
     flag_value=2.0,
     metavar="[SECONDS]",
-    help="Look again every so many seconds, by default 2, until Ctrl-C.",
+    help="Refresh every N seconds (default 2) until Ctrl-C.",
 )
 @click.option(
     "--kube-context",
     metavar="NAME",
-    help="Show replicas too, asked of this context of kubectl; its current one may be another environment's.",
+    help="Also show replicas, read from this kubectl context; the current one may belong to another environment.",
 )
 def status(app: App, watch: float | None, kube_context: str | None) -> ExitCode:
     """Show queues, services and the last archived e-mail.

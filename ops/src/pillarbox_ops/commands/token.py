@@ -86,7 +86,7 @@ def revoke(app: App, fingerprints: tuple[str, ...], *, old: bool) -> int:
     A revoked token works until each replica of the API has read the parameter again: TOKEN_CACHE_SECONDS, 5 minutes.
     """
     if old == bool(fingerprints):
-        raise click.UsageError("name fingerprints of token ls, or say --old")
+        raise click.UsageError("specify fingerprints (see token ls), or --old")
     parameter = _read(app)
     left = parameter.tokens[:1] if old else parameter.without(fingerprints)
     kept = {tokens.fingerprint(one) for one in left}

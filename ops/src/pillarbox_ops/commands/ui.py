@@ -16,7 +16,7 @@ from pillarbox_ops.options import with_app
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 @with_app
 def ui(app: App, port: int, *, opens: bool) -> None:
-    """Serve a page to look at the pipeline and to mend it, for this machine only.
+    """Serve a web page to inspect and repair the pipeline, for this machine only.
 
     It works with your own credentials, so the address that is printed contains a secret; a browser needs it once.
     Ctrl-C ends it.

@@ -1,1 +1,1 @@
-"""`pillarbox ui`: a page on 127.0.0.1 to look at the pipeline and to mend it, with the operator's own credentials."""
+"""`pillarbox ui`: a web page on 127.0.0.1 to inspect and repair the pipeline, with the operator's own credentials."""

@@ -80,7 +80,7 @@ def guard(app: Flask, access: Access) -> None:
         if not access.accepts(request.cookies.get(access.cookie_name, ""), access.derived("cookie")):
             return _refused(401, "This page needs the full address that `pillarbox ui` or `make run` printed.")
         if request.method == "POST" and not access.accepts(request.form.get("csrf", ""), access.derived("form")):
-            return _refused(403, "The form is of an earlier start of this program. Go back and load the page again.")
+            return _refused(403, "The form is from an earlier run of this program. Go back and reload the page.")
         return None
 
     @app.after_request
@@ -99,7 +99,7 @@ def _routes(app: Flask, access: Access) -> None:
     @app.get("/login")
     def login() -> AnyResponse:
         if not access.accepts(request.args.get("token", ""), access.secret):
-            return _refused(401, "The token in the address is of an earlier start. Use the latest address.")
+            return _refused(401, "The token in the address is from an earlier run. Use the latest address.")
         # The page continues by itself: a redirect would still count as coming from where the link was.
         response = make_response(render_template("login.html"))
         response.set_cookie(
@@ -121,7 +121,7 @@ def _routes(app: Flask, access: Access) -> None:
 def refusal(access: Access, endpoint: str | None, method: str, headers: Headers, host: str) -> str | None:
     """Return why a request is refused before it is looked at; None if it is not."""
     if host not in access.hosts:
-        return "The Host of the request is not this page's: open it as 127.0.0.1 or localhost."
+        return "The Host header does not belong to this page: open it as 127.0.0.1 or localhost."
     origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if endpoint != "login" and site not in (None, "same-origin", "none"):
         return "The request comes from a page of another origin. Open the address in a new tab."

@@ -59,7 +59,7 @@ class Plans:
         with self._lock:
             plan = self._plans.pop(number, None)
         if plan is None:
-            raise OpsError("this was confirmed before, or is of an earlier start; look at the queue again")
+            raise OpsError("this action was already carried out, or is from an earlier run; reload the queue")
         return plan
 
 

@@ -45,7 +45,7 @@ def _page(status: int, title: str, detail: str) -> tuple[str, int]:
 
 
 def _known(error: OpsError) -> tuple[str, int]:
-    return _page(502, "This does not work at present", str(error))
+    return _page(502, "The request failed", str(error))
 
 
 def _http(error: HTTPException) -> tuple[str, int]:
@@ -54,9 +54,9 @@ def _http(error: HTTPException) -> tuple[str, int]:
 
 
 def _unknown(error: Exception) -> tuple[str, int]:
-    """Show what AWS refused. Of a defect only its kind and place are logged: its text may quote an e-mail."""
+    """Show what AWS refused. Of a defect only its kind and location are logged: its text may quote an e-mail."""
     known = explained(error)
     if known:
-        return _page(502, "This does not work at present", known)
+        return _page(502, "The request failed", known)
     _log.error("defect: %s", kind_and_place(error))
-    return _page(500, "A defect of this program", f"{type(error).__name__}; its place is in the log.")
+    return _page(500, "A defect of this program", f"{type(error).__name__}; its location is in the log.")

@@ -101,7 +101,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress's classes are unty
         super().handle_close()
 
     def handle_expt(self) -> None:
-        """Close a connection that sends urgent data: HTTP does not use it, and it would wake the poll for ever."""
+        """Close a connection that sends urgent data: HTTP does not use it, and it would wake the poll continuously."""
         self.handle_close()
 
     def service(self) -> None:

@@ -37,7 +37,7 @@ def drain_before_stop(arbiter: Any, seconds: float) -> None:
     def drain(*_: Any) -> None:
         if os.getpid() != arbiter.pid:
             # A new worker inherits these handlers until it sets its own. It serves no request yet, so it can end at
-            # once. gunicorn sends the signal only once; if the worker ignored it, gunicorn would wait in vain.
+            # once. gunicorn sends the signal only once; if the worker ignored it, gunicorn would wait for its timeout.
             os._exit(0)
         second = FLAG.is_set()
         FLAG.set()
